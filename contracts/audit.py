@@ -51,6 +51,7 @@ class AuditEvent(StrEnum):
     VIEW_EDITED = "view.edited"
     VIEW_DELETED = "view.deleted"
     DELIVERY_DEAD = "delivery.dead"
+    DELIVERY_REQUESTED = "delivery.requested"
     DESTINATION_DISABLED = "destination.disabled"
     DESTINATION_ENABLED = "destination.enabled"
     DESTINATION_TESTED = "destination.tested"

@@ -12,13 +12,17 @@ from typing import Any, Final
 import asyncpg
 
 from tests.support.mail.smtp import SmtpServer, smtp_server
+from tests.support.services.deliveries import new_destination
 from tests.support.services.installation import ADMIN_TOKEN, Installation, running_installation
 from tests.support.stack import Stack, running_stack
 from tests.support.wait import eventually
 from tests.support.web.browser import Size, Theme, open_window, running_browser
+from tests.support.web.webhook_receiver import webhook_receiver
 
 FOLDER: Final = Path(__file__).parents[1] / "docs" / "screenshots"
+# First the backfill, while it runs.
 SCREENSHOTS: Final[tuple[tuple[str, str, Size, Theme], ...]] = (
+    ("backfill", "/admin/ui/bulk/{backfill}", "desktop", "light"),
     ("overview", "/admin", "desktop", "light"),
     ("failed-deliveries", "/admin/ui/workbench", "desktop", "dark"),
     ("lead-phone", "/admin/ui/leads/{lead}", "phone", "light"),
@@ -51,12 +55,13 @@ LEADS: Final = 150
 
 @dataclass(frozen=True)
 class SampleInstallation:
-    """An installation with sample data. `lead` and `replay` are the ids of the ones to show."""
+    """An installation with sample data. `lead`, `replay` and `backfill` are the ids of the ones to show."""
 
     installation: Installation
     smtp: SmtpServer
     lead: str
     replay: str
+    backfill: str
 
 
 async def post_lead(installation: Installation, rng: random.Random, number: int, email: str = "") -> str:
@@ -151,6 +156,20 @@ async def fail_emails(smtp: SmtpServer, installation: Installation, rng: random.
     return str(started.json()["replay"]["id"])
 
 
+async def start_backfill(installation: Installation) -> str:
+    """Send all leads to the destination crm, wait until a part is sent, and return the action's id."""
+    order: dict[str, Any] = {"action": "send", "destination": "crm", "filter": {}, "per_second": 5}
+    started = await installation.admin("POST", "/admin/bulk", json=order)
+    assert started.status_code == 202, started.text
+    backfill = str(started.json()["bulk"]["id"])
+
+    async def read_done() -> int:
+        return int((await installation.admin("GET", f"/admin/bulk/{backfill}")).json()["bulk"]["done"])
+
+    await eventually(read_done, until=lambda done: done >= LEADS // 3, seconds=60, what="a part of the leads")
+    return backfill
+
+
 @asynccontextmanager
 async def running_sample_installation(stack: Stack, folder: Path) -> AsyncIterator[SampleInstallation]:
     """Start an installation and fill it with sample data."""
@@ -158,6 +177,7 @@ async def running_sample_installation(stack: Stack, folder: Path) -> AsyncIterat
     async with (
         smtp_server() as smtp,
         running_installation(stack, folder, SMTP_PORT=str(smtp.port)) as installation,
+        webhook_receiver() as receiver,
     ):
         leads = [await post_lead(installation, rng, number) for number in range(LEADS)]
         await wait_for_emails(installation, 2 * LEADS)
@@ -167,7 +187,9 @@ async def running_sample_installation(stack: Stack, folder: Path) -> AsyncIterat
         await wait_for_emails(installation, 2 * LEADS + 2)
         for status in ("processing", "contacted"):
             await installation.admin("PATCH", f"/admin/leads/{lead}/status?new_status={status}")
-        yield SampleInstallation(installation, smtp, lead, replay)
+        async with new_destination(installation, "crm", receiver.url, folder):
+            backfill = await start_backfill(installation)
+            yield SampleInstallation(installation, smtp, lead, replay, backfill)
 
 
 async def take_screenshots(stack: Stack, folder: Path) -> None:
@@ -178,7 +200,7 @@ async def take_screenshots(stack: Stack, folder: Path) -> None:
         for name, path, size, theme in SCREENSHOTS:
             async with open_window(browser, url, size, theme) as visitor:
                 await visitor.sign_in(ADMIN_TOKEN)
-                await visitor.open(path.format(lead=sample.lead))
+                await visitor.open(path.format(lead=sample.lead, backfill=sample.backfill))
                 await visitor.page.screenshot(path=FOLDER / f"{name}.png")
 
 

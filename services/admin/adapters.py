@@ -11,6 +11,7 @@ from services.admin.rules.spam_shares import SpamShare
 from services.admin.store.audit import AuditLog
 from services.admin.store.bulk.bulk_changes import BulkChanges
 from services.admin.store.deliveries.destinations import Destinations
+from services.admin.store.deliveries.failed_deliveries import FailedDeliveries
 from services.admin.store.deliveries.queue import ReplayQueue
 from services.admin.store.deliveries.recent_outcomes import RecentOutcomes
 from services.admin.store.deliveries.replays import Replays
@@ -40,6 +41,7 @@ class Adapters:
     queue: ReplayQueue
     replays: Replays
     destinations: Destinations
+    failed_deliveries: FailedDeliveries
     stages: StageBreakers
     audit: AuditLog
     exports: LeadExports

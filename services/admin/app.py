@@ -41,6 +41,7 @@ from services.admin.store.audit import AuditLog
 from services.admin.store.bulk.bulk_changes import BulkChanges
 from services.admin.store.bulk.bulk_worker import run_bulk_changes
 from services.admin.store.deliveries.destinations import Destinations, kinds_of
+from services.admin.store.deliveries.failed_deliveries import FailedDeliveries
 from services.admin.store.deliveries.queue import ReplayQueue
 from services.admin.store.deliveries.recent_outcomes import count_recent_outcomes
 from services.admin.store.deliveries.replays import Replays
@@ -89,19 +90,23 @@ def create_app(config: settings.Settings | None = None) -> FastAPI:
             async def read_destinations() -> DestinationList:
                 return await destinations.list_destinations(kinds_of(app.state.sites))
 
+            def current_sites() -> Sites:
+                current: Sites = app.state.sites  # the sites file may have changed
+                return current
+
             def site_name(site: str) -> str:
-                name: str = app.state.sites.display_name(site)  # the sites file may have changed
-                return name
+                return current_sites().display_name(site)
 
             app.state.adapters = Adapters(
                 leads=Leads(pool, site_name),
                 held_leads=HeldLeads(pool),
-                bulk=BulkChanges(pool),
+                bulk=BulkChanges(pool, current_sites),
                 notes=Notes(pool),
                 views=Views(pool),
                 queue=ReplayQueue(pool),
                 replays=Replays(pool),
                 destinations=destinations,
+                failed_deliveries=FailedDeliveries(pool),
                 stages=StageBreakers(pool),
                 audit=AuditLog(pool),
                 exports=LeadExports(pool),
@@ -117,7 +122,7 @@ def create_app(config: settings.Settings | None = None) -> FastAPI:
             )
             async with (
                 run_in_background(poll_metrics(pool, lag, read_destinations), "metrics poller"),
-                run_in_background(run_bulk_changes(pool), "bulk changes"),
+                run_in_background(run_bulk_changes(pool, current_sites), "bulk changes"),
                 run_in_background(poll_headline(app), "headline"),
                 run_in_background(watch_names(), "sites file"),
             ):

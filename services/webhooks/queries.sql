@@ -86,9 +86,10 @@ WHERE name = :name;
 SELECT body IS NULL FROM webhook_event WHERE id = :event_id FOR SHARE;
 
 -- name: settle_delivery$
--- Write the outcome of an attempt. Changes nothing if another process has taken over the delivery.
+-- Write the outcome of an attempt. Changes nothing if another process has taken over the delivery. The event's type groups
+-- the failures.
 UPDATE webhook_delivery
-SET state = :state, owner = NULL, lease_until = NULL, status_code = :status_code, reason = :reason,
+SET state = :state, type = :type, owner = NULL, lease_until = NULL, status_code = :status_code, reason = :reason,
     response = :response, retries = :retries, next_attempt_at = now() + :wait::interval, updated_at = now(),
     delivered_at = CASE WHEN :state = 'delivered' THEN now() END
 WHERE event_id = :event_id AND destination = :destination AND state = 'sending' AND owner = :owner

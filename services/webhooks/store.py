@@ -175,6 +175,7 @@ class Store:
                 event_id=claim.event_id,
                 destination=claim.destination,
                 owner=claim.owner,
+                type=claim.type,
                 state="suppressed" if erased and not final else settlement.state,
                 status_code=outcome.status_code,
                 reason=Reason.ERASED if erased and not final else outcome.reason,

@@ -6,6 +6,7 @@ from services.admin.api import (
     audit,
     bulk_changes,
     destinations,
+    failed_deliveries,
     held_leads,
     incidents,
     lead_exports,
@@ -43,6 +44,7 @@ def routes() -> APIRouter:
         operations,
         incidents,
         destinations,
+        failed_deliveries,
     ):
         router.include_router(module.router)
     return router

@@ -18,7 +18,7 @@ router = APIRouter(tags=["leads"])
     "/bulk",
     status_code=202,
     summary="Change many leads, or preview it",
-    responses={200: {"model": schemas.BulkAnswer, "description": "The preview"}, **documented(409)},
+    responses={200: {"model": schemas.BulkAnswer, "description": "The preview"}, **documented(404, 409)},
 )
 async def start_bulk_change(
     order: schemas.BulkOrder,
@@ -28,6 +28,9 @@ async def start_bulk_change(
     actor: Actor,
 ) -> schemas.BulkAnswer:
     """Set the status or the assignee of at most 100,000 leads, or erase them. Each change is audited.
+
+    `send` sends leads to a destination that does not have them yet, at most `per_second`. `retry` resends the
+    failed deliveries of leads to a destination. While the destination is disabled or paused, both wait.
 
     First request a preview with `dry_run`. It returns the number of matching leads as `leads`. Then send the
     request again, with this number as `expected`.

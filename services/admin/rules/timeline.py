@@ -54,6 +54,7 @@ TITLES: Final[dict[str, tuple[str, Tone]]] = {
         gettext_noop("%(actor)s deleted the personal data. This history stays."),
         _NEUTRAL,
     ),
+    AuditEvent.DELIVERY_REQUESTED: (gettext_noop("%(actor)s sent the lead to %(destination)s."), _NEUTRAL),
     AuditEvent.EMAIL_SENT: (gettext_noop("%(Delivery)s was sent%(answer)s."), "good"),
     AuditEvent.EMAIL_FAILED: (gettext_noop("%(Delivery)s was not sent: %(reason)s."), "bad"),
     AuditEvent.EMAIL_UNKNOWN: (gettext_noop("%(Delivery)s may have been sent: %(reason)s."), "bad"),
@@ -185,6 +186,7 @@ def _title(event: str, details: Mapping[str, Any], actor: str) -> tuple[str, Ton
         previous=_status(details.get("from")),
         new=_status(details.get("to")),
         fields=_field_list(details.get("fields")),
+        destination=details.get("destination"),
     )
     return title, tone
 

@@ -6,11 +6,14 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from services.admin.schemas.failed_deliveries import DestinationName, FailedDeliveries
 from services.admin.schemas.filters import CURSOR_FIELD, ExportFilter, Filter, Limit, SettableStatus, Text
+from services.admin.schemas.replay_filters import DEFAULT_PER_SECOND, MAX_PER_SECOND
 
 MAX_LEADS: Final = 100_000
 MAX_IDS: Final = 1000
-BulkAction = Literal["status", "assign", "erase"]
+BulkAction = Literal["status", "assign", "erase", "send", "retry"]
+SENDING: Final = frozenset({"send", "retry"})
 BulkResult = Literal["changed", "unchanged", "refused"]
 BulkState = Literal["running", "finished", "cancelled"]
 
@@ -18,7 +21,9 @@ BulkState = Literal["running", "finished", "cancelled"]
 class BulkOrder(Filter):
     """A bulk change to preview or start: the action, and the leads to change.
 
-    The leads are those in `ids`, or all that match `filter`.
+    The leads are those in `ids`, or all that match `filter`. The action `send` sends leads to `destination`,
+    and `retry` resends failed deliveries to it. `retry` selects leads by `ids` or by `deliveries`: the leads
+    that have such a delivery.
     """
 
     action: BulkAction
@@ -26,11 +31,26 @@ class BulkOrder(Filter):
     assignee: Annotated[Text | None, Field(description="For `assign`; without it: nobody.")] = None
     ids: Annotated[list[UUID], Field(min_length=1, max_length=MAX_IDS)] | None = None
     filter: ExportFilter | None = None
+    destination: Annotated[DestinationName | None, Field(description="For `send` and `retry`.")] = None
+    per_second: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=MAX_PER_SECOND,
+            description=f"For `send` and `retry`: leads per second; {DEFAULT_PER_SECOND} by default.",
+        ),
+    ] = None
+    deliveries: Annotated[FailedDeliveries | None, Field(description="For `retry`.")] = None
 
     @model_validator(mode="after")
     def _check(self) -> "BulkOrder":
-        if (self.ids is None) == (self.filter is None):
-            msg = "give either ids or filter"
+        chosen = [name for name in ("ids", "filter", "deliveries") if getattr(self, name) is not None]
+        of_action = ("ids", "deliveries") if self.action == "retry" else ("ids", "filter")
+        if len(chosen) != 1 or chosen[0] not in of_action:
+            msg = f"give either {of_action[0]} or {of_action[1]}"
+            raise ValueError(msg)
+        if self.sends != (self.destination is not None) or (self.per_second and not self.sends):
+            msg = "destination and per_second belong to send and retry, which need a destination"
             raise ValueError(msg)
         if (self.action == "status") != (self.new_status is not None):
             msg = "new_status belongs to the action status, which needs it"
@@ -41,9 +61,22 @@ class BulkOrder(Filter):
         return self
 
     @property
+    def sends(self) -> bool:
+        """True if the action sends leads to a destination."""
+        return self.action in SENDING
+
+    @property
+    def rate(self) -> int | None:
+        """The number of leads that are sent per second, or None if the action sends none."""
+        return (self.per_second or DEFAULT_PER_SECOND) if self.sends else None
+
+    @property
     def value(self) -> str | None:
-        """Return the new status or the new assignee. Return None if the action erases or unassigns leads."""
-        return self.new_status or self.assignee
+        """Return the new status, the new assignee or the destination.
+
+        Return None if the action erases or unassigns leads.
+        """
+        return self.new_status or self.assignee or self.destination
 
     def selection(self) -> dict[str, Any]:
         """Return the SQL parameters that choose the leads."""
@@ -71,6 +104,10 @@ class BulkChange(BaseModel):
     state: BulkState
     total: int
     done: int
+    per_second: Annotated[int | None, Field(description="For `send` and `retry`.")]
+    is_waiting: Annotated[
+        bool, Field(description="Nothing is sent while the destination is disabled or paused.")
+    ]
     created_at: datetime
     updated_at: datetime
 
@@ -94,6 +131,10 @@ class BulkAnswer(BaseModel):
     leads: int
     refused: list[RefusedGroup]
     emails: Annotated[int, Field(description="So many emails become due, at most.")]
+    already_sent: Annotated[
+        int,
+        Field(description="For `send`: so many leads the destination has already, or they are being sent."),
+    ]
     bulk: BulkChange | None
     message: str
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from runtime.sites.model import Sites
 from services.admin.store.bulk import bulk_worker
 from tests.support.services.admin import Admin
 from tests.support.wait import eventually
@@ -121,7 +122,7 @@ async def test_two_processes_and_a_crash_change_each_lead_once(admin: Admin, mon
     for _ in range(60):
         await admin.add_lead()
     started = await send(admin, action="status", new_status="lost", filter={})
-    workers = [asyncio.create_task(bulk_worker.run_bulk_changes(pool)) for _ in range(3)]
+    workers = [asyncio.create_task(bulk_worker.run_bulk_changes(pool, Sites)) for _ in range(3)]
     for worker in workers[:2]:
         await asyncio.sleep(0.02)
         worker.cancel()  # in the middle of a chunk

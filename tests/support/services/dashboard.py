@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 
@@ -14,10 +15,10 @@ HTMX = {"HX-Request": "true"}
 
 
 @asynccontextmanager
-async def running_dashboard(postgres: Postgres, stack: Stack) -> AsyncIterator[Admin]:
+async def running_dashboard(postgres: Postgres, stack: Stack, **settings: Any) -> AsyncIterator[Admin]:
     """Run the admin service with a client that has no token. Its URL has TLS, which the cookie needs."""
     kafka = Kafka(bootstrap_servers=stack.bootstrap_servers, topic_prefix="nobody.")
-    async with running_admin(postgres, kafka) as running:
+    async with running_admin(postgres, kafka, **settings) as running:
         del running.client.headers["Authorization"]
         running.client.base_url = httpx.URL("https://admin")
         yield running

@@ -12,11 +12,21 @@ from services.admin.adapters import CurrentAdapters
 from services.admin.dashboard.auth import CurrentSession
 from services.admin.dashboard.fields import BlankAsNone
 from services.admin.dashboard.labels import state_name
-from services.admin.dashboard.lead_search import LeadSearch
+from services.admin.dashboard.lead_search import LeadSearch, period_names
 from services.admin.dashboard.rendering import PageRoute, redirect, render
-from services.admin.dashboard.timezone import ViewerZone
-from services.admin.schemas.bulk_changes import BulkAction, BulkChange, BulkOrder, BulkPage, BulkResult
+from services.admin.dashboard.timezone import zone_or_utc
+from services.admin.rules.replay_rules import replay_seconds
+from services.admin.schemas.bulk_changes import (
+    SENDING,
+    BulkAction,
+    BulkChange,
+    BulkOrder,
+    BulkPage,
+    BulkResult,
+)
+from services.admin.schemas.failed_deliveries import FailedState
 from services.admin.schemas.filters import ExportFilter
+from services.admin.schemas.replay_filters import DEFAULT_PER_SECOND, MAX_PER_SECOND
 from services.admin.texts import gettext, number
 
 BULK = "/admin/ui/bulk"
@@ -29,7 +39,8 @@ class BulkForm(LeadSearch):
 
     `ids` are the selected leads. If `matching` is set, all leads that match the search are selected instead.
     `expected` is the number of leads in the preview. A form without it requests the preview. To confirm an
-    erasure, the admin types the number of leads (`typed`).
+    erasure, the admin types the number of leads (`typed`). `event`, `reason` and `failed_state` select the
+    failed deliveries of the action `retry`. `zone` is the time zone of the search's dates.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -37,6 +48,12 @@ class BulkForm(LeadSearch):
     action: BulkAction
     new_status: BlankAsNone[LeadStatus] = None
     new_assignee: BlankAsNone[str] = None
+    destination: BlankAsNone[str] = None
+    per_second: BlankAsNone[int] = None
+    event: BlankAsNone[str] = None
+    reason: BlankAsNone[str] = None
+    failed_state: BlankAsNone[FailedState] = None
+    zone: BlankAsNone[str] = None
     ids: tuple[UUID, ...] = ()
     matching: bool = False
     expected: BlankAsNone[int] = None
@@ -46,15 +63,20 @@ class BulkForm(LeadSearch):
         """Return the order for the store. Raises `RequestValidationError` for an invalid field.
 
         `selected` is the filter of the search. The order contains this filter if `matching` is set, otherwise
-        it contains `ids`.
+        it contains `ids`. An order to retry deliveries without `ids` contains the filter of the deliveries.
         """
+        sends, retries = self.action in SENDING, self.action == "retry" and not self.ids
+        failed = {"event": self.event, "reason": self.reason, "state": self.failed_state}
         try:
             return BulkOrder.model_validate(
                 {
                     "action": self.action,
                     "new_status": self.new_status if self.action == "status" else None,
                     "assignee": self.new_assignee if self.action == "assign" else None,
-                    "ids": None if self.matching else self.ids,
+                    "destination": self.destination if sends else None,
+                    "per_second": self.per_second if sends else None,
+                    "deliveries": failed if retries else None,
+                    "ids": None if self.matching or retries else self.ids,
                     "filter": selected if self.matching else None,
                 }
             )
@@ -67,10 +89,11 @@ async def start_bulk_change(
     request: Request,
     session: CurrentSession,
     adapters: CurrentAdapters,
-    zone: ViewerZone,
     form: Annotated[BulkForm, Form()],
 ) -> Response:
     """Show the preview of a bulk change. If the form confirms the preview, start the bulk change."""
+    # A form without htmx sends the zone neither in a header nor in its URL.
+    zone = zone_or_utc(form.zone)
     found = form.search_filter(zone, session.actor).model_dump(include=set(ExportFilter.model_fields))
     order = form.to_order(ExportFilter(**found))
     is_typed = form.action != "erase" or form.typed.strip() == str(form.expected)
@@ -78,6 +101,8 @@ async def start_bulk_change(
         bulk = (await adapters.bulk.start(order, form.expected, session.actor)).bulk
         return redirect(request, f"{BULK}/{bulk.id}" if bulk else "/admin/ui/leads")
     preview = await adapters.bulk.preview(order)
+    refused = sum(group.leads for group in preview.refused)
+    changing = preview.leads - refused - preview.already_sent
     return render(
         request,
         session,
@@ -86,10 +111,46 @@ async def start_bulk_change(
         hidden=form.hidden_fields(),
         zone=zone.key,
         preview=preview,
-        changing=preview.leads - sum(group.leads for group in preview.refused),
+        changing=changing,
+        sends=order.sends,
+        per_second=order.rate,
+        max_per_second=MAX_PER_SECOND,
+        seconds=replay_seconds(changing, order.rate or 1),
         title=title_of(order.action, order.value),
         mismatch=form.expected is not None,
     )
+
+
+@router.get("/send")
+async def show_send_form(
+    request: Request,
+    session: CurrentSession,
+    destination: Annotated[BlankAsNone[str], Query()] = None,
+) -> Response:
+    """Show the form that selects earlier leads, by the time when they were received, to send them."""
+    return render(
+        request,
+        session,
+        "bulk/send.html",
+        destination=destination,
+        destinations=sorted(request.app.state.sites.destinations),
+        sites=sorted(request.app.state.sites.by_name),
+        periods=period_names(),
+        per_second=DEFAULT_PER_SECOND,
+        max_per_second=MAX_PER_SECOND,
+    )
+
+
+@router.get("/duration")
+async def show_duration(
+    request: Request,
+    session: CurrentSession,
+    per_second: Annotated[int, Query(ge=1, le=MAX_PER_SECOND)],
+    leads: Annotated[int, Query(ge=0)],
+) -> Response:
+    """Show how long it takes to send `leads` leads if `per_second` are sent each second."""
+    seconds = replay_seconds(leads, per_second)
+    return render(request, session, "bulk/duration.html", per_second=per_second, seconds=seconds)
 
 
 class ResultQuery(BaseModel):
@@ -116,6 +177,7 @@ async def show_bulk_change(
         "bulk/bulk.html",
         details=details,
         bulk=details.bulk,
+        sends=details.bulk.action in SENDING,
         page=page,
         title=title_of(details.bulk.action, details.bulk.value),
         summary=summarise_bulk(details.bulk, details.results),
@@ -134,12 +196,16 @@ async def cancel_bulk_change(
 def title_of(action: BulkAction, value: str | None) -> str:
     """Return the title of a bulk change, such as `Set status to Contacted`.
 
-    `value` is the new status or assignee.
+    `value` is the new status, the new assignee or the destination.
     """
     if action == "status":
         return gettext("Set status to %(status)s", status=state_name(value or ""))
     if action == "assign":
         return gettext("Assign to %(name)s", name=value) if value else gettext("Assign to nobody")
+    if action == "send":
+        return gettext("Send to %(name)s", name=value)
+    if action == "retry":
+        return gettext("Retry failed deliveries to %(name)s", name=value)
     return gettext("Delete personal data")
 
 
@@ -153,6 +219,11 @@ def summarise_bulk(bulk: BulkChange, results: dict[BulkResult, int]) -> tuple[st
     if bulk.state == "cancelled":
         text = gettext("Cancelled after %(done)s of %(all)s leads. The others stay as they were.", **values)
         return text, "grey"
+    if bulk.state == "running" and bulk.is_waiting:
+        text = gettext(
+            "Waiting after %(done)s of %(all)s leads: the destination is disabled or paused", **values
+        )
+        return text, "amber"
     if bulk.state == "running":
         return gettext("%(done)s of %(all)s leads done", **values), "blue"
     if refused:

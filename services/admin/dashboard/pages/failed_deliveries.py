@@ -1,7 +1,7 @@
 """Failed deliveries: groups of queue rows with the same failure, the rows of a group, and actions on rows."""
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Query, Request, Response
@@ -16,6 +16,7 @@ from services.admin.dashboard.fields import BlankAsNone
 from services.admin.dashboard.paging import build_pager, last_cursor, page_url
 from services.admin.dashboard.rendering import PageRoute, is_htmx, redirect, render, render_toast
 from services.admin.dashboard.replay_summary import summarise_replay
+from services.admin.schemas.failed_deliveries import DeliveryFilter, DestinationName, FailedState
 from services.admin.schemas.filters import QueueFilter, QueueState
 from services.admin.schemas.leads import Flushed
 from services.admin.schemas.replay_filters import GroupFilter, HistoryPage
@@ -26,6 +27,12 @@ router = APIRouter(prefix=FAILED_DELIVERIES, route_class=PageRoute)
 PAGE_ROWS = 30
 HISTORY_ROWS = 8
 OUTCOMES_MAX_AGE_SECONDS = 2.0
+# The states of deliveries to destinations, by the state of the queue whose tab shows them.
+DELIVERY_STATES: Final[dict[str | None, tuple[str, ...]]] = {
+    None: ("failed", "dead"),
+    "waiting": ("failed",),
+    "dead": ("dead",),
+}
 
 
 class GroupQuery(BaseModel):
@@ -65,6 +72,8 @@ async def show_groups(
     `query` selects the state of the groups. By default, groups that are waiting, replaying or dead are shown.
     """
     groups = await adapters.queue.list_groups(GroupFilter(state=query.state))
+    failures = (await adapters.failed_deliveries.list_groups()).groups
+    shown_states = DELIVERY_STATES.get(query.state, ())
     history = await adapters.replays.list_replays(HistoryPage(limit=HISTORY_ROWS))
     shown = " ".join(f"{each.id} {each.state} {each.taken}" for each in history.replays)
     outcomes = await cache.get_or_load(
@@ -77,6 +86,8 @@ async def show_groups(
         session,
         "deliveries/failed_deliveries.html",
         groups=groups,
+        failures=[group for group in failures if group.state in shown_states],
+        failures_max=10_000,
         history=history,
         summaries={each.id: summarise_replay(each, outcomes[each.id]) for each in history.replays},
         query=query,
@@ -105,6 +116,45 @@ async def show_rows(
         query=query,
         pager=build_pager(query.cursor, page.next_cursor),
         page_url=lambda cursor: page_url(f"{FAILED_DELIVERIES}/items", query.url_params(), cursor),
+    )
+
+
+class DeliveriesQuery(BaseModel):
+    """The parameters that select a page of a group of failed deliveries to a destination."""
+
+    model_config = ConfigDict(frozen=True)
+
+    destination: DestinationName
+    event: BlankAsNone[str] = None
+    reason: BlankAsNone[str] = None
+    state: BlankAsNone[FailedState] = None
+    cursor: BlankAsNone[str] = None
+
+
+@router.get("/deliveries")
+async def show_deliveries(
+    request: Request,
+    session: CurrentSession,
+    adapters: CurrentAdapters,
+    query: Annotated[DeliveriesQuery, Query()],
+) -> Response:
+    """Show the failed deliveries of a group to a destination, the most recent failure first."""
+    params = query.model_dump(exclude_none=True, exclude={"cursor"})
+    try:
+        filters = DeliveryFilter(limit=PAGE_ROWS, cursor=last_cursor(query.cursor), **params)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors()) from error
+    page = await adapters.failed_deliveries.list_deliveries(filters)
+    path = f"{FAILED_DELIVERIES}/deliveries"
+    return render(
+        request,
+        session,
+        "deliveries/failures.html",
+        page=page,
+        query=query,
+        url=page_url(path, params, query.cursor),
+        pager=build_pager(query.cursor, page.next_cursor),
+        page_url=lambda cursor: page_url(path, params, cursor),
     )
 
 

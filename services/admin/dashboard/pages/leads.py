@@ -166,6 +166,7 @@ async def _render_leads(
         orders=column_orders(filters.sort),
         periods=period_names(),
         sites=sorted(request.app.state.sites.by_name),
+        destinations=sorted(request.app.state.sites.destinations),
         waiting={hours: over_text(hours) for hours in WAITING_HOURS},
         people=people_names(),
         zone=zone.key,

@@ -3,7 +3,7 @@
 The methods raise `DependencyUnavailable`, and the errors of `services.admin.rules.errors`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -12,43 +12,62 @@ from contracts.audit import AuditEvent
 from contracts.leads import LeadStatus
 from runtime.database.audit_log import append_action
 from runtime.database.postgres import Connection, Pool, load_queries, snapshot, transaction
+from runtime.sites.destinations import Destination
+from runtime.sites.model import Sites
 from services.admin.rules.bulk_rules import refusal, refused_groups
 from services.admin.rules.errors import ConflictError, NotFoundError
 from services.admin.rules.lead_rules import emails_due
 from services.admin.schemas import bulk_changes as schemas
 from services.admin.schemas.cursors import Position, split_page
+from services.admin.schemas.failed_deliveries import FailedDeliveries
 from services.admin.schemas.replay_filters import HistoryPage
+from services.admin.store.bulk.bulk_deliveries import SQL as DELIVERIES
+from services.admin.store.bulk.bulk_deliveries import count_to_send
 from services.admin.store.leads.search import LEAD_FILTER, choose_services
 from services.admin.store.planning import plan_for_values
 from services.admin.texts import gettext, gettext_noop
 
-SQL: Any = load_queries(Path(__file__).with_name("bulk_changes.sql"), lead_filter=LEAD_FILTER)
+_HELD_UP: Final = """
+    EXISTS (SELECT FROM webhook_destination AS w WHERE b.per_second IS NOT NULL AND w.name = b.value
+            AND (w.disabled_at IS NOT NULL OR w.paused_until > now()))
+"""
+_COLUMNS: Final = f"""
+    b.id, b.actor, b.action, b.value, b.total, b.next_position, b.per_second, b.created_at, b.updated_at,
+    b.finished_at, b.cancelled_at, {_HELD_UP.strip()} AS is_waiting
+"""
+SQL: Any = load_queries(
+    Path(__file__).with_name("bulk_changes.sql"), lead_filter=LEAD_FILTER, columns=_COLUMNS, held_up=_HELD_UP
+)
 NO_SUCH_BULK: Final = gettext_noop("There is no action with this id.")
 
 
 class BulkChanges:
     """Reads and changes the tables `bulk_change` and `bulk_change_item`."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, current_sites: Callable[[], Sites]) -> None:
+        """`current_sites` returns the current version of the sites file."""
         self._pool = pool
+        self._sites = current_sites
 
     async def preview(self, order: schemas.BulkOrder) -> schemas.BulkAnswer:
         """Count the leads that a bulk change would change and those that it cannot change.
 
-        Changes nothing.
+        Changes nothing. Raises `NotFoundError` if the sites file does not have the order's destination.
         """
+        destination = self._destination(order)
         async with snapshot(self._pool) as connection:
-            return await _count(connection, order, await _selection(connection, order))
+            return await _count(connection, order, await _selection(connection, order), destination)
 
     async def start(self, order: schemas.BulkOrder, expected: int | None, actor: str) -> schemas.BulkAnswer:
         """Start a bulk change of all leads that match now.
 
         Raises `ConflictError` if no lead matches, if more than `expected` leads match, or if more than
-        100,000 leads match.
+        100,000 leads match. Raises `NotFoundError` if the sites file does not have the order's destination.
         """
+        destination = self._destination(order)
         async with transaction(self._pool) as connection:
             selection = await _selection(connection, order)
-            answer = await _count(connection, order, selection)
+            answer = await _count(connection, order, selection, destination)
             if not answer.leads:
                 raise ConflictError(gettext("No lead matches."))
             if expected is not None and answer.leads > expected:
@@ -60,8 +79,16 @@ class BulkChanges:
                     )
                 )
             bulk_id = uuid4()
-            await SQL.start(connection, bulk_id=bulk_id, actor=actor, action=order.action, value=order.value)
-            await SQL.choose_leads(connection, bulk_id=bulk_id, **selection)
+            await SQL.start(
+                connection,
+                bulk_id=bulk_id,
+                actor=actor,
+                action=order.action,
+                value=order.value,
+                per_second=order.rate,
+            )
+            choose = DELIVERIES.choose_to_retry if order.action == "retry" else SQL.choose_leads
+            await choose(connection, bulk_id=bulk_id, **selection)
             bulk = _to_bulk(await SQL.set_total(connection, bulk_id=bulk_id))
             await _audit(connection, AuditEvent.BULK_STARTED, actor, bulk)
         return answer.model_copy(update={"dry_run": False, "bulk": bulk, "leads": bulk.total})
@@ -115,26 +142,52 @@ class BulkChanges:
             await _audit(connection, AuditEvent.BULK_CANCELLED, actor, bulk)
         return bulk
 
+    def _destination(self, order: schemas.BulkOrder) -> Destination | None:
+        """Return the order's destination, or None if the order has none."""
+        if order.destination is None:
+            return None
+        if order.destination not in self._sites().destinations:
+            raise NotFoundError(gettext("The sites file has no destination with this name."))
+        return self._sites().destinations[order.destination]
+
 
 async def _audit(connection: Connection, event: AuditEvent, actor: str, bulk: schemas.BulkChange) -> None:
-    details = {"bulk_id": str(bulk.id), **bulk.model_dump(include={"action", "value", "total", "done"})}
+    details = {
+        "bulk_id": str(bulk.id),
+        **bulk.model_dump(include={"action", "value", "total", "done", "per_second"}, exclude_none=True),
+    }
     await append_action(connection, event, actor, details)
 
 
 async def _selection(connection: Connection, order: schemas.BulkOrder) -> dict[str, Any]:
     await plan_for_values(connection)
+    if order.action == "retry":
+        failed = order.deliveries or FailedDeliveries()
+        return {"destination": order.destination, "ids": order.ids, **failed.selection()}
     return await choose_services(connection, order.selection())
 
 
 async def _count(
-    connection: Connection, order: schemas.BulkOrder, selection: Mapping[str, Any]
+    connection: Connection,
+    order: schemas.BulkOrder,
+    selection: Mapping[str, Any],
+    destination: Destination | None,
 ) -> schemas.BulkAnswer:
-    rows = SQL.count_chosen(connection, **selection, bound=schemas.MAX_LEADS + 1)
-    counts = {LeadStatus(row["status"]): row["leads"] async for row in rows}
-    leads = sum(counts.values())
+    bound = schemas.MAX_LEADS + 1
+    counts: dict[LeadStatus, int] = {}
+    refused: list[schemas.RefusedGroup] = []
+    already = 0
+    if order.action == "retry":
+        leads = await DELIVERIES.count_to_retry(connection, **selection)
+    elif order.action == "send" and destination:
+        leads, refused, already = await count_to_send(connection, destination, selection, bound)
+    else:
+        rows = SQL.count_chosen(connection, **selection, bound=bound)
+        counts = {LeadStatus(row["status"]): row["leads"] async for row in rows}
+        leads = sum(counts.values())
+        refused = refused_groups(order.action, order.value, counts)
     if leads > schemas.MAX_LEADS:
         raise ConflictError(f"More than {schemas.MAX_LEADS:,} leads match. Narrow the filter.")
-    refused = refused_groups(order.action, order.value, counts)
     emails = 0
     if order.new_status:
         emails = sum(
@@ -142,12 +195,13 @@ async def _count(
             for status, count in counts.items()
             if refusal(order.action, order.value, status) is None
         )
-    changing = leads - sum(group.leads for group in refused)
+    changing = leads - sum(group.leads for group in refused) - already
     return schemas.BulkAnswer(
         dry_run=True,
         leads=leads,
         refused=refused,
         emails=emails,
+        already_sent=already,
         bulk=None,
         message=f"{changing} of {leads} leads can be changed.",
     )

@@ -1,4 +1,5 @@
--- The queries of bulk_changes.py and bulk_worker.py, planned for their values. `{lead_filter}` is lead_filter.sql.
+-- The queries of bulk_changes.py and bulk_worker.py, planned for their values. `{lead_filter}` is lead_filter.sql,
+-- `{columns}` are the columns of an action `b`, and `{held_up}` is true while its destination is disabled or paused.
 
 -- name: count_chosen
 -- How many leads are chosen, by status, up to a bound.
@@ -15,23 +16,24 @@ SELECT :bulk_id, row_number() OVER (ORDER BY created_at_utc DESC, id DESC), id F
 WHERE (:ids::uuid[] IS NULL OR id = ANY(:ids)) AND {lead_filter};
 
 -- name: start^
-INSERT INTO bulk_change (id, actor, action, value, total) VALUES (:bulk_id, :actor, :action, :value, 0)
-RETURNING id, actor, action, value, total, next_position, created_at, updated_at, finished_at, cancelled_at;
+INSERT INTO bulk_change AS b (id, actor, action, value, per_second, total)
+VALUES (:bulk_id, :actor, :action, :value, :per_second, 0)
+RETURNING {columns};
 
 -- name: set_total^
 -- Set the number of items. An action without items is finished.
-UPDATE bulk_change SET total = (SELECT count(*) FROM bulk_change_item WHERE bulk_id = :bulk_id)
+UPDATE bulk_change AS b SET total = (SELECT count(*) FROM bulk_change_item WHERE bulk_id = :bulk_id)
 WHERE id = :bulk_id
-RETURNING id, actor, action, value, total, next_position, created_at, updated_at, finished_at, cancelled_at;
+RETURNING {columns};
 
 -- name: get_bulk^
-SELECT id, actor, action, value, total, next_position, created_at, updated_at, finished_at, cancelled_at
-FROM bulk_change WHERE id = :bulk_id;
+SELECT {columns}
+FROM bulk_change AS b WHERE id = :bulk_id;
 
 -- name: list_bulks
 -- A page of the actions, newest first.
-SELECT id, actor, action, value, total, next_position, created_at, updated_at, finished_at, cancelled_at
-FROM bulk_change
+SELECT {columns}
+FROM bulk_change AS b
 WHERE :after_at::timestamptz IS NULL OR (created_at, id) < (:after_at, :after_id::uuid)
 ORDER BY created_at DESC, id DESC LIMIT :limit::bigint;
 
@@ -48,14 +50,21 @@ WHERE item.bulk_id = :bulk_id AND item.position > :after::integer
 ORDER BY item.position LIMIT :limit::bigint;
 
 -- name: cancel^
-UPDATE bulk_change SET cancelled_at = now(), updated_at = now()
+UPDATE bulk_change AS b SET cancelled_at = now(), updated_at = now()
 WHERE id = :bulk_id AND finished_at IS NULL AND cancelled_at IS NULL
-RETURNING id, actor, action, value, total, next_position, created_at, updated_at, finished_at, cancelled_at;
+RETURNING {columns};
 
 -- name: take_running^
--- The oldest action that is not finished, locked: one process works at it at a time. A cancellation waits for the chunk.
-SELECT id, actor, action, value, total, next_position FROM bulk_change
-WHERE finished_at IS NULL AND cancelled_at IS NULL ORDER BY created_at LIMIT 1 FOR UPDATE SKIP LOCKED;
+-- The oldest action that may go on, locked: one process works at it at a time. A cancellation waits for the chunk. An action
+-- with a rate may go on once a second, with `allowed` leads, so that it holds up no other action. An action that only a newer
+-- version knows is left to it.
+SELECT b.id, b.actor, b.action, b.value, b.total, b.next_position,
+       CASE WHEN b.per_second IS NULL THEN :chunk::integer
+            ELSE least(:chunk, floor(extract(epoch FROM now() - b.updated_at) * b.per_second))::integer END AS allowed
+FROM bulk_change AS b
+WHERE b.finished_at IS NULL AND b.cancelled_at IS NULL AND b.action = ANY(:actions::text[])
+  AND (b.per_second IS NULL OR b.updated_at <= now() - interval '1 second' AND NOT {held_up})
+ORDER BY b.created_at LIMIT 1 FOR UPDATE OF b SKIP LOCKED;
 
 -- name: next_items
 SELECT position, lead_id FROM bulk_change_item

@@ -7,8 +7,8 @@ process dies, another process continues after the last committed chunk, and no l
 
 import asyncio
 import time
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, get_args
 from uuid import UUID
 
 from contracts.audit import AuditEvent
@@ -19,7 +19,10 @@ from runtime.database.audit_log import append_entries
 from runtime.database.postgres import Connection, Pool, transaction
 from runtime.failures import Failure
 from runtime.logs import logger
+from runtime.sites.model import Sites
 from services.admin.rules.bulk_rules import is_unchanged, refusal
+from services.admin.schemas.bulk_changes import BulkAction
+from services.admin.store.bulk import bulk_deliveries
 from services.admin.store.bulk.bulk_changes import SQL
 from services.admin.store.leads.status_changes import audit_entry, change_statuses
 
@@ -35,13 +38,16 @@ Results = dict[UUID, tuple[str, str | None]]
 NOT_STORED: Final = ("refused", "The lead is not stored.")
 
 
-async def run_bulk_changes(pool: Pool) -> None:
-    """Perform all bulk changes until cancelled. Pauses after each chunk for as long as the chunk took."""
+async def run_bulk_changes(pool: Pool, current_sites: Callable[[], Sites]) -> None:
+    """Perform all bulk changes until cancelled. Pauses after each chunk for as long as the chunk took.
+
+    `current_sites` returns the current version of the sites file.
+    """
     log = logger("bulk changes")
     while True:
         started = time.monotonic()
         try:
-            found = await work_chunk(pool)
+            found = await work_chunk(pool, current_sites())
         except Failure as failure:
             log.warning("bulk change waits", reason=failure.reason)
             await asyncio.sleep(ERROR_SECONDS)
@@ -55,20 +61,19 @@ async def run_bulk_changes(pool: Pool) -> None:
         await asyncio.sleep(time.monotonic() - started if found else POLL_SECONDS)
 
 
-async def work_chunk(pool: Pool) -> bool:
-    """Change the next leads of the oldest running bulk change. Return False if none is running."""
+async def work_chunk(pool: Pool, sites: Sites) -> bool:
+    """Change the next leads of the oldest bulk change that may go on. Return False if there is none."""
     async with transaction(pool) as connection:
-        bulk = await SQL.take_running(connection)
+        bulk = await SQL.take_running(connection, chunk=CHUNK, actions=list(get_args(BulkAction)))
         if bulk is None:
             return False
-        limit = ERASE_CHUNK if bulk["action"] == "erase" else CHUNK
+        limit = ERASE_CHUNK if bulk["action"] == "erase" else bulk["allowed"]
         rows = SQL.next_items(
             connection, bulk_id=bulk["id"], next_position=bulk["next_position"], limit=limit
         )
         items = [row async for row in rows]
         ids = [item["lead_id"] for item in items]
-        change = _erase if bulk["action"] == "erase" else _change
-        results = await change(connection, bulk, ids)
+        results = await _perform(connection, bulk, ids, sites)
         await SQL.save_results(
             connection,
             bulk_id=bulk["id"],
@@ -82,6 +87,23 @@ async def work_chunk(pool: Pool) -> bool:
         for lead_id in ids:
             logger("bulk changes").info("Lead erased", lead_id=str(lead_id))
     return True
+
+
+async def _perform(connection: Connection, bulk: Any, ids: Sequence[UUID], sites: Sites) -> Results:
+    """Perform the action on these leads, and return the result of each."""
+    match bulk["action"]:
+        case "erase":
+            return await _erase(connection, bulk, ids)
+        case "retry":
+            return await bulk_deliveries.retry(connection, bulk, ids)
+        case "send":
+            # Before the leads are locked: an erasure locks in this order.
+            await erasure.block_erasures(connection)
+            leads = [lead async for lead in SQL.lock_leads(connection, ids=list(ids))]
+            sent = await bulk_deliveries.send(connection, bulk, leads, sites)
+            return dict.fromkeys(ids, NOT_STORED) | sent
+        case _:
+            return await _change(connection, bulk, ids)
 
 
 async def _erase(connection: Connection, bulk: Any, ids: Sequence[Any]) -> Results:

@@ -1,0 +1,28 @@
+"""Which leads an admin can send to a destination. No I/O."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from contracts.lead_events import RECEIVED, UNSENT
+from contracts.leads import LeadStatus
+from runtime.sites.destinations import Destination
+from services.admin.texts import gettext
+
+
+def send_refusal(destination: Destination | None, lead: Mapping[str, Any]) -> str | None:
+    """Return why a lead cannot be sent to a destination, or None if it can.
+
+    `destination` is None if the sites file no longer has it. `lead` has `status` and `site`.
+    """
+    status = LeadStatus(lead["status"])
+    if destination is None:
+        return gettext("The sites file has no destination with this name.")
+    if status is LeadStatus.ERASED:
+        return gettext("Its personal data is deleted.")
+    if status in UNSENT:
+        return gettext("Spam and held leads are not sent. Release the lead first.")
+    if RECEIVED not in destination.events:
+        return gettext("The destination does not receive leads: its events lack lead.received.")
+    if not destination.receives(lead["site"], RECEIVED):
+        return gettext("The destination does not receive leads of this website.")
+    return None

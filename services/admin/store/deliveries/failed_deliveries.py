@@ -1,0 +1,50 @@
+"""Lists the failed deliveries to destinations, and groups them. `store.bulk` resends them."""
+
+from pathlib import Path
+from typing import Any, Final
+
+from runtime.database.postgres import Pool, load_queries, snapshot
+from services.admin.schemas.cursors import Position, split_page
+from services.admin.schemas.failed_deliveries import (
+    DeliveryFilter,
+    DeliveryGroup,
+    DeliveryGroups,
+    DeliveryPage,
+    FailedDelivery,
+)
+from services.admin.store.planning import plan_for_values
+
+_SQL: Any = load_queries(Path(__file__).with_name("failed_deliveries.sql"))
+# Reasons are a closed list of words and codes, so groups are few.
+MAX_GROUPS: Final = 500
+
+
+class FailedDeliveries:
+    """Reads the failed rows of the table `webhook_delivery`. The methods raise `DependencyUnavailable`."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def list_groups(self, destination: str | None = None) -> DeliveryGroups:
+        """Return the groups of failed deliveries, of one destination or of all, the largest group first."""
+        async with snapshot(self._pool) as connection:
+            rows = _SQL.list_groups(connection, destination=destination, limit=MAX_GROUPS)
+            groups = [DeliveryGroup.model_validate(dict(row)) async for row in rows]
+        return DeliveryGroups(groups=groups)
+
+    async def list_deliveries(self, filters: DeliveryFilter) -> DeliveryPage:
+        """Return a page of the failed deliveries that match, the most recent failure first."""
+        async with snapshot(self._pool) as connection:
+            await plan_for_values(connection)
+            rows = _SQL.list_deliveries(
+                connection,
+                destination=filters.destination,
+                **filters.selection(),
+                **filters.after(),
+                limit=filters.limit + 1,
+            )
+            found = [FailedDelivery.model_validate(dict(row)) async for row in rows]
+        page, next_cursor = split_page(
+            found, filters.limit, lambda each: Position(each.failed_at, each.event_id)
+        )
+        return DeliveryPage(deliveries=page, limit=filters.limit, next_cursor=next_cursor)

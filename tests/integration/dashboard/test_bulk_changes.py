@@ -1,0 +1,89 @@
+"""The pages of bulk changes: the days of a filter, and leads that are sent to a destination."""
+
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime.settings import Postgres, SitesFile
+from tests.support.services.admin import Admin
+from tests.support.services.dashboard import running_dashboard, sign_in
+from tests.support.services.deliveries import add_delivery
+from tests.support.services.webhooks import destination, write_sites
+from tests.support.stack import Stack
+
+
+@pytest.fixture
+async def admin(postgres: Postgres, stack: Stack, tmp_path: Path) -> AsyncIterator[Admin]:
+    file = write_sites(tmp_path, destination("crm", "https://crm.example/hook"))
+    async with running_dashboard(postgres, stack, sites_file=SitesFile(path=file)) as running:
+        yield running
+
+
+async def post(admin: Admin, **form: Any) -> str:
+    """Send the form of a bulk change, and return the page or the address that follows."""
+    answer = await admin.client.post("/admin/ui/bulk", data=form)
+    assert answer.status_code in (200, 303), answer.text
+    return answer.text if answer.status_code == 200 else answer.headers["location"]
+
+
+async def test_regression_days_are_those_of_the_viewers_zone(admin: Admin) -> None:
+    csrf = await sign_in(admin)
+    # 23 March in UTC, 24 March in Kolkata
+    await admin.add_lead(occurred_at=datetime(2026, 3, 23, 20, tzinfo=UTC))
+    days = {"since": "2026-03-24", "until": "2026-03-24", "matching": "true", "csrf": csrf}
+    order = {"action": "status", "new_status": "won", **days}
+    assert "Set status to Won: 1 lead?" in await post(admin, **order, zone="Asia/Kolkata")
+    assert "Set status to Won: 0 leads?" in await post(admin, **order, zone="UTC")
+
+
+async def test_earlier_leads_are_previewed_and_sent(admin: Admin) -> None:
+    csrf = await sign_in(admin)
+    form = (await admin.client.get("/admin/ui/bulk/send?destination=crm")).text
+    assert "<option selected>crm</option>" in form
+    await admin.add_lead()
+    await admin.add_lead("spam")
+    sent = await admin.add_lead()
+    await add_delivery(admin.db, "crm", "delivered", sent.lead_id)
+    order = {"action": "send", "destination": "crm", "matching": "true", "per_second": "7", "csrf": csrf}
+    preview = await post(admin, **order)
+    assert "Send to crm: 3 leads?" in preview
+    assert "1 lead will be sent" in preview
+    assert "<strong>1</strong> The destination already has them" in preview
+    assert "Spam and held leads are not sent." in preview
+    assert 'value="7" required' in preview
+    location = await post(admin, **order, expected="3")
+    assert re.fullmatch(r"/admin/ui/bulk/[0-9a-f-]{36}", location)
+    page = (await admin.client.get(location)).text
+    assert "Send to crm: 3 leads" in page
+    assert "7 per second" in page
+
+
+async def test_a_row_of_a_failed_delivery_is_retried_at_once(admin: Admin) -> None:
+    csrf = await sign_in(admin)
+    lead = await admin.add_lead(name="Ada")
+    await add_delivery(admin.db, "crm", "dead", lead.lead_id, next_attempt_at=None)
+    page = (await admin.client.get("/admin/ui/workbench/deliveries?destination=crm")).text
+    assert "Retry the deliveries of Ada" in page
+    ids = {"ids": str(lead.lead_id), "expected": "1", "csrf": csrf}
+    location = await post(admin, action="retry", destination="crm", **ids)
+    assert "Retry failed deliveries to crm: 1 lead" in (await admin.client.get(location)).text
+
+
+async def test_groups_are_on_the_tabs_of_their_states(admin: Admin) -> None:
+    await sign_in(admin)
+    await add_delivery(admin.db, "crm", "dead", next_attempt_at=None)
+    await add_delivery(admin.db, "crm", "failed", reason="destination does not answer")
+    for state, shown in (
+        ("", (True, True)),
+        ("?state=dead", (True, False)),
+        ("?state=waiting", (False, True)),
+    ):
+        page = (await admin.client.get(f"/admin/ui/workbench{state}")).text
+        assert ("state=dead" in page.split("h-failures")[-1], "state=failed" in page) == shown
+    assert "No failed deliveries" not in page
+    archived = (await admin.client.get("/admin/ui/workbench?state=archived")).text
+    assert "Deliveries to destinations" not in archived
