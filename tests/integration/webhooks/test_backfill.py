@@ -110,7 +110,7 @@ async def test_two_admins_and_a_kill_send_each_lead_once(
 
 
 @pytest.mark.timeout(180)
-async def test_leads_that_are_erased_meanwhile_are_not_sent_or_are_told(
+async def test_leads_erased_meanwhile_are_unsent_or_reported_as_erased(
     kafka: Kafka, postgres: Postgres, db: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leads = await _store(postgres, 60)
@@ -133,7 +133,9 @@ async def test_leads_that_are_erased_meanwhile_are_not_sent_or_are_told(
             await eventually(lambda: db.fetchval(open_), until=lambda left: left == 0)
     sent = _ids_of(receiver)
     assert {str(each.lead_id) for each in leads} - erased <= set(sent), "the others are all sent"
-    assert set(_ids_of(receiver, "lead.erased")) == set(sent) & erased, "who received a lead is told"
+    assert set(_ids_of(receiver, "lead.erased")) == set(sent) & erased, (
+        "who received a lead hears of its erasure"
+    )
     assert detail["results"]["refused"] > 0, "what is erased before its turn is not sent"
     assert set(receiver.attempts.values()) == {1}
     order = [(each["type"], each["data"]["id"]) for each in receiver.events]
