@@ -52,6 +52,7 @@ class AuditEvent(StrEnum):
     VIEW_DELETED = "view.deleted"
     DELIVERY_DEAD = "delivery.dead"
     DELIVERY_REQUESTED = "delivery.requested"
+    DELIVERY_RESENT = "delivery.resent"
     DESTINATION_DISABLED = "destination.disabled"
     DESTINATION_ENABLED = "destination.enabled"
     DESTINATION_TESTED = "destination.tested"

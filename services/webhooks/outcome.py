@@ -27,13 +27,17 @@ class Result(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of one attempt. `reason` contains only our own words; `response` is the receiver's text."""
+    """The outcome of one attempt. `reason` contains only our own words; `response` is the receiver's text.
+
+    `duration_ms` is the duration of the request, until the response was read, or None without a request.
+    """
 
     result: Result
     status_code: int | None = None
     reason: str | None = None
     response: str | None = field(default=None, repr=False)
     retry_after: timedelta | None = None
+    duration_ms: int | None = None
 
 
 def outcome_of(

@@ -90,7 +90,8 @@ SELECT body IS NULL FROM webhook_event WHERE id = :event_id FOR SHARE;
 -- the failures.
 UPDATE webhook_delivery
 SET state = :state, type = :type, owner = NULL, lease_until = NULL, status_code = :status_code, reason = :reason,
-    response = :response, retries = :retries, next_attempt_at = now() + :wait::interval, updated_at = now(),
+    response = :response, duration_ms = :duration_ms, retries = :retries, next_attempt_at = now() + :wait::interval,
+    updated_at = now(),
     delivered_at = CASE WHEN :state = 'delivered' THEN now() END
 WHERE event_id = :event_id AND destination = :destination AND state = 'sending' AND owner = :owner
 RETURNING event_id;

@@ -5,6 +5,7 @@ import contextlib
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -162,11 +163,12 @@ class Sender:
         set_attributes(destination=claim.destination, event_id=str(claim.event_id))
         began = time.monotonic()
         outcome = await self._client.send(request, now)
+        seconds = time.monotonic() - began
         set_attributes(result=outcome.result.value)
         if outcome.status_code:
             set_attributes(status_code=outcome.status_code)
-        metrics.WEBHOOK_SECONDS.labels(destination=claim.destination).observe(time.monotonic() - began)
-        return outcome
+        metrics.WEBHOOK_SECONDS.labels(destination=claim.destination).observe(seconds)
+        return replace(outcome, duration_ms=round(seconds * 1000))
 
     async def _record(self, claim: Claim, outcome: Outcome) -> None:
         """Record an outcome. Repeats while the database is unavailable, until the lease ends."""

@@ -181,6 +181,7 @@ class Store:
                 reason=Reason.ERASED if erased and not final else outcome.reason,
                 response=None if erased else outcome.response,
                 retries=settlement.retries,
+                duration_ms=outcome.duration_ms,
                 wait=None if erased or final else settlement.wait,
             )
             if settled and settlement.state == "dead" and not erased:

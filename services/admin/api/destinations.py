@@ -1,10 +1,10 @@
-"""Destinations: list, test, disable and enable them, and resend their failed deliveries."""
+"""Destinations: list, test, disable and enable them, and resend their deliveries."""
 
 from collections.abc import Mapping
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 
 from services.admin.adapters import CurrentAdapters
 from services.admin.api.dependencies import Actor
@@ -74,3 +74,28 @@ async def retry_destination(name: Name, adapters: CurrentAdapters, kinds: Kinds,
 async def list_lead_deliveries(lead_id: UUID, adapters: CurrentAdapters) -> LeadDeliveries:
     """Return the destinations to which this lead's events were sent, and their last responses."""
     return await adapters.destinations.list_lead_deliveries(lead_id)
+
+
+@router.post(
+    "/leads/{lead_id}/deliveries/{event_id}/{destination}/resend",
+    summary="Send one delivery again",
+    status_code=204,
+    responses=documented(404, 409),
+)
+async def resend_delivery(
+    lead_id: UUID,
+    event_id: UUID,
+    destination: Name,
+    adapters: CurrentAdapters,
+    kinds: Kinds,
+    actor: Actor,
+    *,
+    if_delivered: Annotated[bool, Query(description="Also send a delivery that has arrived.")] = False,
+) -> None:
+    """Send one delivery of a lead now, with the same `webhook-id` and all its retries. Audited.
+
+    The status is 409 for an erased lead, for a disabled destination, and for a delivery that is being sent.
+    """
+    await adapters.destinations.resend(
+        lead_id, event_id, destination, kinds, actor, if_delivered=if_delivered
+    )

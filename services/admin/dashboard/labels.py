@@ -41,6 +41,7 @@ EVENTS: Final = {
     "view.deleted": gettext_noop("View deleted"),
     "delivery.dead": gettext_noop("Delivery to a destination failed"),
     "delivery.requested": gettext_noop("Delivery to a destination requested"),
+    "delivery.resent": gettext_noop("Delivery to a destination sent again"),
     "destination.disabled": gettext_noop("Destination disabled"),
     "destination.enabled": gettext_noop("Destination enabled"),
     "destination.tested": gettext_noop("Test event sent to a destination"),
@@ -85,6 +86,27 @@ STATES: Final = {
     "cancelled": gettext_noop("Cancelled"),
     "queued": gettext_noop("Queued"),
     "skipped": gettext_noop("Skipped"),
+    "pending": gettext_noop("Pending"),
+    "delivered": gettext_noop("Delivered"),
+    "healthy": gettext_noop("Healthy"),
+    "paused": gettext_noop("Paused"),
+    "disabled": gettext_noop("Disabled"),
+    "removed": gettext_noop("Removed from the sites file"),
+}
+# The kinds of destinations, and the events that they receive.
+DESTINATION_KINDS: Final = {
+    "webhook": gettext_noop("Webhook"),
+    "slack": gettext_noop("Slack"),
+    "teams": gettext_noop("Microsoft Teams"),
+    "discord": gettext_noop("Discord"),
+    "http": gettext_noop("HTTP request"),
+}
+DESTINATION_EVENTS: Final = {
+    "lead.received": gettext_noop("New lead"),
+    "lead.updated": gettext_noop("Lead edited"),
+    "lead.status_changed": gettext_noop("Status changed"),
+    "lead.erased": gettext_noop("Personal data deleted"),
+    "lead.test": gettext_noop("Test event"),
 }
 JOBS: Final = {
     "replay_queue": (
@@ -155,7 +177,8 @@ BADGE_STYLES: Final = {
     "bulk.started": "violet", "bulk.cancelled": "violet", "queue.cleared": "violet",
     "queue.replayed": "violet", "queue.replay_cancelled": "violet",
     "stage.resumed": "violet", "incident.acknowledged": "violet", "incident.resolved": "violet",
-    "delivery.dead": "bad", "delivery.requested": "violet",
+    "pending": "amber", "delivered": "good", "healthy": "good", "paused": "amber", "disabled": "bad",
+    "removed": "grey", "delivery.dead": "bad", "delivery.requested": "violet", "delivery.resent": "violet",
     "destination.disabled": "amber", "destination.enabled": "violet",
     "destination.tested": "violet", "destination.retried": "violet",
     "view.saved": "violet", "view.renamed": "violet", "view.edited": "violet", "view.deleted": "violet",
@@ -200,6 +223,18 @@ def state_name(state: object) -> str:
     return gettext(name) if name else str(state).capitalize()
 
 
+def destination_kind(kind: object) -> str:
+    """Return the name that pages show for a kind of destination."""
+    name = DESTINATION_KINDS.get(str(kind))
+    return gettext(name) if name else str(kind)
+
+
+def destination_event(event: object) -> str:
+    """Return the name that pages show for an event that destinations receive."""
+    name = DESTINATION_EVENTS.get(str(event))
+    return gettext(name) if name else str(event)
+
+
 def reason_text(reason: str) -> str:
     """Return the explanation of a failure's reason, or the reason itself if it has no explanation."""
     text = explain(reason)
@@ -226,6 +261,8 @@ FILTERS: Final = {
     "job_name": job_name,
     "job_description": job_description,
     "state_name": state_name,
+    "destination_kind": destination_kind,
+    "destination_event": destination_event,
     "reason_text": reason_text,
     "badge_style": badge_style,
     "field_label": field_label,

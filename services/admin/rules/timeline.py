@@ -59,6 +59,14 @@ TITLES: Final[dict[str, tuple[str, Tone]]] = {
     AuditEvent.EMAIL_FAILED: (gettext_noop("%(Delivery)s was not sent: %(reason)s."), "bad"),
     AuditEvent.EMAIL_UNKNOWN: (gettext_noop("%(Delivery)s may have been sent: %(reason)s."), "bad"),
     AuditEvent.EMAIL_SUPPRESSED: (gettext_noop("%(Delivery)s was suppressed: %(reason)s."), _NEUTRAL),
+    AuditEvent.DELIVERY_DEAD: (
+        gettext_noop("The delivery to %(destination)s failed for good: %(reason)s."),
+        "bad",
+    ),
+    AuditEvent.DELIVERY_RESENT: (
+        gettext_noop("%(actor)s sent a delivery to %(destination)s again."),
+        _NEUTRAL,
+    ),
 }
 _MS_PER_SECOND: Final = 1000
 # The order of events that have the same time.

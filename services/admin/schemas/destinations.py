@@ -9,6 +9,23 @@ from pydantic import BaseModel, ConfigDict, Field
 DestinationState = Literal["healthy", "paused", "disabled", "removed"]
 
 
+class LastTest(BaseModel):
+    """The delivery of a test event. `duration_ms` is the duration of the last request."""
+
+    model_config = ConfigDict(frozen=True)
+
+    event_id: UUID
+    state: str
+    attempts: int
+    status_code: int | None
+    reason: str | None
+    response: Annotated[str | None, Field(description="The first 1,024 characters of the last response.")]
+    duration_ms: int | None
+    next_attempt_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+
 class Destination(BaseModel):
     """A destination, its state and the numbers of its deliveries. It does not include the secret."""
 
@@ -25,12 +42,23 @@ class Destination(BaseModel):
     ]
     since: Annotated[datetime | None, Field(description="Since when it is paused or disabled.")]
     reason: Annotated[str | None, Field(description="Why it is paused or disabled.")]
+    paused_until: Annotated[datetime | None, Field(description="When the next delivery is tried.")]
     waiting: Annotated[int, Field(description="Deliveries that wait, at most 10,000.")]
     dead: Annotated[int, Field(description="Deliveries without retries left, at most 10,000.")]
     delivered_last_day: Annotated[int, Field(description="Delivered in the last 24 hours, at most 10,000.")]
     oldest_waiting_at: Annotated[datetime | None, Field(description="When the oldest of them was created.")]
+    duration_p50_ms: Annotated[
+        int | None,
+        Field(
+            description="The median duration of the requests that delivered, in the last 24 hours; of the"
+            " newest 1,000. Null if there was none."
+        ),
+    ]
+    duration_p95_ms: Annotated[int | None, Field(description="The 95th percentile of the same durations.")]
     last_success_at: datetime | None
     last_failure_at: datetime | None
+    last_failure_reason: str | None
+    last_test: Annotated[LastTest | None, Field(description="The last test event that an admin sent.")]
 
 
 class DestinationList(BaseModel):
@@ -74,8 +102,10 @@ class LeadDelivery(BaseModel):
     status_code: int | None
     reason: str | None
     response: Annotated[str | None, Field(description="The first 1,024 characters of the last response.")]
+    duration_ms: Annotated[int | None, Field(description="The duration of the last request.")]
     next_attempt_at: datetime | None
     created_at: datetime
+    updated_at: datetime
     delivered_at: datetime | None
 
 

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, EmailStr, Field, JsonValue, model_validator
 
+from services.admin.schemas.destinations import LeadDelivery
 from services.admin.schemas.leads import AuditEntry, LeadNote
 from services.admin.schemas.phone_numbers import phone_ending
 
@@ -49,6 +50,9 @@ class PersonData(BaseModel):
     notes: list[LeadNote] = Field(description="Newest first.")
     emails: list[dict[str, Any]]
     queue: list[PersonQueueRow]
+    deliveries: list[LeadDelivery] = Field(
+        description="The destinations that received events of this lead, or will."
+    )
     audit: list[AuditEntry]
     other_leads: list[UUID] = Field(description="Other leads of the same address: export each one too.")
     kafka: list[KafkaKeeps]

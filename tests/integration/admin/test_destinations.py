@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,10 +17,12 @@ from tests.support.services.admin import Admin, running_admin
 from tests.support.services.webhooks import destination, write_sites
 from tests.support.stack import Stack
 
+NOW = datetime.now(UTC)
 KINDS = {"chat": "slack", "crm": "webhook"}
 HEALTHY = {
     "state": "healthy", "since": None, "reason": None, "waiting": 0, "dead": 0, "delivered_last_day": 0,
-    "oldest_waiting_at": None, "last_success_at": None, "last_failure_at": None,
+    "oldest_waiting_at": None, "last_success_at": None, "last_failure_at": None, "last_failure_reason": None,
+    "duration_p50_ms": None, "duration_p95_ms": None, "paused_until": None, "last_test": None,
 }  # fmt: skip
 
 
@@ -31,27 +34,6 @@ async def admin(postgres: Postgres, stack: Stack, tmp_path: Path) -> AsyncIterat
     path = write_sites(tmp_path, destination("crm", "https://crm.example/s3cret-path"), chat)
     async with running_admin(postgres, kafka, sites_file=SitesFile(path=path)) as running:
         yield running
-
-
-async def _add(admin: Admin, name: str, state: str, lead_id: UUID | None = None, **changes: Any) -> UUID:
-    """Insert an event with one delivery, as the webhooks service does, and return the event's id."""
-    event_id, lead_id = uuid4(), lead_id or uuid4()
-    await admin.db.execute(
-        "INSERT INTO webhook_event (id, type, lead_id, site, occurred_at, body, delivery_count)"
-        " VALUES ($1, 'lead.received', $2, 'shop', now(), '{}', 1)",
-        event_id,
-        lead_id,
-    )
-    row = {
-        "event_id": event_id,
-        "destination": name,
-        "lead_id": lead_id,
-        "state": state,
-        "position": 1,
-    } | changes
-    columns, values = ", ".join(row), ", ".join(f"${number}" for number in range(1, len(row) + 1))
-    await admin.db.execute(f"INSERT INTO webhook_delivery ({columns}) VALUES ({values})", *row.values())
-    return event_id
 
 
 async def _post(admin: Admin, path: str, status: int) -> Any:
@@ -84,15 +66,15 @@ async def test_the_list_shows_each_destination_without_its_url(admin: Admin) -> 
 
 
 async def test_the_list_counts_what_waits_is_dead_and_was_delivered(admin: Admin) -> None:
-    await _add(admin, "crm", "pending")
-    await _add(admin, "crm", "failed")
+    await admin.add_delivery("crm", "pending")
+    await admin.add_delivery("crm", "failed")
     for _ in range(3):
-        await _add(admin, "crm", "dead", next_attempt_at=None)
-    await _add(admin, "crm", "suppressed", next_attempt_at=None)
-    await _add(admin, "crm", "delivered")
-    await _add(admin, "chat", "dead", next_attempt_at=None)
+        await admin.add_delivery("crm", "dead", next_attempt_at=None)
+    await admin.add_delivery("crm", "suppressed", next_attempt_at=None)
+    await admin.add_delivery("crm", "delivered")
+    await admin.add_delivery("chat", "dead", next_attempt_at=None)
     await admin.db.execute("UPDATE webhook_delivery SET delivered_at = now() WHERE state = 'delivered'")
-    await _add(admin, "crm", "delivered")
+    await admin.add_delivery("crm", "delivered")
     await admin.db.execute(
         "UPDATE webhook_delivery SET delivered_at = now() - interval '25 hours' WHERE delivered_at IS NULL"
     )
@@ -110,7 +92,19 @@ async def test_a_paused_destination_shows_since_when_and_why(admin: Admin) -> No
     )
     crm = (await _list(admin))["crm"]
     assert (crm["state"], crm["reason"]) == ("paused", "destination answered 500")
-    assert crm["since"] is not None
+    assert crm["last_failure_reason"] == "destination answered 500"
+    assert crm["since"] < crm["paused_until"]
+
+
+async def test_the_durations_are_those_of_the_last_24_hours(admin: Admin) -> None:
+    for number in range(1, 101):
+        await admin.add_delivery("crm", "delivered", duration_ms=number, delivered_at=NOW)
+    await admin.add_delivery("crm", "delivered", duration_ms=90_000, delivered_at=NOW - timedelta(hours=25))
+    await admin.add_delivery("crm", "failed", duration_ms=15_000)
+    await admin.add_delivery("crm", "delivered", delivered_at=NOW)  # before migration 0034
+    found = await _list(admin)
+    assert [found["crm"][f"duration_p{share}_ms"] for share in (50, 95)] == [50, 95]
+    assert found["chat"]["duration_p50_ms"] is None
 
 
 async def test_a_test_event_is_one_delivery_to_one_destination(admin: Admin) -> None:
@@ -132,6 +126,20 @@ async def test_a_test_event_is_one_delivery_to_one_destination(admin: Admin) -> 
     assert await _audited(admin) == [
         ("destination.tested", "ann", {"destination": "crm", "event_id": event_id})
     ]
+
+
+async def test_the_list_has_the_result_of_the_last_test_event(admin: Admin) -> None:
+    for _ in range(2):
+        event_id = (await _post(admin, "crm/test", 202))["event_id"]
+    await admin.db.execute(
+        "UPDATE webhook_delivery SET state = 'failed', attempts = 1, status_code = 500, response = 'oops',"
+        " reason = 'destination answered 500', duration_ms = 12 WHERE event_id = $1",
+        UUID(event_id),
+    )
+    test = (await _list(admin))["crm"]["last_test"]
+    assert (test["event_id"], test["state"], test["status_code"]) == (event_id, "failed", 500)
+    assert (test["reason"], test["response"], test["duration_ms"]) == ("destination answered 500", "oops", 12)
+    assert (await _list(admin))["chat"]["last_test"] is None
 
 
 async def test_disable_and_enable_are_shown_and_audited(admin: Admin) -> None:
@@ -167,9 +175,9 @@ async def test_retry_lets_dead_deliveries_of_one_destination_be_sent(
     admin: Admin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.admin.store.deliveries.destinations.RETRY_MAX", 2)
-    await _add(admin, "crm", "failed", retries=4)
+    await admin.add_delivery("crm", "failed", retries=4)
     for name in ("crm", "crm", "chat"):
-        await _add(admin, name, "dead", next_attempt_at=None, retries=9)
+        await admin.add_delivery(name, "dead", next_attempt_at=None, retries=9)
     assert await _post(admin, "crm/retry", 200) == {"retried": 2, "left": 1}
     assert await _post(admin, "crm/retry", 200) == {"retried": 1, "left": 0}
     assert await _post(admin, "crm/retry", 200) == {"retried": 0, "left": 0}
@@ -206,12 +214,14 @@ async def test_each_route_needs_a_token(admin: Admin, path: str) -> None:
 
 async def test_a_leads_deliveries_are_shown_in_the_order_of_its_events(admin: Admin) -> None:
     lead_id = uuid4()
-    first = await _add(admin, "crm", "delivered", lead_id, attempts=2, status_code=200, response="thank you")
-    second = await _add(
-        admin, "crm", "failed", lead_id, attempts=1, status_code=500, reason="destination answered 500",
+    first = await admin.add_delivery(
+        "crm", "delivered", lead_id, attempts=2, status_code=200, response="thank you"
+    )
+    second = await admin.add_delivery(
+        "crm", "failed", lead_id, attempts=1, status_code=500, reason="destination answered 500",
         position=2,
     )  # fmt: skip
-    await _add(admin, "crm", "pending")
+    await admin.add_delivery("crm", "pending")
     shown = (await admin.get(f"/admin/leads/{lead_id}/deliveries"))["deliveries"]
     assert [each["event_id"] for each in shown] == [str(first), str(second)]
     assert (shown[0]["state"], shown[0]["response"], shown[0]["attempts"]) == ("delivered", "thank you", 2)
@@ -224,11 +234,11 @@ async def test_the_gauges_count_each_destination(admin: Admin) -> None:
     def shown(gauge: str, name: str) -> float | None:
         return REGISTRY.get_sample_value(f"fastcore_destination_{gauge}", {"destination": name})
 
-    await _add(admin, "crm", "pending")
-    await _add(admin, "crm", "dead", next_attempt_at=None)
+    await admin.add_delivery("crm", "pending")
+    await admin.add_delivery("crm", "dead", next_attempt_at=None)
     await _post(admin, "chat/disable", 204)
     await admin.db.execute("INSERT INTO webhook_destination (name) VALUES ('old')")
-    await _add(admin, "old", "dead", next_attempt_at=None)
+    await admin.add_delivery("old", "dead", next_attempt_at=None)
     destinations = admin.app.state.adapters.destinations
     assert isinstance(destinations, Destinations)
     await update_destinations(lambda: destinations.list_destinations(KINDS | {"late": "http"}))

@@ -50,6 +50,7 @@ async def test_a_lead_reaches_its_destination_signed(
     assert event["data"]["site_name"] == "Shop Nord"
     assert event["data"]["extra"] == {"budget": 5000}
     assert (row["status_code"], row["response"], row["attempts"]) == (200, "thank you", 1)
+    assert 0 <= row["duration_ms"] < 15_000
 
 
 async def test_each_lead_arrives_once_at_each_destination_that_wants_it(

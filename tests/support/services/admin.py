@@ -76,6 +76,34 @@ class Admin:
         await self.db.execute(f"INSERT INTO replay_queue ({columns}) VALUES ({values})", *row.values())
         return UUID(str(row["id"]))
 
+    async def add_delivery(self, name: str, state: str, lead_id: UUID | None = None, **changes: Any) -> UUID:
+        """Insert an event with a delivery to one destination, and return the event's id.
+
+        `event` is the event's type, `lead.received` by default. `body` is None once the lead is erased.
+        """
+        event_id, lead_id = uuid4(), lead_id or uuid4()
+        await self.db.execute(
+            "INSERT INTO webhook_event (id, type, lead_id, site, occurred_at, body, delivery_count)"
+            " VALUES ($1, $2, $3, 'shop', now(), $4, 1)",
+            event_id,
+            changes.pop("event", "lead.received"),
+            lead_id,
+            changes.pop("body", "{}"),
+        )
+        waits = {} if state in ("pending", "failed") else {"next_attempt_at": None}
+        row = {
+            "event_id": event_id,
+            "destination": name,
+            "lead_id": lead_id,
+            "state": state,
+            "position": 1,
+            **waits,
+            **changes,
+        }
+        columns, values = ", ".join(row), ", ".join(f"${number}" for number in range(1, len(row) + 1))
+        await self.db.execute(f"INSERT INTO webhook_delivery ({columns}) VALUES ({values})", *row.values())
+        return event_id
+
     async def add_email(self, lead_id: UUID, kind: str, state: str) -> None:
         await self.db.execute(
             "INSERT INTO email_delivery (lead_id, kind, state, message_id) VALUES ($1, $2, $3, 'm')",

@@ -14,21 +14,24 @@ from contracts.lead_events import example_event
 from runtime.database.audit_log import append_action
 from runtime.database.postgres import Connection, Pool, load_queries, snapshot, transaction
 from runtime.sites.model import Sites
+from services.admin.rules.destinations import DISABLED_BY
 from services.admin.rules.errors import ConflictError, NotFoundError
 from services.admin.schemas.destinations import (
     Destination,
     DestinationList,
     DestinationState,
+    LastTest,
     LeadDeliveries,
     LeadDelivery,
     Retried,
     SentTest,
 )
-from services.admin.texts import gettext
+from services.admin.texts import gettext, gettext_noop
 
 _SQL: Any = load_queries(Path(__file__).with_name("destinations.sql"))
 RETRY_MAX: Final = 10_000
 """How many deliveries one request lets be sent again."""
+NOT_IN_FILE: Final = gettext_noop("The sites file has no destination with this name.")
 
 
 def kinds_of(sites: Sites) -> dict[str, str]:
@@ -71,7 +74,7 @@ class Destinations:
             row = await _lock(connection, name, kinds)
             if row["disabled_at"] is not None:
                 raise ConflictError(gettext("The destination is disabled already."))
-            reason = f"disabled by {actor}"
+            reason = DISABLED_BY + actor
             await _SQL.disable_destination(connection, name=name, reason=reason)
             await append_action(
                 connection,
@@ -93,6 +96,7 @@ class Destinations:
                 raise ConflictError(gettext("The destination is disabled: enable it first."))
             body = example_event(lead_id, datetime.now(UTC)).model_dump_json()
             await _SQL.insert_test_event(connection, id=event_id, lead_id=lead_id, name=name, body=body)
+            await _SQL.set_last_test(connection, name=name, event_id=event_id)
             details = {"destination": name, "event_id": str(event_id)}
             await append_action(connection, AuditEvent.DESTINATION_TESTED, actor, details)
         return SentTest(event_id=event_id)
@@ -112,35 +116,93 @@ class Destinations:
                 await append_action(connection, AuditEvent.DESTINATION_RETRIED, actor, details)
         return Retried(retried=retried, left=left)
 
+    async def resend(
+        self,
+        lead_id: UUID,
+        event_id: UUID,
+        name: str,
+        kinds: Mapping[str, str],
+        actor: str,
+        *,
+        if_delivered: bool = False,
+    ) -> None:
+        """Send one delivery of a lead now, with the same `webhook-id`. Audited.
+
+        A delivery that has arrived is sent again only with `if_delivered`. Raises `NotFoundError` if there
+        is no such delivery, or if the sites file does not contain the destination. Raises `ConflictError` if
+        the lead was erased, the destination is disabled, the delivery was suppressed, or it is sent already.
+        """
+        if name not in kinds:
+            raise NotFoundError(gettext(NOT_IN_FILE))
+        async with transaction(self._pool) as connection:
+            event = await _SQL.lock_event(connection, lead_id=lead_id, event_id=event_id)
+            row = await _SQL.lock_delivery(connection, event_id=event_id, name=name) if event else None
+            if event is None or row is None:
+                raise NotFoundError(gettext("The lead has no such delivery."))
+            if event["is_erased"]:
+                raise ConflictError(gettext("The lead is erased: its data is not sent any more."))
+            if row["is_disabled"]:
+                raise ConflictError(gettext("The destination is disabled: enable it first."))
+            _check_resendable(row["state"], if_delivered=if_delivered)
+            await _SQL.resend_delivery(connection, event_id=event_id, name=name)
+            details = {"destination": name, "event": event["type"], "event_id": str(event_id)}
+            await append_action(connection, AuditEvent.DELIVERY_RESENT, actor, details, lead_id)
+
     async def list_lead_deliveries(self, lead_id: UUID) -> LeadDeliveries:
         """Return the deliveries of a lead's events, at most 1,000."""
         async with snapshot(self._pool) as connection:
-            rows = _SQL.list_lead_deliveries(connection, lead_id=lead_id)
-            return LeadDeliveries(deliveries=[LeadDelivery(**dict(row)) async for row in rows])
+            return LeadDeliveries(deliveries=await list_lead_deliveries(connection, lead_id))
+
+
+async def list_lead_deliveries(connection: Connection, lead_id: UUID) -> list[LeadDelivery]:
+    """Return the deliveries of a lead's events in the order of the events, at most 1,000."""
+    rows = _SQL.list_lead_deliveries(connection, lead_id=lead_id)
+    return [LeadDelivery(**dict(row)) async for row in rows]
 
 
 async def _lock(connection: Connection, name: str, kinds: Mapping[str, str]) -> Mapping[str, Any]:
     if name not in kinds:
-        raise NotFoundError(gettext("The sites file has no destination with this name."))
+        raise NotFoundError(gettext(NOT_IN_FILE))
     row: Mapping[str, Any] = await _SQL.lock_destination(connection, name=name)
     return row
 
 
+def _check_resendable(state: str, *, if_delivered: bool) -> None:
+    """Raise `ConflictError` if a delivery in this state must not be sent again."""
+    if state in ("pending", "sending"):
+        raise ConflictError(gettext("The delivery is being sent already."))
+    if state == "suppressed":
+        raise ConflictError(gettext("There is nothing to send: the delivery was suppressed."))
+    if state == "delivered" and not if_delivered:
+        raise ConflictError(gettext("The delivery has arrived. Confirm that it is sent again."))
+
+
 def _destination(row: Mapping[str, Any], kinds: Mapping[str, str]) -> Destination:
     state: DestinationState = "healthy"
-    since = reason = None
+    since = reason = paused_until = None
     if row["name"] not in kinds:
         state = "removed"
     elif row["disabled_at"]:
         state, since, reason = "disabled", row["disabled_at"], row["disabled_reason"]
-    elif row["paused"]:
+    elif row["paused_until"]:
         state, since, reason = "paused", row["paused_since"], row["last_reason"]
+        paused_until = row["paused_until"]
     same = {name: row[name] for name in _SAME}
+    test = LastTest(**{name: row[name] for name in LastTest.model_fields}) if row["event_id"] else None
     return Destination(
-        name=row["name"], kind=kinds.get(row["name"]), state=state, since=since, reason=reason, **same
+        name=row["name"],
+        kind=kinds.get(row["name"]),
+        state=state,
+        since=since,
+        reason=reason,
+        paused_until=paused_until,
+        last_failure_reason=row["last_reason"],
+        last_test=test,
+        **same,
     )
 
 
 _SAME: Final = (
-    "waiting", "dead", "delivered_last_day", "oldest_waiting_at", "last_success_at", "last_failure_at",
+    "waiting", "dead", "delivered_last_day", "oldest_waiting_at", "duration_p50_ms", "duration_p95_ms",
+    "last_success_at", "last_failure_at",
 )  # fmt: skip

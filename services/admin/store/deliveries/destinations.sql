@@ -2,8 +2,11 @@
 
 -- name: list_destinations
 -- The destinations of the sites file, and all others that have a state. Every count is bounded.
-SELECT n.name, w.paused_until IS NOT NULL AS paused, w.paused_since, w.disabled_at, w.disabled_reason, w.last_reason,
-       w.last_success_at, w.last_failure_at,
+SELECT n.name, w.paused_until, w.paused_since, w.disabled_at, w.disabled_reason, w.last_reason,
+       w.last_success_at, w.last_failure_at, latency.percentiles[1] AS duration_p50_ms,
+       latency.percentiles[2] AS duration_p95_ms,
+       t.event_id, t.state, t.attempts, t.status_code, t.reason, t.response, t.duration_ms, t.next_attempt_at,
+       t.created_at, t.updated_at,
        (SELECT count(*) FROM (SELECT FROM webhook_delivery d WHERE d.destination = n.name
                               AND d.state IN ('pending', 'failed') LIMIT 10000) AS bounded) AS waiting,
        (SELECT count(*) FROM (SELECT FROM webhook_delivery d WHERE d.destination = n.name AND d.state = 'dead'
@@ -15,6 +18,12 @@ SELECT n.name, w.paused_until IS NOT NULL AS paused, w.paused_since, w.disabled_
                               AND d.state IN ('pending', 'failed')) AS oldest_waiting_at
 FROM (SELECT name FROM webhook_destination UNION SELECT unnest(:names::text[])) AS n (name)
 LEFT JOIN webhook_destination w ON w.name = n.name
+LEFT JOIN webhook_delivery t ON t.event_id = w.last_test_id AND t.destination = w.name
+CROSS JOIN LATERAL (
+    SELECT percentile_disc(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY duration_ms) AS percentiles
+    FROM (SELECT d.duration_ms FROM webhook_delivery d
+          WHERE d.destination = n.name AND d.state = 'delivered' AND d.delivered_at > now() - interval '24 hours'
+          ORDER BY d.delivered_at DESC LIMIT 1000) AS newest) AS latency
 ORDER BY n.name;
 
 -- name: lock_destination^
@@ -44,6 +53,10 @@ WITH event AS (
 INSERT INTO webhook_delivery (event_id, destination, lead_id, position)
 SELECT id, :name, lead_id, position FROM event;
 
+-- name: set_last_test!
+-- The event of the last test of a destination.
+UPDATE webhook_destination SET last_test_id = :event_id WHERE name = :name;
+
 -- name: retry$
 -- Let failed and dead deliveries of a destination be sent now, with all their retries. Return how many.
 WITH retried AS (
@@ -63,9 +76,24 @@ SELECT count(*) FROM (SELECT FROM webhook_delivery WHERE destination = :name AND
 -- name: list_lead_deliveries
 -- The deliveries of a lead's events.
 SELECT d.event_id, e.type AS event, d.destination, d.state, d.attempts, d.status_code, d.reason, d.response,
-       d.next_attempt_at, d.created_at, d.delivered_at
+       d.duration_ms, d.next_attempt_at, d.created_at, d.updated_at, d.delivered_at
 FROM webhook_delivery d
 JOIN webhook_event e ON e.id = d.event_id
 WHERE d.lead_id = :lead_id
 ORDER BY d.position, d.destination
 LIMIT 1000;
+
+-- name: lock_event^
+-- An event of a lead, and whether the lead was erased. Locked, as erasures do, before its delivery.
+SELECT type, body IS NULL AS is_erased FROM webhook_event WHERE id = :event_id AND lead_id = :lead_id FOR SHARE;
+
+-- name: lock_delivery^
+-- A delivery, locked until this transaction ends, and whether its destination is disabled.
+SELECT d.state, EXISTS (SELECT FROM webhook_destination w WHERE w.name = d.destination AND w.disabled_at IS NOT NULL)
+           AS is_disabled
+FROM webhook_delivery d WHERE d.event_id = :event_id AND d.destination = :name FOR UPDATE OF d;
+
+-- name: resend_delivery!
+-- Let a delivery be sent now, with all its retries.
+UPDATE webhook_delivery SET state = 'pending', retries = 0, next_attempt_at = now(), updated_at = now()
+WHERE event_id = :event_id AND destination = :name;

@@ -25,6 +25,7 @@ from services.admin.rules.personal_data import (
 from services.admin.schemas.lead_edits import ADMIN_FIELDS, VISITOR_FIELDS, Edited, LeadEdit, ParkedLead
 from services.admin.schemas.leads import AuditEntry, Lead
 from services.admin.schemas.personal_data import PersonData
+from services.admin.store.deliveries.destinations import list_lead_deliveries
 from services.admin.store.leads.leads import NO_SUCH_LEAD, lock_lead
 from services.admin.store.leads.notes import list_notes
 from services.admin.store.privacy.erasure import find_traces
@@ -87,7 +88,8 @@ class PersonalData:
             lead = await _SQL.read_lead(connection, id=lead_id)
             rows_of_lead = [row async for row in _SQL.read_queue(connection, id=lead_id)]
             emails = [row async for row in _SQL.read_emails(connection, id=lead_id)]
-            if lead is None and not rows_of_lead and not emails:
+            deliveries = await list_lead_deliveries(connection, lead_id)
+            if lead is None and not rows_of_lead and not emails and not deliveries:
                 raise NotFoundError(gettext(NO_SUCH_LEAD))
             person = Traces()
             addresses = addresses_of(lead, emails, rows_of_lead)
@@ -108,6 +110,7 @@ class PersonalData:
             notes=notes,
             emails=[dict(row) for row in emails],
             queue=[to_queue_row(row) for row in queue],
+            deliveries=deliveries,
             audit=[AuditEntry.model_validate(dict(row)) for row in entries],
             other_leads=sorted(person.leads - {lead_id}),
             kafka=kafka_keeps(datetime.now(UTC)),
