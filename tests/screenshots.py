@@ -1,4 +1,4 @@
-"""Takes the README's screenshots of an installation with sample data (`make screenshots`)."""
+"""Takes the screenshots of the README and docs/destinations.md, with sample data (`make screenshots`)."""
 
 import asyncio
 import random
@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
+from playwright.async_api import expect
 
 from tests.support.mail.smtp import SmtpServer, smtp_server
+from tests.support.services.connected import running_connected
 from tests.support.services.deliveries import new_destination
 from tests.support.services.installation import ADMIN_TOKEN, Installation, running_installation
 from tests.support.stack import Stack, running_stack
@@ -27,6 +29,11 @@ SCREENSHOTS: Final[tuple[tuple[str, str, Size, Theme], ...]] = (
     ("failed-deliveries", "/admin/ui/workbench", "desktop", "dark"),
     ("lead-phone", "/admin/ui/leads/{lead}", "phone", "light"),
     ("leads-phone", "/admin/ui/leads", "phone", "dark"),
+)
+# The page of destinations, scrolled to an element.
+DESTINATION_SCREENSHOTS: Final[tuple[tuple[str, Size, Theme, str], ...]] = (
+    ("destinations", "desktop", "light", "main"),
+    ("destination-test-phone", "phone", "dark", "#destination-crm"),
 )
 FIRST: Final = (
     "Ada",
@@ -204,10 +211,38 @@ async def take_screenshots(stack: Stack, folder: Path) -> None:
                 await visitor.page.screenshot(path=FOLDER / f"{name}.png")
 
 
+async def take_destination_screenshots(stack: Stack, folder: Path) -> None:
+    """Save the screenshots of destinations: one of them fails, and another one gets a test event."""
+    rng = random.Random(7)
+    async with running_connected(stack, folder) as connected, running_browser() as browser:
+        installation = connected.installation
+        for number in range(24):
+            await post_lead(installation, rng, number)
+
+        async def states() -> list[str]:
+            found = (await installation.admin("GET", "/admin/destinations")).json()["destinations"]
+            return [each["state"] for each in found if not each["waiting"] or each["name"] == "helpdesk"]
+
+        wanted = ["healthy", "healthy", "paused", "healthy", "healthy"]
+        await eventually(states, until=lambda now: now == wanted, seconds=120, what="the pause")
+        await installation.admin("POST", "/admin/destinations/crm/test")
+        for name, size, theme, place in DESTINATION_SCREENSHOTS:
+            async with open_window(browser, installation.url, size, theme) as visitor:
+                await visitor.sign_in(ADMIN_TOKEN)
+                await visitor.open("/admin/ui/destinations")
+                await expect(visitor.page.locator("#destination-crm .last-test")).to_contain_text("Delivered")
+                await visitor.page.locator("#destination-crm summary").click()
+                await visitor.page.locator(place).evaluate("(element) => element.scrollIntoView()")
+                await visitor.page.screenshot(path=FOLDER / f"{name}.png")
+
+
 def main() -> None:
     """Start Kafka and PostgreSQL, and take all screenshots."""
     with tempfile.TemporaryDirectory() as folder, running_stack(Path(folder)) as stack:
-        asyncio.run(take_screenshots(stack, Path(folder)))
+        for number, take in enumerate((take_screenshots, take_destination_screenshots)):
+            place = Path(folder, str(number))
+            place.mkdir()
+            asyncio.run(take(stack, place))
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ PAGES: Final[dict[str, tuple[str, ...]]] = {
         "pages/replays.py",
         "replay_summary.py",
     ),
+    "destinations": ("templates/destinations/*.html", "pages/destinations.py"),
     "errors": ("templates/error.html", "error_texts.py", "pages/not_found.py", "rendering.py"),
     "export": ("templates/leads/export_*.html", "pages/lead_exports.py"),
     "held": ("templates/leads/held*.html", "pages/held_leads.py"),
@@ -38,9 +39,19 @@ PAGES: Final[dict[str, tuple[str, ...]]] = {
     "lead": (
         *(
             f"templates/leads/{name}.html"
-            for name in ("activity", "contact", "edit*", "follow_up*", "lead", "note*", "release*", "status")
+            for name in (
+                "activity",
+                "contact",
+                "deliveries",
+                "edit*",
+                "follow_up*",
+                "lead",
+                "note*",
+                "release*",
+            )
         ),
-        *(f"pages/{name}.py" for name in ("lead", "lead_edit", "lead_notes")),
+        *(f"templates/leads/{name}.html" for name in ("resend*", "_resend_form", "status")),
+        *(f"pages/{name}.py" for name in ("lead", "lead_deliveries", "lead_edit", "lead_notes")),
     ),
     "leads": (
         *(f"templates/leads/{name}.html" for name in ("bulk_bar", "columns", "leads")),

@@ -25,6 +25,7 @@ PAGES = (
     "/admin/ui/workbench/items",
     "/admin/ui/workbench/replay?state=dead",
     "/admin/ui/workbench/replays/{replay}",
+    "/admin/ui/destinations",
     "/admin/ui/jobs",
     "/admin/ui/audit",
 )

@@ -11,8 +11,10 @@ from typing import Final, Literal
 from runtime.sites.model import Sites
 from services.admin.dashboard.formatting import duration
 from services.admin.dashboard.labels import job_name, stage_name
-from services.admin.rules.reasons import spam_word
+from services.admin.rules.destinations import disabled_by
+from services.admin.rules.reasons import explain, spam_word
 from services.admin.rules.spam_shares import SpamShare
+from services.admin.schemas.destinations import Destination
 from services.admin.schemas.held_leads import HeldSite
 from services.admin.schemas.system import GatewaySpool, Job, PartHealth, QueueStats, SystemHealth
 from services.admin.store.deliveries.recent_outcomes import EmailOutcomes, RecentOutcomes
@@ -29,6 +31,7 @@ QUEUED_SECONDS: Final = 3 * 3600
 SITE_QUEUED_SECONDS: Final = 3600
 
 FAILED_EMAILS: Final = "/admin/ui/workbench/items?stage=notifier"
+DESTINATIONS: Final = "/admin/ui/destinations"
 
 Severity = Literal["bad", "amber"]
 
@@ -69,7 +72,7 @@ class Signals:
     """All health signals that the headline depends on.
 
     `spam` lists the sites whose share of spam has risen, and `held` the sites with held leads. Each of
-    `recent`, `jobs`, `spam` and `held` is None if it could not be read.
+    `recent`, `jobs`, `spam`, `held` and `destinations` is None if it could not be read.
     """
 
     health: SystemHealth
@@ -79,6 +82,12 @@ class Signals:
     spam: list[SpamShare] | None
     held: list[HeldSite] | None
     sites: Sites = field(default_factory=Sites)
+    destinations: list[Destination] | None = field(default_factory=list)
+
+
+def destination_url(name: str) -> str:
+    """Return the URL of a destination on the page of destinations."""
+    return f"{DESTINATIONS}#destination-{name}"
 
 
 def components(health: SystemHealth) -> list[tuple[str, PartHealth]]:
@@ -354,6 +363,39 @@ def _held(signals: Signals) -> Iterator[Disruption]:
         yield Disruption(gettext("Lead intake"), held, "/admin/ui/held", "amber")
 
 
+def _destinations(signals: Signals) -> Iterator[Disruption]:
+    """Yield the destinations that receive nothing, and those for which deliveries have no retries left."""
+    for each in signals.destinations or []:
+        component, url = stage_name("webhooks"), destination_url(each.name)
+        if each.state in ("paused", "disabled"):
+            is_refused = each.state == "disabled" and disabled_by(each.reason) is None
+            reason = _destination_state(each)
+            yield Disruption(
+                component, reason, url, "bad" if is_refused else "amber", each.name, each.waiting
+            )
+        if each.dead and each.state != "removed":
+            reason = ngettext(
+                "%(destination)s: %(count)s delivery has no retries left",
+                "%(destination)s: %(count)s deliveries have no retries left",
+                each.dead,
+                destination=each.name,
+            )
+            yield Disruption(component, reason, url, "amber", f"{each.name}, dead", each.dead)
+
+
+def _destination_state(destination: Destination) -> str:
+    name, reason = destination.name, destination.reason or ""
+    if destination.state == "paused":
+        return gettext(
+            "%(destination)s is paused: %(reason)s", destination=name, reason=explain(reason) or reason
+        )
+    if actor := disabled_by(reason):
+        return gettext("%(destination)s was disabled by %(actor)s", destination=name, actor=actor)
+    return gettext(
+        "%(destination)s is disabled: %(reason)s", destination=name, reason=explain(reason) or reason
+    )
+
+
 def _jobs(signals: Signals) -> Iterator[Disruption]:
     for job in signals.jobs or []:
         if job.overdue:
@@ -387,6 +429,7 @@ def _unknown_signals(signals: Signals) -> Iterator[Disruption]:
         ("scheduled tasks", signals.jobs, gettext("the state of scheduled tasks is unknown")),
         ("spam", signals.spam, gettext("the state of spam is unknown")),
         ("held leads", signals.held, gettext("the state of held leads is unknown")),
+        ("destinations", signals.destinations, gettext("the state of destinations is unknown")),
         ("website queues", stats.site_queues, gettext("the state of website queues is unknown")),
     ):
         if value is None:
@@ -416,6 +459,7 @@ SIGNALS: Final[Mapping[str, Callable[[Signals], Iterator[Disruption]]]] = {
     "service warnings": _service_warnings,
     "spam": _spam,
     "held leads": _held,
+    "destinations": _destinations,
     "jobs": _jobs,
     "unknown signals": _unknown_signals,
 }

@@ -17,6 +17,8 @@ from services.admin.adapters import Adapters
 from services.admin.dashboard.cache import Cache
 from services.admin.dashboard.disruptions import Signals, make_headline
 from services.admin.dashboard.sightings import find_sightings
+from services.admin.schemas.destinations import Destination
+from services.admin.store.deliveries.destinations import kinds_of
 
 Loaded = TypeVar("Loaded")
 
@@ -39,15 +41,23 @@ async def read_signals(app: FastAPI, cache: Cache) -> Signals:
         # What could not be read is not cached: a page would show it long after the database is back.
         return await _or_none(partial(cache.get_or_load, key, read, seconds))
 
-    health, stats, recent, jobs, spam, held = await asyncio.gather(
+    async def list_destinations() -> list[Destination]:
+        found = await adapters.destinations.list_destinations(kinds_of(app.state.sites))
+        return found.destinations
+
+    health, stats, recent, (jobs, spam, held, destinations) = await asyncio.gather(
         cache.get_or_load("health", adapters.system.read_health, STATUS_MAX_AGE_SECONDS),
         cache.get_or_load("queue", adapters.system.read_queue_stats, STATUS_MAX_AGE_SECONDS),
         load("recent", adapters.recent_outcomes, RECENT_MAX_AGE_SECONDS),
-        load("jobs", adapters.system.list_jobs, RECENT_MAX_AGE_SECONDS),
-        load("spam", adapters.risen_spam, SPAM_MAX_AGE_SECONDS),
-        load("held", adapters.held_leads.list_sites, RECENT_MAX_AGE_SECONDS),
+        # mypy knows the types of at most six results.
+        asyncio.gather(
+            load("jobs", adapters.system.list_jobs, RECENT_MAX_AGE_SECONDS),
+            load("spam", adapters.risen_spam, SPAM_MAX_AGE_SECONDS),
+            load("held", adapters.held_leads.list_sites, RECENT_MAX_AGE_SECONDS),
+            load("destinations", list_destinations, RECENT_MAX_AGE_SECONDS),
+        ),
     )
-    signals = Signals(health, stats, recent, jobs, spam, held, app.state.sites)
+    signals = Signals(health, stats, recent, jobs, spam, held, app.state.sites, destinations)
     app.state.headline = make_headline(signals)
     return signals
 

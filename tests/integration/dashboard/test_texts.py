@@ -2,16 +2,19 @@
 
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
-from runtime.settings import Postgres
+from runtime.settings import Postgres, SitesFile
 from services.admin import texts
 from services.admin.dashboard import rendering
 from tests.support.services.admin import Admin, queued_row
 from tests.support.services.dashboard import HTMX, running_dashboard, sign_in
+from tests.support.services.webhooks import destination, write_sites
 from tests.support.stack import Stack
 from tests.support.web.texts import BRACKETED, texts_outside_of_brackets
 
@@ -50,6 +53,9 @@ PAGES = (
     f"{QUEUE}/replay?reason=nothing",
     f"{QUEUE}/replay/duration?per_second=20&wanted=1000",
     f"{QUEUE}/replays/{{replay}}",
+    "/admin/ui/destinations",
+    "/admin/ui/destinations/crm/disable",
+    "/admin/ui/destinations/nothing/disable",
     "/admin/ui/jobs",
     "/admin/ui/audit",
     "/admin/ui/audit?actor=nobody",
@@ -77,6 +83,12 @@ FORMS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("/admin/ui/views/new", {"status": "won"}),
     ("/admin/ui/views", {"status": "won", "name": "Won"}),
     ("/admin/ui/views", {"status": "won", "name": ""}),
+    ("/admin/ui/destinations/crm/test", {}),
+    ("/admin/ui/destinations/crm/disable", {}),
+    ("/admin/ui/destinations/crm/enable", {}),
+    (f"{LEADS}/{{lead}}/deliveries/{{arrived}}/crm/resend", {}),
+    (f"{LEADS}/{{lead}}/deliveries/{{arrived}}/crm/resend", {"confirmed": "true"}),
+    (f"{LEADS}/{{erased}}/deliveries/{{informed}}/crm/resend", {"confirmed": "true"}),
     (f"{QUEUE}/items/{{row}}/replay", {}),
     (f"{QUEUE}/items/{{lead}}/replay", {}),
     (f"{QUEUE}/clear", {}),
@@ -100,8 +112,10 @@ FORMS: tuple[tuple[str, dict[str, Any]], ...] = (
 
 
 @pytest.fixture
-async def admin(postgres: Postgres, stack: Stack) -> AsyncIterator[Admin]:
-    async with running_dashboard(postgres, stack) as running:
+async def admin(postgres: Postgres, stack: Stack, tmp_path: Path) -> AsyncIterator[Admin]:
+    names = ("crm", "chat", "gone", "paused", "off", "testing")
+    file = write_sites(tmp_path, *(destination(name, "https://crm.example/hook") for name in names))
+    async with running_dashboard(postgres, stack, sites_file=SitesFile(path=file)) as running:
         yield running
 
 
@@ -169,9 +183,51 @@ async def add_everything(admin: Admin) -> dict[str, UUID]:
     return ids
 
 
+async def add_deliveries(admin: Admin, ids: dict[str, UUID]) -> dict[str, UUID]:
+    """Store destinations and deliveries in each state; return the ids of two events."""
+    await admin.db.execute(
+        "INSERT INTO webhook_destination (name, paused_until, paused_since, disabled_at, disabled_reason,"
+        " last_reason, last_failure_at, last_test_id) VALUES"
+        " ('paused', now(), now(), NULL, NULL, 'destination answered 500', now(), NULL),"
+        " ('off', NULL, NULL, now(), 'disabled by ann', NULL, NULL, NULL),"
+        " ('gone', NULL, NULL, now(), 'destination answered 410', NULL, NULL, NULL),"
+        " ('chat', NULL, NULL, NULL, NULL, NULL, NULL, $1),"
+        " ('old', NULL, NULL, NULL, NULL, NULL, NULL, NULL)",
+        await admin.add_delivery(
+            "chat", "failed", event="lead.test", attempts=1, status_code=500, response="no",
+            reason="destination answered 500",
+        ),
+    )  # fmt: skip
+    await admin.db.execute(
+        "INSERT INTO webhook_destination (name, last_test_id) VALUES ('testing', $1)",
+        await admin.add_delivery("testing", "pending", event="lead.test"),
+    )
+    for url, owner in (("#destination-paused", None), ("#destination-gone", "bob")):
+        await admin.db.execute(
+            "INSERT INTO incident (key, component, reason, severity, url, owner, first_seen_at)"
+            " VALUES ($1, 'Destinations', 'paused', 'bad', $1, $2, now() - interval '1 hour')",
+            f"/admin/ui/destinations{url}",
+            owner,
+        )
+    now, lead = datetime.now(UTC), ids["lead"]
+    for event, state in (("lead.updated", "dead"), ("lead.status_changed", "failed")):
+        await admin.add_delivery(
+            "crm", state, lead, event=event, attempts=2, status_code=422, duration_ms=40,
+            reason="destination answered 422",
+        )  # fmt: skip
+    for name, state in (("crm", "delivered"), ("chat", "pending"), ("off", "dead")):
+        ids["informed"] = await admin.add_delivery(
+            name, state, ids["erased"], event="lead.erased", attempts=1
+        )
+    ids["arrived"] = await admin.add_delivery(
+        "crm", "delivered", lead, attempts=1, status_code=200, duration_ms=7, delivered_at=now
+    )
+    return ids
+
+
 async def test_every_text_of_every_page_is_translated(admin: Admin, rendered: set[str]) -> None:
     login = (await admin.client.get("/admin/login")).text
-    csrf, ids = await sign_in(admin), await add_everything(admin)
+    csrf, ids = await sign_in(admin), await add_deliveries(admin, await add_everything(admin))
     pages = {"/admin/login": login}
     for path in PAGES:
         for headers in ({}, HTMX):

@@ -7,6 +7,7 @@ from typing import Any
 from runtime.sites.model import Site, Sites
 from services.admin.dashboard.disruptions import Signals
 from services.admin.monitoring.ledger import LedgerCounts, compare
+from services.admin.schemas.destinations import Destination
 from services.admin.schemas.ledger import Books
 from services.admin.schemas.system import (
     GatewaySpool,
@@ -69,6 +70,15 @@ def make_stats(**changes: Any) -> QueueStats:
 def signals(**changes: Any) -> Signals:
     """Return the signals of an installation without a disruption, with some changed."""
     return replace(Signals(make_health(), make_stats(), RecentOutcomes(), [job()], [], [], SITES), **changes)
+
+
+def target(**changes: Any) -> Destination:
+    """Return the destination crm: healthy, with some values changed."""
+    values: dict[str, Any] = {
+        **dict.fromkeys(Destination.model_fields), "name": "crm", "kind": "webhook", "state": "healthy",
+        "waiting": 0, "dead": 0, "delivered_last_day": 0,
+    }  # fmt: skip
+    return Destination(**(values | changes))
 
 
 def outcomes(**kinds: tuple[int, int]) -> RecentOutcomes:

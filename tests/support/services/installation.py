@@ -76,12 +76,17 @@ class Installation:
 
 
 @contextlib.asynccontextmanager
-async def running_installation(stack: Stack, folder: Path, **given: str) -> AsyncIterator[Installation]:
-    """Start everything, wait until it is ready, and stop it with SIGTERM. `given` has more variables."""
+async def running_installation(
+    stack: Stack, folder: Path, *, sites: str = SITES, **given: str
+) -> AsyncIterator[Installation]:
+    """Start everything, wait until it is ready, and stop it with SIGTERM.
+
+    `sites` is the sites file. `given` has more variables.
+    """
     database, kafka = await stack.new_database(), await stack.new_topics()
     mailbox = Mailbox(folder)
     edge_port = free_ports(1)[0]
-    (folder / "sites.toml").write_text(SITES)
+    (folder / "sites.toml").write_text(sites)
     environment = {
         "DEBUG": "true",
         "DATABASE_URL": database.service,

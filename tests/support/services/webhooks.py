@@ -28,13 +28,18 @@ def destination(name: str, url: str, **changes: Any) -> dict[str, Any]:
 
 def write_sites(folder: Path, *destinations: dict[str, Any]) -> Path:
     """Write a sites file with the sites default and shop, and these destinations."""
-    lines = ["[sites.default]", "[sites.shop]", 'name = "Shop Nord"']
+    path = folder / "sites.toml"
+    path.write_text(f'[sites.default]\n[sites.shop]\nname = "Shop Nord"\n{in_toml(*destinations)}')
+    return path
+
+
+def in_toml(*destinations: dict[str, Any]) -> str:
+    """Return these destinations as a part of a sites file."""
+    lines = list[str]()
     for each in destinations:
         lines.append("[[destinations]]")
         lines += [f"{key} = {_toml(value)}" for key, value in each.items() if value is not None]
-    path = folder / "sites.toml"
-    path.write_text("\n".join(lines) + "\n")
-    return path
+    return "\n".join(lines) + "\n"
 
 
 def _toml(value: Any) -> str:

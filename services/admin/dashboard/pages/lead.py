@@ -22,6 +22,7 @@ from services.admin.dashboard.rendering import (
 )
 from services.admin.rules.activity import build_activity
 from services.admin.rules.contact_links import contact_links
+from services.admin.rules.destinations import erasure_notices, newest_events_first
 from services.admin.rules.errors import ConflictError
 from services.admin.rules.lead_rules import mails_text, undo_status
 from services.admin.rules.note_rules import may_change
@@ -46,7 +47,8 @@ async def show_lead(
     details = await adapters.leads.get_lead(lead_id)
     parked = None if details.lead else await adapters.personal_data.read_parked(lead_id)
     submission = details.lead or parked
-    # A poll takes only the activity from the page.
+    found = await adapters.destinations.list_lead_deliveries(lead_id)
+    # A poll takes only the activity and the deliveries from the page.
     others = [] if is_htmx(request) else await _other_requests(submission, adapters)
     return render(
         request,
@@ -58,6 +60,8 @@ async def show_lead(
         submission=submission,
         contact=contact_links(submission, request.app.state.sites) if submission else None,
         activity=build_activity(details),
+        deliveries=newest_events_first(found.deliveries),
+        notices=erasure_notices(found.deliveries),
         may_change=may_change,
         note_text="",
         note_error="",

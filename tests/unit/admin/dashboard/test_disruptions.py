@@ -22,6 +22,7 @@ from tests.support.services.disruption_signals import (
     queue_of,
     signals,
     site,
+    target,
     unbalanced_ledger,
     warning,
 )
@@ -36,6 +37,7 @@ from tests.support.services.disruption_signals import (
         signals(stats=make_stats(stages=[queue_of(dead=500, waiting=3, oldest_open_age_seconds=3600.0)])),
         signals(stats=make_stats(gateways=[gateway(depth=40, oldest_age_seconds=3.0, damaged_files=0)])),
         signals(stats=make_stats(site_queues=[site(depth=4, oldest_queued_at=NOW, pulled=2)])),
+        signals(destinations=[target(waiting=5), target(state="removed", dead=3)]),
     ],
 )
 def test_a_working_installation_has_no_disruption(good: Signals) -> None:
@@ -54,6 +56,7 @@ class Case:
 
 
 EMAILS = "/admin/ui/workbench/items?stage=notifier"
+DESTINATION = "/admin/ui/destinations#destination-crm"
 CASES = [
     Case("components", signals(health=make_health(broker=DOWN)), "Kafka: no answer (ConnectError)"),
     Case(
@@ -209,6 +212,29 @@ CASES = [
         "held leads",
         signals(held=[HeldSite(site="shop", leads=1, oldest_at=NOW, newest_at=NOW, reason="rate_ip")]),
         "Lead intake: 1 held lead of The Shop: release them, or mark them as spam", "amber", "/admin/ui/held",
+    ),
+    Case(
+        "destinations",
+        signals(destinations=[target(state="paused", reason="destination answered 500")]),
+        "Destinations: crm is paused: the destination did not accept it", "amber", DESTINATION,
+    ),
+    Case(
+        "destinations",
+        signals(destinations=[target(state="disabled", reason="destination answered 410")]),
+        "Destinations: crm is disabled: the destination did not accept it", "bad", DESTINATION,
+    ),
+    Case(
+        "destinations",
+        signals(destinations=[target(state="disabled", reason="disabled by ann")]),
+        "Destinations: crm was disabled by ann", "amber", DESTINATION,
+    ),
+    Case(
+        "destinations", signals(destinations=[target(dead=2)]),
+        "Destinations: crm: 2 deliveries have no retries left", "amber", DESTINATION,
+    ),
+    Case(
+        "unknown signals", signals(destinations=None),
+        "Database: the state of destinations is unknown", "amber",
     ),
     Case(
         "unknown signals",

@@ -1,0 +1,100 @@
+"""The page of destinations and a lead's deliveries: what each state says, and what a receiver answered."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from runtime.settings import Postgres, SitesFile
+from tests.support.services.admin import Admin
+from tests.support.services.dashboard import HTMX, running_dashboard, sign_in
+from tests.support.services.webhooks import destination, write_sites
+from tests.support.stack import Stack
+
+PAGE = "/admin/ui/destinations"
+HOSTILE = "<script>document.documentElement.dataset.hacked = 1</script>"
+
+
+@pytest.fixture
+async def admin(postgres: Postgres, stack: Stack, tmp_path: Path) -> AsyncIterator[Admin]:
+    file = write_sites(tmp_path, destination("crm", "https://crm.example/s3cret-path"))
+    async with running_dashboard(postgres, stack, sites_file=SitesFile(path=file)) as running:
+        yield running
+
+
+async def _page(admin: Admin, path: str = PAGE) -> str:
+    return " ".join((await admin.client.get(path)).text.split())
+
+
+async def test_a_test_event_is_polled_each_second_until_it_came_back(admin: Admin) -> None:
+    csrf = await sign_in(admin)
+    assert "every 5s" in await _page(admin)
+    response = await admin.client.post(f"{PAGE}/crm/test", data={"csrf": csrf}, headers=HTMX)
+    assert "Sending a test event to crm." in response.text
+    assert response.headers["hx-trigger"] == "refresh"
+    page = await _page(admin)
+    assert "every 1s" in page
+    assert "Waiting for the receiver's response." in page
+    await admin.db.execute(
+        "UPDATE webhook_delivery SET state = 'delivered', attempts = 1, status_code = 200, duration_ms = 45,"
+        " response = $1",
+        HOSTILE,
+    )
+    page = await _page(admin)
+    assert "every 5s" in page
+    assert "<code>200</code> · 45 ms" in page
+    assert HOSTILE not in page
+    assert "s3cret" not in page
+
+
+async def test_a_disabled_destination_waits_for_its_test_event_without_haste(admin: Admin) -> None:
+    csrf = await sign_in(admin)
+    for action in ("test", "disable"):
+        await admin.client.post(f"{PAGE}/crm/{action}", data={"csrf": csrf})
+    page = await _page(admin)
+    assert "every 5s" in page
+    assert "Disabled by <bdi>ann</bdi>" in page
+    assert "Send test event" not in page
+    refused = await admin.client.post(f"{PAGE}/crm/test", data={"csrf": csrf})
+    assert refused.status_code == 409
+    assert "enable it first" in refused.text
+
+
+async def test_an_action_needs_the_forms_token_and_a_destination(admin: Admin) -> None:
+    csrf = await sign_in(admin)
+    for action in ("test", "disable", "enable"):
+        assert (await admin.client.post(f"{PAGE}/crm/{action}")).status_code == 403
+        response = await admin.client.post(f"{PAGE}/absent/{action}", data={"csrf": csrf})
+        assert response.status_code == 404
+    assert (await admin.client.get(f"{PAGE}/absent/disable")).status_code == 404
+    assert await admin.db.fetchval("SELECT count(*) FROM audit_log WHERE event LIKE 'destination.%'") == 0
+
+
+async def test_a_destination_and_its_incident_lead_to_each_other(admin: Admin) -> None:
+    await sign_in(admin)
+    assert "Incident, began" not in await _page(admin)
+    await admin.db.execute(
+        "INSERT INTO incident (key, component, reason, severity, url, owner, first_seen_at)"
+        " VALUES ('x', 'Destinations', 'crm is paused', 'amber', $1, 'bob', now() - interval '1 hour')",
+        f"{PAGE}#destination-crm",
+    )
+    page = await _page(admin)
+    assert '<a href="/admin/status#h-incidents">' in page
+    assert "<bdi>bob</bdi> takes care of it." in page
+    assert f'href="{PAGE}#destination-crm"' in await _page(admin, "/admin/status?full=true")
+
+
+async def test_an_erased_lead_offers_only_its_erasure_again(admin: Admin) -> None:
+    await sign_in(admin)
+    lead = await admin.add_lead("erased")
+    await admin.add_delivery("crm", "delivered", lead.lead_id, attempts=1, body=None)
+    page = await _page(admin, f"/admin/ui/leads/{lead.lead_id}")
+    assert "Destinations informed of the deletion" not in page
+    assert "/resend" not in page
+    informed = await admin.add_delivery(
+        "crm", "dead", lead.lead_id, event="lead.erased", attempts=9, position=2
+    )
+    page = await _page(admin, f"/admin/ui/leads/{lead.lead_id}")
+    assert "0 of 1 destination that had this lead was informed." in page
+    assert "Could not be informed" in page
+    assert page.count(f"/deliveries/{informed}/crm/resend") == page.count("/resend") == 2
