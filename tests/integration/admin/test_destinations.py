@@ -101,7 +101,7 @@ async def test_the_durations_are_those_of_the_last_24_hours(admin: Admin) -> Non
         await admin.add_delivery("crm", "delivered", duration_ms=number, delivered_at=NOW)
     await admin.add_delivery("crm", "delivered", duration_ms=90_000, delivered_at=NOW - timedelta(hours=25))
     await admin.add_delivery("crm", "failed", duration_ms=15_000)
-    await admin.add_delivery("crm", "delivered", delivered_at=NOW)  # before migration 0034
+    await admin.add_delivery("crm", "delivered", delivered_at=NOW)  # before migration 0035
     found = await _list(admin)
     assert [found["crm"][f"duration_p{share}_ms"] for share in (50, 95)] == [50, 95]
     assert found["chat"]["duration_p50_ms"] is None
