@@ -62,7 +62,7 @@ async def observe(environment: Environment) -> ObservedState:
     environment.collect_mails()
     observed = ObservedState(mails=environment.mails)
     for row in await environment.sql(
-        "SELECT id::text, email, message, status, created_at_utc FROM lead_inbox"
+        "SELECT id::text, email, message, status, stored, created_at_utc FROM lead_inbox"
     ):
         observed.inbox[row["id"]] = dict(row)
     for row in await environment.sql(

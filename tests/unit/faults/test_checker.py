@@ -56,6 +56,7 @@ class Scenario:
             "email": lead.email,
             "message": lead.bodies[0].message,
             "status": "spam" if lead.spam else "received",
+            "stored": True,
             "created_at_utc": datetime(2024, 1, 3, 10, 30, 45, 123456, UTC),
         }
         self.observed.received[lead.id] = 1
