@@ -23,6 +23,13 @@ CATALOGUES: Final = Path(__file__).with_name("dashboard") / "texts"
 HEADER_MAX: Final = 200  # characters of Accept-Language that are read
 NO_VALUE: Final = "\N{EN DASH}"
 _SOURCE_LANGUAGE: Final = "en"
+# Anybody may send any Accept-Language, also before signing in, and each locale's data stays in memory: 212 MB
+# for all of them. So numbers and dates have the format of one of these, or of a language with a catalogue.
+LOCALES: Final = frozenset((
+    "en", "en_AU", "en_CA", "en_GB", "en_IE", "en_IN", "en_NZ", "en_US", "en_ZA",
+    "cs", "da", "de", "de_AT", "de_CH", "el", "es", "es_MX", "fi", "fr", "fr_CA", "fr_CH", "hu", "it", "ja",
+    "nb", "nl", "pl", "pt", "pt_PT", "ro", "sv", "tr",
+))  # fmt: skip
 _SMALLEST_GROUPED: Final = 1000
 
 
@@ -59,8 +66,9 @@ def current_viewer() -> Viewer:
 def find_viewer(accept_language: str) -> Viewer:
     """Return the viewer who sends this value of the header Accept-Language (RFC 9110, 12.5.4).
 
-    Numbers and dates have the format of the most preferred locale. Texts are in the most preferred language
-    that has a compiled catalogue, or in English if none of the languages has one.
+    Numbers and dates have the format of the most preferred locale that is in `LOCALES` or has a compiled
+    catalogue. Texts are in the most preferred language that has a compiled catalogue, or in English if none
+    of the languages has one.
     """
     locales = list(_preferred_locales(accept_language))
     if not locales:
@@ -76,11 +84,21 @@ def _preferred_locales(accept_language: str) -> Iterator[Locale]:
     for item in accept_language.split(","):
         tag, _, weight = item.replace(" ", "").partition(";q=")
         try:
-            weighted.append((float(weight or 1), Locale.parse(tag, sep="-")))
+            locale = Locale.parse(tag, sep="-")
+            weighted.append((float(weight or 1), locale))
         except (ValueError, UnknownLocaleError):
             continue
     weighted.sort(key=lambda each: -each[0])
-    return (locale for weight, locale in weighted if weight > 0)
+    known = (_known_locale(locale) for weight, locale in weighted if weight > 0)
+    return (locale for locale in known if locale)
+
+
+def _known_locale(locale: Locale) -> Locale | None:
+    """Return the locale, or its language without a region; None if the data of neither may be loaded."""
+    for name in (str(locale), locale.language):
+        if name in LOCALES or (CATALOGUES / name).is_dir():
+            return Locale.parse(name)
+    return None
 
 
 @cache

@@ -213,6 +213,13 @@ def week_table(counts: Mapping[tuple[int, int], int]) -> list[tuple[str, list[He
     ]
 
 
+def hour_name(hour: int) -> str:
+    """Return an hour of the day for the axis of the table, such as `06` or `6 AM`."""
+    locale = current_viewer().locale
+    skeleton = "H" if "H" in locale.time_formats["short"].pattern else "ha"
+    return format_skeleton(skeleton, time(hour), locale=locale)
+
+
 def busiest_hour(table: list[tuple[str, list[Heat]]]) -> Heat | None:
     """Return the hour with the most leads. Return None if there are no leads."""
     busiest = max((heat for _, heats in table for heat in heats), key=lambda heat: heat.value)

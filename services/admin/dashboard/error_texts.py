@@ -1,7 +1,7 @@
 """Texts of the error pages, and of the errors in forms. No I/O."""
 
-from http import HTTPStatus
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
@@ -33,16 +33,41 @@ ERROR_NEXT_STEPS: Final = {
         " The system status shows which components are unavailable."
     ),
 }
-# What is wrong with a form field, by pydantic's error type; other errors have pydantic's text.
+# What is wrong with a request that never reached a page, by its HTTP status.
+HTTP_ERRORS: Final = {
+    404: gettext_noop("This page does not exist."),
+    405: gettext_noop("This page cannot do that. Nothing was changed."),
+    408: gettext_noop("The request took too long to arrive. Nothing was changed."),
+    413: gettext_noop("The request is too large. Nothing was changed."),
+    429: gettext_noop("There were too many requests. Nothing was changed."),
+}
+OUTAGES: Final = {
+    "database": gettext_noop("The database is unavailable. Nothing was changed."),
+    "kafka": gettext_noop("Kafka is unavailable. Nothing was changed."),
+    "smtp": gettext_noop("The mail server is unavailable. Nothing was changed."),
+}
+# What is wrong with a form field, by pydantic's error type, with the values of pydantic's context. The errors
+# of our own validators have texts of their own; all others have `OTHER_FIELD_ERROR`.
 FIELD_ERRORS: Final = {
     "missing": gettext_noop("this field is required"),
     "uuid_parsing": gettext_noop("this is not a valid ID"),
     "date_from_datetime_parsing": gettext_noop("this is not a valid date"),
     "date_parsing": gettext_noop("this is not a valid date"),
     "int_parsing": gettext_noop("this is not a whole number"),
+    "int_from_float": gettext_noop("this is not a whole number"),
+    "bool_parsing": gettext_noop("this is neither yes nor no"),
+    "datetime_parsing": gettext_noop("this is not a valid time"),
+    "datetime_from_date_parsing": gettext_noop("this is not a valid time"),
+    "string_too_short": gettext_noop("this must have at least %(min_length)s characters"),
+    "string_too_long": gettext_noop("this may have at most %(max_length)s characters"),
+    "too_long": gettext_noop("these may be at most %(max_length)s"),
+    "greater_than_equal": gettext_noop("this must be at least %(ge)s"),
+    "less_than_equal": gettext_noop("this may be at most %(le)s"),
     "enum": gettext_noop("this is not one of the available options"),
     "literal_error": gettext_noop("this is not one of the available options"),
 }
+OTHER_FIELD_ERROR: Final = gettext_noop("this is not valid")
+_OWN_ERROR: Final = "Value error, "
 
 # What to enter in a field of a lead, whatever is wrong with the text.
 EDIT_ERRORS: Final = {
@@ -60,7 +85,19 @@ FIELD_LABELS: Final = {
 def error_title(status: int) -> str:
     """Return the heading of the error page for an HTTP status."""
     title = ERROR_TITLES.get(status)
-    return gettext(title) if title else HTTPStatus(status).phrase
+    return gettext(title) if title else gettext("Request not possible")
+
+
+def http_message(status: int) -> str:
+    """Return what is wrong with a request that never reached a page."""
+    text = HTTP_ERRORS.get(status)
+    return gettext(text) if text else gettext("The request was refused. Nothing was changed.")
+
+
+def outage_message(dependency: str) -> str:
+    """Return the message for a dependency that is unavailable. `dependency` is its name in `/readyz`."""
+    text = OUTAGES.get(dependency)
+    return gettext(text) if text else gettext("A component is unavailable. Nothing was changed.")
 
 
 def next_step(status: int) -> str:
@@ -91,10 +128,17 @@ def validation_message(error: RequestValidationError) -> str:
     """Return which fields are invalid and why. The message contains no submitted value."""
     messages = []
     for item in error.errors():
-        known = FIELD_ERRORS.get(item.get("type", ""))
-        problem = gettext(known) if known else str(item["msg"]).removeprefix("Value error, ")
         # The last part is a number for an item of a list.
         name = next(part for part in reversed(item["loc"]) if isinstance(part, str))
         label = gettext(FIELD_LABELS[name]) if name in FIELD_LABELS else field_label(name)
-        messages.append(gettext("%(field)s: %(problem)s.", field=label, problem=problem))
+        messages.append(gettext("%(field)s: %(problem)s.", field=label, problem=_problem(item)))
     return " ".join(messages)
+
+
+def _problem(item: Mapping[str, Any]) -> str:
+    """Return what is wrong with a field. `item` is an error of pydantic."""
+    if known := FIELD_ERRORS.get(item.get("type", "")):
+        return gettext(known, **item.get("ctx", {}))
+    text = str(item["msg"])
+    # The validators of the schemas raise texts of the catalogue.
+    return gettext(text.removeprefix(_OWN_ERROR) if text.startswith(_OWN_ERROR) else OTHER_FIELD_ERROR)

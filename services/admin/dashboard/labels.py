@@ -241,6 +241,11 @@ def reason_text(reason: str) -> str:
     return text[0].upper() + text[1:] if text else reason
 
 
+def stored_text(text: str) -> str:
+    """Return the translation of a text that was stored in English, such as why a lead was not changed."""
+    return gettext(text)
+
+
 def badge_style(name: str) -> str:
     """Return the CSS class of the badge for a state or an audit event."""
     return BADGE_STYLES.get(name, "grey")
@@ -264,6 +269,7 @@ FILTERS: Final = {
     "destination_kind": destination_kind,
     "destination_event": destination_event,
     "reason_text": reason_text,
+    "stored_text": stored_text,
     "badge_style": badge_style,
     "field_label": field_label,
 }

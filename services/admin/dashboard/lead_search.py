@@ -11,14 +11,13 @@ from services.admin.dashboard.fields import BlankAsNone
 from services.admin.dashboard.labels import state_name
 from services.admin.dashboard.paging import last_cursor, page_url
 from services.admin.schemas.filters import LeadFilter, LeadOrder
-from services.admin.schemas.lead_conditions import ME, NOBODY, LeadConditions
+from services.admin.schemas.lead_conditions import PEOPLE, LeadConditions
 from services.admin.schemas.periods import Period
 from services.admin.texts import gettext, gettext_noop, ngettext
 
 LEADS: Final = "/admin/ui/leads"
 PAGE_ROWS: Final = 25
 WAITING_HOURS: Final = (4, 24, 72, 168)
-PEOPLE: Final = {ME: gettext_noop("Me"), NOBODY: gettext_noop("Unassigned")}
 _FILTERS: Final = {
     "site": gettext_noop("Site: %(value)s"),
     "status": gettext_noop("Status: %(value)s"),

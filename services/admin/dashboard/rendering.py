@@ -235,14 +235,14 @@ def _error_details(error: Exception) -> tuple[int, str, dict[str, str]]:
             )
         case DependencyUnavailable():
             status, headers = 503, {"Retry-After": "5"}
-            message = gettext(
-                "The %(dependency)s is unavailable. Nothing was changed.", dependency=error.dependency
-            )
+            message = error_texts.outage_message(error.dependency)
         case RetryableError():
-            status, message = 422, gettext("The %(reason)s. Nothing was changed.", reason=error.reason)
+            reason = labels.reason_text(error.reason)
+            status, message = 422, gettext("%(reason)s. Nothing was changed.", reason=reason)
         case RequestValidationError():
             problems = error_texts.validation_message(error)
             status, message = 422, gettext("%(problems)s Nothing was changed.", problems=problems)
         case HTTPException():
-            status, message, headers = error.status_code, str(error.detail), dict(error.headers or {})
+            status, headers = error.status_code, dict(error.headers or {})
+            message = error_texts.http_message(status)
     return status, message, headers

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from contracts.leads import LeadStatus
 from services.admin.rules.errors import ConflictError
 from services.admin.rules.lead_rules import check_status_change
-from services.admin.schemas.bulk_changes import BulkAction, RefusedGroup
+from services.admin.schemas.bulk_changes import BulkAction, BulkState, RefusedGroup
 from services.admin.texts import gettext
 
 
@@ -33,6 +33,13 @@ def refused_groups(
         for status, leads in counts.items()
         if (why := refusal(action, value, status))
     ]
+
+
+def nothing_to_cancel(state: BulkState) -> str:
+    """Return the message that explains why an action in this state cannot be cancelled."""
+    if state == "cancelled":
+        return gettext("The action is cancelled: there is nothing left to cancel.")
+    return gettext("The action is finished: there is nothing left to cancel.")
 
 
 def is_unchanged(action: BulkAction, value: str | None, status: LeadStatus, assignee: str | None) -> bool:

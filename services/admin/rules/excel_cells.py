@@ -9,19 +9,22 @@ from services.admin.rules.export_values import read_value, to_text
 from services.admin.rules.lead_rules import STATUS_NAMES
 from services.admin.rules.reasons import spam_word
 from services.admin.schemas.export_columns import COLUMNS
+from services.admin.texts import gettext, gettext_noop
 
 Cell = str | bool | int | float | datetime | None
 # A cell takes 32,767 characters (Excel specifications and limits), counted in UTF-16 units: an emoji is two.
 CELL_MAX_UNITS: Final = 32_767
-SHORTENED: Final = " … [shortened: the lead's page has the whole text]"
+SHORTENED: Final = gettext_noop(" … [shortened: the lead's page has the whole text]")
 _UTC: Final = ZoneInfo("UTC")
 
 
 def heading(column: str, zone: ZoneInfo) -> str:
     """Return the heading of a column. For a time it names the zone, because times in Excel have no zone."""
     known = COLUMNS[column]
-    zones = {"time": f" ({zone.key})", "utc": " (UTC)"}
-    return known.label + zones.get(known.kind, "")
+    label, zones = gettext(known.label), {"time": zone.key, "utc": "UTC"}
+    if known.kind not in zones:
+        return label
+    return gettext("%(column)s (%(zone)s)", column=label, zone=zones[known.kind])
 
 
 def cell(lead: Mapping[str, Any], column: str, zone: ZoneInfo) -> Cell:
@@ -36,7 +39,7 @@ def cell(lead: Mapping[str, Any], column: str, zone: ZoneInfo) -> Cell:
     if isinstance(value, bool | int | float):
         return value
     if column == "status":
-        value = STATUS_NAMES.get(value, value)
+        value = gettext(STATUS_NAMES[value]) if value in STATUS_NAMES else value
     elif column == "spam_reasons":
         value = [spam_word(reason) for reason in value or ()]
     elif isinstance(value, dict):
@@ -51,9 +54,10 @@ def shorten(text: str) -> str:
     units = text.encode("utf-16-le")
     if len(units) <= CELL_MAX_UNITS * 2:
         return text
-    kept = units[: (CELL_MAX_UNITS - len(SHORTENED)) * 2]
+    note = gettext(SHORTENED)
+    kept = units[: CELL_MAX_UNITS * 2 - len(note.encode("utf-16-le"))]
     # Drops the first half of a character whose second half is cut off.
-    return kept.decode("utf-16-le", errors="ignore") + SHORTENED
+    return kept.decode("utf-16-le", errors="ignore") + note
 
 
 def _local_time(value: datetime, zone: ZoneInfo) -> datetime | str:

@@ -23,6 +23,11 @@ STATUS_NAMES: Final[Mapping[str, str]] = {
     LeadStatus.ERASED: gettext_noop("Erased"),
 }
 EMAIL_KINDS: Final[tuple[Kind, ...]] = ("welcome", "admin_alert")
+# The kinds of email within sentences.
+EMAIL_NAMES: Final[Mapping[str, str]] = {
+    "welcome": gettext_noop("the confirmation email"),
+    "admin_alert": gettext_noop("the team notification"),
+}
 
 
 def lead_title(lead: object) -> str:
@@ -109,7 +114,10 @@ def check_resend(current: LeadStatus, kind: str, delivery_state: str | None, ema
         raise ConflictError(gettext("The lead has no email address. Edit the lead to add one."))
     if delivery_state == "sent":
         raise ConflictError(
-            gettext("The %(kind)s email was already sent. Each email is sent only once.", kind=kind)
+            gettext(
+                "Each email is sent only once, and %(email)s was already sent.",
+                email=gettext(EMAIL_NAMES[kind]),
+            )
         )
 
 

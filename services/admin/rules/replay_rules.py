@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.admin.schemas.replays import BlockedGroup, ReplayState
-from services.admin.texts import gettext, number
+from services.admin.texts import gettext
 
 
 def replay_blocker(*, state: str, has_payload: bool, erased: bool) -> str | None:
@@ -46,6 +46,13 @@ def replay_seconds(rows: int, per_second: int) -> int:
     return -(-rows // per_second)
 
 
+def nothing_to_cancel(state: ReplayState) -> str:
+    """Return the message that explains why a replay in this state cannot be cancelled."""
+    if state == "cancelled":
+        return gettext("The replay is cancelled: there is nothing left to cancel.")
+    return gettext("The replay is finished: there is nothing left to cancel.")
+
+
 def nothing_to_replay(blocked: list[BlockedGroup], unknown_ids: int) -> str:
     """Return the message that explains why a replay has no row to send.
 
@@ -58,5 +65,5 @@ def nothing_to_replay(blocked: list[BlockedGroup], unknown_ids: int) -> str:
             if unknown_ids
             else gettext("No delivery matches, so nothing is retried.")
         )
-    reasons = " ".join(f"{number(group.rows)} x {group.why}" for group in blocked[:5])
-    return gettext("None of the matching deliveries can be retried: %(reasons)s", reasons=reasons)
+    reasons = (gettext("%(count)s x %(reason)s", count=group.rows, reason=group.why) for group in blocked[:5])
+    return gettext("None of the matching deliveries can be retried: %(reasons)s", reasons=" ".join(reasons))

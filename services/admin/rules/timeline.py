@@ -11,7 +11,7 @@ from typing import Any, Final
 from contracts import topics
 from contracts.audit import AuditEvent
 from contracts.reasons import LIMIT_REASONS
-from services.admin.rules.lead_rules import STATUS_NAMES
+from services.admin.rules.lead_rules import EMAIL_NAMES, STATUS_NAMES
 from services.admin.rules.reasons import spam_word, with_words
 from services.admin.schemas.leads import TimelineEvent, Tone
 from services.admin.texts import gettext, gettext_noop, ngettext
@@ -21,22 +21,39 @@ Row = Mapping[str, Any]
 DELIVERIES: Final = {
     "store": gettext_noop("storing the lead"),
     "audit": gettext_noop("storing an audit record"),
-    "welcome": gettext_noop("the confirmation email"),
-    "admin_alert": gettext_noop("the team notification"),
+    **EMAIL_NAMES,
     "pull": gettext_noop("importing the lead from the website's queue"),
 }
+# The fields that an admin can edit, within sentences.
+EDITED_FIELDS: Final = {
+    "name": gettext_noop("name"),
+    "email": gettext_noop("email"),
+    "phone": gettext_noop("phone"),
+    "company": gettext_noop("company"),
+    "service": gettext_noop("service"),
+    "message": gettext_noop("message"),
+    "assignee": gettext_noop("assignee"),
+    "notes": gettext_noop("notes"),
+}
 _NEUTRAL: Final[Tone] = "neutral"
+# The sentences for events, with their tones. Where `_choose_sentence` has a more exact one, that is used.
 TITLES: Final[dict[str, tuple[str, Tone]]] = {
     AuditEvent.LEAD_CONFLICT: (
         gettext_noop("Duplicate request quarantined: the first lead with its key is kept."),
         "bad",
     ),
-    AuditEvent.LEAD_PARKED: (gettext_noop("%(Delivery)s failed: %(reason)s. %(retry)s"), "bad"),
+    AuditEvent.LEAD_PARKED: (
+        gettext_noop("%(Delivery)s failed: %(reason)s. It is retried automatically."),
+        "bad",
+    ),
     AuditEvent.LEAD_DEAD: (
         gettext_noop("%(Delivery)s failed for good: %(reason)s. It is not retried automatically."),
         "bad",
     ),
-    AuditEvent.LEAD_REPLAYED: (gettext_noop("Retried %(delivery)s%(cause)s."), "wait"),
+    AuditEvent.LEAD_REPLAYED: (
+        gettext_noop("Retried %(delivery)s automatically (retry %(attempts)s of 3)."),
+        "wait",
+    ),
     AuditEvent.LEAD_ARCHIVED: (
         gettext_noop("%(actor)s archived %(delivery)s: it is not retried automatically."),
         _NEUTRAL,
@@ -55,7 +72,7 @@ TITLES: Final[dict[str, tuple[str, Tone]]] = {
         _NEUTRAL,
     ),
     AuditEvent.DELIVERY_REQUESTED: (gettext_noop("%(actor)s sent the lead to %(destination)s."), _NEUTRAL),
-    AuditEvent.EMAIL_SENT: (gettext_noop("%(Delivery)s was sent%(answer)s."), "good"),
+    AuditEvent.EMAIL_SENT: (gettext_noop("%(Delivery)s was sent."), "good"),
     AuditEvent.EMAIL_FAILED: (gettext_noop("%(Delivery)s was not sent: %(reason)s."), "bad"),
     AuditEvent.EMAIL_UNKNOWN: (gettext_noop("%(Delivery)s may have been sent: %(reason)s."), "bad"),
     AuditEvent.EMAIL_SUPPRESSED: (gettext_noop("%(Delivery)s was suppressed: %(reason)s."), _NEUTRAL),
@@ -179,24 +196,39 @@ def _title(event: str, details: Mapping[str, Any], actor: str) -> tuple[str, Ton
     """Return the sentence for an event and its tone; the event's name if it has no sentence."""
     name = event.replace(".", " ").replace("_", " ").capitalize()
     template, tone = TITLES.get(event) or (f"{name}.", _NEUTRAL)
-    delivery, code = _delivery(details.get("kind")), details.get("code")
+    delivery = _delivery(details.get("kind"))
     title = gettext(
-        template,
+        _choose_sentence(event, details) or template,
         actor=actor,
         delivery=delivery,
         Delivery=delivery[0].upper() + delivery[1:],
         reason=_reason(details),
-        answer=gettext(" (the mail server answered %(code)s)", code=str(code)) if code else "",
-        retry=gettext("A retry cannot help.")
-        if details.get("final")
-        else gettext("It is retried automatically."),
-        cause=_replay_cause(details, actor),
+        code=str(details.get("code")),
+        attempts=details.get("attempts"),
+        comment=details.get("comment"),
         previous=_status(details.get("from")),
         new=_status(details.get("to")),
         fields=_field_list(details.get("fields")),
         destination=details.get("destination"),
     )
     return title, tone
+
+
+def _choose_sentence(event: str, details: Mapping[str, Any]) -> str | None:
+    """Return the sentence for an event with these details, or None if `TITLES` has it."""
+    match event, details:
+        case AuditEvent.LEAD_PARKED, {"final": True}:
+            return gettext_noop("%(Delivery)s failed: %(reason)s. A retry cannot help.")
+        case AuditEvent.EMAIL_SENT, {"code": code} if code:
+            return gettext_noop("%(Delivery)s was sent (the mail server answered %(code)s).")
+        case AuditEvent.LEAD_REPLAYED, {"cause": "requested", "comment": comment} if comment:
+            return gettext_noop('Retried %(delivery)s: requested by %(actor)s ("%(comment)s").')
+        case AuditEvent.LEAD_REPLAYED, {"cause": "requested"}:
+            return gettext_noop("Retried %(delivery)s: requested by %(actor)s.")
+        case AuditEvent.LEAD_REPLAYED, {"cause": "overdue"}:
+            return gettext_noop("Retried %(delivery)s, because there was no result within an hour.")
+        case _:
+            return None
 
 
 def _delivery(kind: object) -> str:
@@ -212,20 +244,10 @@ def _reason(details: Mapping[str, Any]) -> str:
     return with_words(str(reason)) if reason else gettext("no reason given")
 
 
-def _replay_cause(details: Mapping[str, Any], actor: str) -> str:
-    match details.get("cause"):
-        case "requested":
-            if comment := details.get("comment"):
-                return gettext(': requested by %(actor)s ("%(comment)s")', actor=actor, comment=comment)
-            return gettext(": requested by %(actor)s", actor=actor)
-        case "overdue":
-            return gettext(", because there was no result within an hour")
-        case _:
-            return gettext(" automatically (retry %(attempts)s of 3)", attempts=details.get("attempts"))
-
-
 def _field_list(fields: object) -> str:
-    return ", ".join(map(str, fields)) if isinstance(fields, list) and fields else gettext("the lead")
+    if not isinstance(fields, list) or not fields:
+        return gettext("the lead")
+    return ", ".join(gettext(EDITED_FIELDS[each]) if each in EDITED_FIELDS else str(each) for each in fields)
 
 
 def _sending_event(mail: Row) -> TimelineEvent:

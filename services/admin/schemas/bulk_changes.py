@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from services.admin.schemas.failed_deliveries import DestinationName, FailedDeliveries
 from services.admin.schemas.filters import CURSOR_FIELD, ExportFilter, Filter, Limit, SettableStatus, Text
 from services.admin.schemas.replay_filters import DEFAULT_PER_SECOND, MAX_PER_SECOND
+from services.admin.texts import gettext_noop
 
 MAX_LEADS: Final = 100_000
 MAX_IDS: Final = 1000
@@ -53,10 +54,10 @@ class BulkOrder(Filter):
             msg = "destination and per_second belong to send and retry, which need a destination"
             raise ValueError(msg)
         if (self.action == "status") != (self.new_status is not None):
-            msg = "new_status belongs to the action status, which needs it"
+            msg = gettext_noop("new_status belongs to the action status, which needs it")
             raise ValueError(msg)
         if self.assignee is not None and self.action != "assign":
-            msg = "assignee belongs to the action assign"
+            msg = gettext_noop("assignee belongs to the action assign")
             raise ValueError(msg)
         return self
 

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from typing import TypeVar
 from uuid import UUID
 
+from services.admin.texts import gettext_noop
+
 Row = TypeVar("Row")
 
 
@@ -29,7 +31,7 @@ def parse_cursor(cursor: str, parse_id: Callable[[str], UUID | int]) -> Position
         at, _, row_id = text.partition(" ")
         return Position(as_utc(datetime.fromisoformat(at)), parse_id(row_id))
     except ValueError:
-        msg = "must be the next_cursor of the page before"
+        msg = gettext_noop("must be the next_cursor of the page before")
         raise ValueError(msg) from None
 
 
@@ -59,7 +61,7 @@ def parse_sort_cursor(cursor: str) -> SortPosition:
             raise ValueError
         return SortPosition(as_utc(datetime.fromisoformat(at)), UUID(row_id), key)
     except ValueError:
-        msg = "must be the next_cursor of the page before, in the same order"
+        msg = gettext_noop("must be the next_cursor of the page before, in the same order")
         raise ValueError(msg) from None
 
 
@@ -93,5 +95,5 @@ def as_utc(time: datetime) -> datetime:
     try:
         return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     except OverflowError as error:
-        msg = "must be a time between the years 1 and 9999"
+        msg = gettext_noop("must be a time between the years 1 and 9999")
         raise ValueError(msg) from error

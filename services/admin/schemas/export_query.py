@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 from contracts.leads import LeadStatus
 from services.admin.schemas.export_columns import COLUMNS
 from services.admin.schemas.filters import ExportFilter
+from services.admin.texts import gettext_noop
 
 # Their ids fit into a URL of 8 KiB.
 MAX_CHOSEN = 200
@@ -19,13 +20,13 @@ def check_zone(value: str) -> str:
     try:
         return ZoneInfo(value).key
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        msg = "must be the name of a time zone, such as Europe/Berlin"
+        msg = gettext_noop("must be the name of a time zone, such as Europe/Berlin")
         raise ValueError(msg) from None
 
 
 def _check_column(value: str) -> str:
     if value not in COLUMNS:
-        msg = "must be the name of a column"
+        msg = gettext_noop("must be the name of a column")
         raise ValueError(msg)
     return value
 

@@ -22,6 +22,7 @@ from contracts.failures import Kind, Stage
 from contracts.leads import LeadStatus
 from services.admin.schemas.cursors import SortPosition, as_utc, parse_bigint, parse_cursor, parse_sort_cursor
 from services.admin.schemas.search_terms import NO_SEARCH, search_parameters
+from services.admin.texts import gettext_noop
 
 SettableStatus = Literal[
     LeadStatus.RECEIVED,
@@ -49,7 +50,7 @@ QueueState = Literal["waiting", "replaying", "resolved", "dead", "archived"]
 def _without_nul(value: str) -> str:
     # PostgreSQL's type text cannot hold NUL.
     if "\x00" in value:
-        msg = "must not contain NUL characters"
+        msg = gettext_noop("must not contain NUL characters")
         raise ValueError(msg)
     return value
 

@@ -23,6 +23,7 @@ from services.admin.schemas.filters import (
     Text,
 )
 from services.admin.schemas.periods import Period, midnight, period_days
+from services.admin.texts import gettext, gettext_noop
 
 ME: Final = "@me"
 NOBODY: Final = "@nobody"
@@ -40,12 +41,13 @@ CONDITIONS: Final = (
     "since",
     "until",
 )
-_PEOPLE: Final = {"me": ME, "unassigned": NOBODY}
+# What the filter's field shows for the two, and what people type into it.
+PEOPLE: Final = {ME: gettext_noop("Me"), NOBODY: gettext_noop("Unassigned")}
 
 
 def _person(value: str) -> str:
-    # What the filter's field shows for the two, and what people type into it.
-    return _PEOPLE.get(value.lower(), value)
+    typed = {gettext(name).lower(): person for person, name in PEOPLE.items()}
+    return typed.get(value.lower(), value)
 
 
 class LeadConditions(BaseModel):

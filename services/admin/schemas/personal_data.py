@@ -9,6 +9,7 @@ from pydantic import BaseModel, EmailStr, Field, JsonValue, model_validator
 from services.admin.schemas.destinations import LeadDelivery
 from services.admin.schemas.leads import AuditEntry, LeadNote
 from services.admin.schemas.phone_numbers import phone_ending
+from services.admin.texts import gettext_noop
 
 # Leads of one address that a page lists, and ids that one form sends: a form may have 1,000 fields.
 LISTED_MAX: Final = 500
@@ -84,10 +85,10 @@ class ErasePerson(BaseModel):
     @model_validator(mode="after")
     def _select_somebody(self) -> "ErasePerson":
         if self.phone is not None and not phone_ending(self.phone):
-            msg = "phone needs at least seven digits"
+            msg = gettext_noop("phone needs at least seven digits")
             raise ValueError(msg)
         if not self.email and not self.phone:
-            msg = "an email or a phone is needed"
+            msg = gettext_noop("an email or a phone is needed")
             raise ValueError(msg)
         return self
 

@@ -11,6 +11,7 @@ from contracts.field_types import RequiredLine
 from services.admin.schemas.export_query import check_zone
 from services.admin.schemas.filters import Filter
 from services.admin.schemas.lead_conditions import LeadConditions
+from services.admin.texts import gettext_noop
 
 NAME_MAX: Final = 60
 ViewName = Annotated[RequiredLine, Field(max_length=NAME_MAX)]
@@ -24,7 +25,7 @@ class ViewConditions(LeadConditions):
     @model_validator(mode="after")
     def _check_not_empty(self) -> Self:
         if not self.conditions() and (self.sort or "received") == "received":
-            msg = "a view needs a filter or an order"
+            msg = gettext_noop("a view needs a filter or an order")
             raise ValueError(msg)
         return self
 
@@ -42,7 +43,7 @@ class ViewEdit(BaseModel):
     @model_validator(mode="after")
     def _check_not_empty(self) -> Self:
         if self.name is None and self.conditions is None:
-            msg = "name or conditions must be given"
+            msg = gettext_noop("name or conditions must be given")
             raise ValueError(msg)
         return self
 

@@ -10,9 +10,11 @@ import pytest
 from openpyxl.worksheet.worksheet import Worksheet
 
 from runtime.settings import Postgres
+from services.admin import texts
 from tests.support.services.admin import Admin
 from tests.support.services.dashboard import HTMX, running_dashboard, sign_in
 from tests.support.stack import Stack
+from tests.support.web.texts import BRACKETED, CLOSE, outside_of_brackets
 
 PAGE = "/admin/ui/leads"
 
@@ -86,3 +88,22 @@ async def test_the_form_keeps_every_filter_of_the_list(admin: Admin) -> None:
     form = form_of(page)
     assert {name: html.unescape(form[name][0]) for name in filters} == filters
     assert "With spam and erased" not in page
+
+
+async def test_an_excel_file_is_in_the_language_of_the_viewer(
+    admin: Admin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    csrf = await sign_in(admin)
+    await admin.add_lead("spam", spam_reasons=("honeypot",), message="x" * 32_768)
+    monkeypatch.setattr(texts, "find_viewer", lambda _: BRACKETED)
+    columns = ["created_at", "created_at_utc", "status", "spam_reasons", "message"]
+    form = {"csrf": csrf, "columns": columns, "status": "spam", "zone": "Asia/Kolkata"}
+    answer = await admin.client.post(f"{PAGE}/export.xlsx", data=form)
+    sheet = openpyxl.load_workbook(io.BytesIO(answer.content)).active
+    assert isinstance(sheet, Worksheet)
+    headings, row = ([str(cell.value) for cell in each] for each in sheet.iter_rows())
+    shown = [*headings, *row[2:4], row[4].lstrip("x")]
+    assert [outside_of_brackets(text) for text in shown] == [""] * 8
+    assert row[4].endswith(f"{CLOSE}")
+    csv = (await admin.client.post(f"{PAGE}/export.csv", data=form)).text
+    assert csv.startswith('"created_at","created_at_utc","status"'), "a CSV is for programs"

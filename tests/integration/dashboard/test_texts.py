@@ -9,14 +9,17 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from contracts.leads import LeadStatus
 from runtime.settings import Postgres, SitesFile
 from services.admin import texts
 from services.admin.dashboard import rendering
+from services.admin.rules.bulk_rules import refusal
+from services.admin.store.bulk.bulk_worker import NOT_STORED
 from tests.support.services.admin import Admin, queued_row
 from tests.support.services.dashboard import HTMX, running_dashboard, sign_in
 from tests.support.services.webhooks import destination, write_sites
 from tests.support.stack import Stack
-from tests.support.web.texts import BRACKETED, texts_outside_of_brackets
+from tests.support.web.texts import BRACKETED, CLOSE, OPEN, texts_outside_of_brackets
 
 LEADS, QUEUE, BULK = "/admin/ui/leads", "/admin/ui/workbench", "/admin/ui/bulk"
 ADA = {"name": "Ada", "email": "ada@example.com", "phone": "+49 30 1234567", "service": "Hosting"}
@@ -29,6 +32,9 @@ PAGES = (
     LEADS,
     f"{LEADS}?status=spam&waiting=4&received=today&assignee=@me&source=x&site=shop",
     f"{LEADS}?service=nothing",
+    f"{LEADS}?cursor=nothing",
+    f"{LEADS}?waiting=0&site=" + "x" * 256,
+    f"{BULK}/{{bulk}}",
     f"{LEADS}/{{lead}}",
     f"{LEADS}/{{spam}}",
     f"{LEADS}/{{held}}",
@@ -97,6 +103,9 @@ FORMS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("/admin/ui/stages/resume", {"stage": "nothing"}),
     ("/admin/ui/incidents/{incident}/acknowledge", {}),
     ("/admin/ui/incidents/{incident}/resolve", {}),
+    (f"{QUEUE}/replays/{{replay}}/cancel", {}),
+    (f"{QUEUE}/replays/{{finished}}/cancel", {}),
+    (f"{BULK}/{{bulk}}/cancel", {}),
     (BULK, {"action": "status", "new_status": "won", "ids": "{lead}"}),
     (BULK, {"action": "assign", "new_assignee": "bob", "ids": "{erased}"}),
     (BULK, {"action": "status", "new_status": "won", "ids": "{held}", "expected": "1"}),
@@ -168,6 +177,20 @@ async def add_everything(admin: Admin) -> dict[str, UUID]:
     ids["replay"] = await admin.db.fetchval(
         "INSERT INTO queue_replay (id, requested_by, wanted, per_second, filter, comment)"
         " VALUES (gen_random_uuid(), 'ann', 5, 5, '{}', 'again') RETURNING id"
+    )
+    ids["finished"] = await admin.db.fetchval(
+        "INSERT INTO queue_replay (id, requested_by, wanted, taken, per_second, filter, finished_at)"
+        " VALUES (gen_random_uuid(), 'ann', 5, 5, 5, '{}', now()) RETURNING id"
+    )
+    ids["bulk"] = await admin.db.fetchval(
+        "INSERT INTO bulk_change (id, actor, action, value, total, next_position, finished_at)"
+        " VALUES (gen_random_uuid(), 'ann', 'status', 'won', 2, 3, now()) RETURNING id"
+    )
+    # The worker stores the reasons in English.
+    reasons = (NOT_STORED[1], refusal("status", "won", LeadStatus.SPAM))
+    await admin.db.executemany(
+        "INSERT INTO bulk_change_item VALUES ($1, $2, $3, 'refused', $4)",
+        [(ids["bulk"], place, ids["spam"], reason) for place, reason in enumerate(reasons, 1)],
     )
     await admin.db.execute(
         "INSERT INTO retry_schedule (stage, work, waits_seconds, jitter, cron) VALUES"
@@ -249,6 +272,14 @@ async def test_every_text_of_every_page_is_translated(admin: Admin, rendered: se
     found = {text: page for page, html in pages.items() for text in texts_outside_of_brackets(html)}
     assert found == {}, "\n".join(f"{text!r} on {page}" for text, page in found.items())
     assert set(rendering._TEMPLATES.list_templates()) - rendered == set()
+
+
+@pytest.mark.usefixtures("rendered")
+async def test_a_person_types_the_words_that_the_filter_shows(admin: Admin) -> None:
+    csrf = await sign_in(admin)
+    for typed, shown in ((f"{OPEN}ME{CLOSE}", "%40me"), (f"{OPEN}Unassigned{CLOSE}", "%40nobody")):
+        page = await admin.client.post(LEADS, data={"csrf": csrf, "assignee": typed}, headers=HTMX)
+        assert f"assignee={shown}" in page.text
 
 
 async def test_numbers_and_dates_have_the_format_of_the_viewer(admin: Admin) -> None:

@@ -20,14 +20,14 @@ VOID: Final = {
     "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr",
 }  # fmt: skip
 LOCALE: Final = Locale("de")
-# The names of days and months are CLDR's. Those of the product and its parts are the same everywhere.
+# The names of days, months and hours are CLDR's. Those of the product and its parts are the same everywhere.
 _CALENDAR: Final = {
     name
     for width in ("abbreviated", "wide")
     for context in ("format", "stand-alone")
     for names in (get_day_names(width, context, LOCALE), get_month_names(width, context, LOCALE))
     for name in names.values()
-}
+} | {"Uhr"}
 _LONGEST_FIRST: Final = sorted(map(re.escape, _CALENDAR), key=len, reverse=True)
 NAMES: Final = re.compile(rf"\b(?:FASTCore|Kafka|UTC|{'|'.join(_LONGEST_FIRST)})(?!\w)")
 

@@ -1,15 +1,20 @@
 """Texts and numbers for a viewer: the language, the format, plurals, and values that are escaped."""
 
+import ast
 from pathlib import Path
 
 import pytest
 from babel import Locale
+from babel.localedata import locale_identifiers
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from markupsafe import Markup
 
 from services.admin import texts
 from tests.support.web.texts import BRACKETED, texts_outside_of_brackets
+
+ADMIN = Path(texts.__file__).parent
+SHOWN_ERRORS = {"ConflictError", "ForbiddenError", "NotFoundError"}
 
 
 @pytest.fixture
@@ -76,6 +81,32 @@ def test_a_script_gets_the_forms_of_each_plural_category() -> None:
         "one": "{count} result",
         "other": "{count} results",
     }
+
+
+def test_nobody_can_load_the_data_of_every_locale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "eo/LC_MESSAGES").mkdir(parents=True)
+    monkeypatch.setattr(texts, "CATALOGUES", tmp_path)
+    texts.find_viewer.cache_clear()
+    tags = [name.replace("_", "-") for name in locale_identifiers()]
+    assert len(tags) > 1000
+    assert {str(texts.find_viewer(tag).locale) for tag in tags} == texts.LOCALES | {"eo"}
+    assert [str(texts.find_viewer(tag).locale) for tag in ("de-LI", "eo-001", "is, de-AT")] == [
+        "de",
+        "eo",
+        "de_AT",
+    ]
+
+
+@pytest.mark.parametrize("path", sorted(ADMIN.rglob("*.py")), ids=lambda path: str(path.relative_to(ADMIN)))
+def test_the_text_of_an_error_is_in_a_catalogue(path: Path) -> None:
+    """A page shows the texts of these errors. A literal or a text that is joined cannot be translated."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        match node:
+            case ast.Raise(exc=ast.Call(func=ast.Name(id=name), args=[text])) if name in SHOWN_ERRORS:
+                joined = any(isinstance(part, ast.JoinedStr | ast.BinOp) for part in ast.walk(text))
+                is_literal = isinstance(text, ast.Constant)
+                assert not joined, f"{path.name}:{node.lineno}"
+                assert not is_literal, f"{path.name}:{node.lineno}"
 
 
 def test_a_bare_text_is_found_outside_of_brackets() -> None:

@@ -11,7 +11,7 @@ from contracts.leads import LeadStatus
 from services.admin.adapters import Adapters, CurrentAdapters
 from services.admin.dashboard.auth import CurrentSession
 from services.admin.dashboard.fields import BlankAsNone
-from services.admin.dashboard.labels import kind_name, state_name
+from services.admin.dashboard.labels import state_name
 from services.admin.dashboard.rendering import (
     PageRoute,
     is_htmx,
@@ -24,7 +24,7 @@ from services.admin.rules.activity import build_activity
 from services.admin.rules.contact_links import contact_links
 from services.admin.rules.destinations import erasure_notices, newest_events_first
 from services.admin.rules.errors import ConflictError
-from services.admin.rules.lead_rules import mails_text, undo_status
+from services.admin.rules.lead_rules import EMAIL_NAMES, mails_text, undo_status
 from services.admin.rules.note_rules import may_change
 from services.admin.schemas.filters import SettableStatus
 from services.admin.schemas.lead_edits import ParkedLead
@@ -185,5 +185,5 @@ async def resend_email(
     if not is_htmx(request):
         return redirect(request, f"/admin/ui/leads/{lead_id}")
     return render_toast(
-        request, session, gettext("Sending the %(email)s again.", email=kind_name(kind).lower())
+        request, session, gettext("Sending %(email)s again.", email=gettext(EMAIL_NAMES[kind]))
     )

@@ -19,6 +19,7 @@ from services.admin.dashboard.charts import (
     bar_chart,
     bucket_starts,
     busiest_hour,
+    hour_name,
     range_start,
     week_table,
 )
@@ -140,6 +141,7 @@ async def _leads_values(adapters: Adapters, zone: ZoneInfo, cache: Cache, shown:
         ],
         "week": week,
         "busiest": busiest_hour(week),
+        "hour_name": hour_name,
         "response_times": times,
         "leads_url": partial(_leads_url, zone),
         "nobody": NOBODY,

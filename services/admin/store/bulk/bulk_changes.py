@@ -14,7 +14,7 @@ from runtime.database.audit_log import append_action
 from runtime.database.postgres import Connection, Pool, load_queries, snapshot, transaction
 from runtime.sites.destinations import Destination
 from runtime.sites.model import Sites
-from services.admin.rules.bulk_rules import refusal, refused_groups
+from services.admin.rules.bulk_rules import nothing_to_cancel, refusal, refused_groups
 from services.admin.rules.errors import ConflictError, NotFoundError
 from services.admin.rules.lead_rules import emails_due
 from services.admin.schemas import bulk_changes as schemas
@@ -136,8 +136,7 @@ class BulkChanges:
                 existing = await SQL.get_bulk(connection, bulk_id=bulk_id)
                 if existing is None:
                     raise NotFoundError(gettext(NO_SUCH_BULK))
-                state = _to_bulk(existing).state
-                raise ConflictError(f"The action is {state}: there is nothing left to cancel.")
+                raise ConflictError(nothing_to_cancel(_to_bulk(existing).state))
             bulk = _to_bulk(row)
             await _audit(connection, AuditEvent.BULK_CANCELLED, actor, bulk)
         return bulk
@@ -187,7 +186,9 @@ async def _count(
         leads = sum(counts.values())
         refused = refused_groups(order.action, order.value, counts)
     if leads > schemas.MAX_LEADS:
-        raise ConflictError(f"More than {schemas.MAX_LEADS:,} leads match. Narrow the filter.")
+        raise ConflictError(
+            gettext("More than %(count)s leads match. Narrow the filter.", count=schemas.MAX_LEADS)
+        )
     emails = 0
     if order.new_status:
         emails = sum(

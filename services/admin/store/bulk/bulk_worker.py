@@ -25,6 +25,7 @@ from services.admin.schemas.bulk_changes import BulkAction
 from services.admin.store.bulk import bulk_deliveries
 from services.admin.store.bulk.bulk_changes import SQL
 from services.admin.store.leads.status_changes import audit_entry, change_statuses
+from services.admin.texts import gettext_noop
 
 POLL_SECONDS: Final = 1.0
 # The largest leads take 70 MiB of memory then.
@@ -35,7 +36,7 @@ ERROR_SECONDS: Final = 10.0
 
 Results = dict[UUID, tuple[str, str | None]]
 """The result of each lead, and the reason if it is refused."""
-NOT_STORED: Final = ("refused", "The lead is not stored.")
+NOT_STORED: Final = ("refused", gettext_noop("The lead is not stored."))
 
 
 async def run_bulk_changes(pool: Pool, current_sites: Callable[[], Sites]) -> None:

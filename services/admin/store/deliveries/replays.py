@@ -128,8 +128,7 @@ class Replays:
                 existing = await _SQL.get_replay(connection, id=replay_id)
                 if existing is None:
                     raise NotFoundError(gettext(NO_SUCH_REPLAY))
-                state = replay_rules.state_of(existing)
-                raise ConflictError(f"The replay is {state}: there is nothing left to cancel.")
+                raise ConflictError(replay_rules.nothing_to_cancel(replay_rules.state_of(existing)))
             replay = _to_replay(row)
             await _audit_replay(connection, AuditEvent.QUEUE_REPLAY_CANCELLED, actor, replay)
         unsent = replay.wanted - replay.taken

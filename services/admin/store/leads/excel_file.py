@@ -19,6 +19,7 @@ from xlsxwriter.worksheet import Worksheet
 
 from services.admin.rules import excel_cells
 from services.admin.schemas.export_columns import COLUMNS
+from services.admin.texts import DEFAULT_VIEWER, Viewer, viewed_by
 
 # A sheet has 1,048,576 rows (Excel specifications and limits), and the first is the header.
 MAX_LEADS: Final = 1_048_575
@@ -42,7 +43,9 @@ class ExcelFile:
     manager, the object discards a file that is not finished.
     """
 
-    def __init__(self, columns: Sequence[str], zone: ZoneInfo) -> None:
+    def __init__(self, columns: Sequence[str], zone: ZoneInfo, viewer: Viewer = DEFAULT_VIEWER) -> None:
+        """Begin a file whose headings, statuses and reasons are in the language of `viewer`."""
+        self._viewer = viewer
         self._columns = columns
         self._kinds = [COLUMNS[column].kind for column in columns]
         self._zone = zone
@@ -88,7 +91,7 @@ class ExcelFile:
         format of its column, so all workbooks have the same numbers.
         """
         buffer = io.BytesIO()
-        with Workbook(buffer, _OPTIONS) as workbook:
+        with viewed_by(self._viewer), Workbook(buffer, _OPTIONS) as workbook:
             sheet = workbook.add_worksheet("Leads")
             bold = workbook.add_format({"bold": True})
             formats = [

@@ -18,6 +18,7 @@ from services.admin.schemas.export_query import CsvQuery, ExportQuery
 from services.admin.store.leads.excel_file import MAX_LEADS, ExcelFile
 from services.admin.store.leads.search import LEAD_FILTER, choose_services, count_leads
 from services.admin.store.planning import plan_for_values
+from services.admin.texts import Viewer, current_viewer, gettext
 
 _SQL: Any = load_queries(Path(__file__).with_name("lead_exports.sql"), lead_filter=LEAD_FILTER)
 # Rows per chunk of an export: usually 1 MB, about 20 MB if every message has the maximum length.
@@ -55,11 +56,11 @@ class LeadExports:
         return _write_csv(await self._start(query, actor, "csv"), query)
 
     async def export_excel(self, query: ExportQuery, actor: str) -> AsyncIterator[bytes]:
-        """Return the leads as chunks of an Excel file.
+        """Return the leads as chunks of an Excel file, with headings in the language of the current viewer.
 
         Raises `ConflictError` if a sheet cannot hold all leads.
         """
-        return _write_excel(await self._start(query, actor, "xlsx"), query)
+        return _write_excel(await self._start(query, actor, "xlsx"), query, current_viewer())
 
     async def _start(self, query: ExportQuery, actor: str, what: str) -> AsyncIterator[Rows]:
         """Write the audit entry, and return the leads in chunks."""
@@ -73,7 +74,10 @@ class LeadExports:
             count, is_estimate = await count_leads(connection, selection)
             if what == "xlsx" and count > MAX_LEADS:
                 raise ConflictError(
-                    f"An Excel sheet takes {MAX_LEADS:,} leads. Select fewer, or export them as CSV."
+                    gettext(
+                        "An Excel sheet takes %(count)s leads. Select fewer, or export them as CSV.",
+                        count=MAX_LEADS,
+                    )
                 )
             await _audit(connection, query, actor, what, count, is_estimate=is_estimate)
         return self._read(selection)
@@ -119,8 +123,11 @@ async def _write_csv(chunks: AsyncIterator[Rows], query: CsvQuery) -> AsyncItera
         yield await asyncio.to_thread(csv_export.lines, rows, columns, zone)
 
 
-async def _write_excel(chunks: AsyncIterator[Rows], query: ExportQuery) -> AsyncIterator[bytes]:
-    with await asyncio.to_thread(ExcelFile, query.column_names(), ZoneInfo(query.zone)) as file:
+async def _write_excel(
+    chunks: AsyncIterator[Rows], query: ExportQuery, viewer: Viewer
+) -> AsyncIterator[bytes]:
+    # The file is written while it is sent, when the request has no viewer any more.
+    with await asyncio.to_thread(ExcelFile, query.column_names(), ZoneInfo(query.zone), viewer) as file:
         async for rows in chunks:
             yield await asyncio.to_thread(file.add, rows)
         yield await asyncio.to_thread(file.end)

@@ -1,5 +1,6 @@
 """A lead's timeline: the sentences, their order and the times between them."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -9,6 +10,8 @@ import pytest
 from contracts.audit import AuditEvent
 from services.admin.rules.timeline import TITLES, build
 from services.admin.schemas.leads import TimelineEvent
+from services.admin.texts import viewed_by
+from tests.support.web.texts import BRACKETED, CLOSE, OPEN, outside_of_brackets
 
 START = datetime(2024, 1, 3, 10, 30, tzinfo=UTC)
 GREYLISTED = "temporarily deferred by the mail server (smtp 451 4.7.1)"
@@ -214,6 +217,27 @@ def test_clock_differences_never_make_a_negative_duration() -> None:
 
 def test_an_event_without_a_sentence_is_shown_by_its_name() -> None:
     assert titles(build(None, [entry("lead.sung_about", 1)], [], [])) == ["Lead sung about."]
+
+
+@pytest.mark.parametrize(
+    ("event", "details"),
+    [
+        ("lead.parked", {"kind": "welcome", "final": True, "reason": "smtp 550"}),
+        ("email.sent", {"kind": "welcome", "code": 250}),
+        ("lead.replayed", {"kind": "store", "cause": "requested", "comment": "again"}),
+        ("lead.replayed", {"kind": "pull", "cause": "overdue"}),
+        ("lead.replayed", {"kind": "audit", "attempts": 2}),
+        ("lead.edited", {"fields": ["email", "notes"]}),
+        ("lead.status_changed", {"from": "received", "to": "won"}),
+    ],
+)
+def test_a_sentence_is_one_text_of_the_catalogue(event: str, details: dict[str, Any]) -> None:
+    with viewed_by(BRACKETED):
+        title = titles(build(None, [entry(event, 1, "ann", **details)], [], []))[0]
+    assert outside_of_brackets(title) == ""
+    # Each value is data, or has brackets of its own; no value is a part of the sentence.
+    values = re.findall(f"{OPEN}([^{OPEN}{CLOSE}]*){CLOSE}", title[1:-1])
+    assert not [value for value in values if value.startswith((" ", ",", ":", "("))]
 
 
 def test_every_event_of_a_lead_has_a_sentence() -> None:

@@ -12,6 +12,7 @@ import pytest
 from services.admin.schemas.export_columns import COLUMNS
 from services.admin.schemas.export_query import ExportQuery
 from services.admin.store.leads.lead_exports import _write_excel
+from services.admin.texts import DEFAULT_VIEWER
 from tests.support.wait import eventually
 
 
@@ -29,7 +30,7 @@ async def test_a_cancelled_export_leaves_no_file(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
     async def download() -> None:
-        async for _ in _write_excel(endless_chunks(), ExportQuery()):
+        async for _ in _write_excel(endless_chunks(), ExportQuery(), DEFAULT_VIEWER):
             pass
 
     async def writes() -> bool:
