@@ -1,6 +1,7 @@
 """Renders pages: templates, security headers, redirects, and errors as pages."""
 
 import hashlib
+import re
 from collections.abc import Callable, Coroutine
 from functools import cache
 from pathlib import Path
@@ -27,6 +28,7 @@ from services.admin.texts import gettext
 
 STATIC: Final = Path(__file__).with_name("static")
 LOGIN: Final = "/admin/login"
+_VERSION: Final = re.compile(r"-\d+\.\d+\.\d+[-.]")
 LIST_FORM: Final = "search"  # the id of the form that filters a list
 HEADERS: Final = {
     "Cache-Control": "no-store",
@@ -71,13 +73,17 @@ _TEMPLATES.globals["static_url"] = _static_url
 
 
 class VersionedStaticFiles(StaticFiles):
-    """Static files. Browsers cache a file for a year if its URL contains a version."""
+    """Static files. Browsers cache a file for a year if its URL contains a version.
+
+    The files in `vendor` have their versions in their names, because a style sheet refers to some of them.
+    """
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
         """Return the file with its cache headers."""
         response = super().file_response(*args, **kwargs)
         scope: Scope = args[2] if len(args) > 2 else kwargs["scope"]
-        cache_control = "public, max-age=31536000, immutable" if scope["query_string"] else "no-cache"
+        is_versioned = scope["query_string"] or _VERSION.search(scope["path"])
+        cache_control = "public, max-age=31536000, immutable" if is_versioned else "no-cache"
         response.headers.update({"Cache-Control": cache_control, "X-Content-Type-Options": "nosniff"})
         return response
 

@@ -220,9 +220,12 @@ document.addEventListener("click", ({ target }) => {
   if (target.closest("[data-clear-saved]")) sessionStorage.clear();
 });
 
-// On a phone the navigation and the tabs scroll: scroll the current entry into view.
-for (const current of document.querySelectorAll(".tabs [aria-current], .bar nav [aria-current]")) {
-  current.scrollIntoView({ block: "nearest", inline: "nearest" });
-}
+// On a phone the navigation and the tabs scroll: scroll the current entry into view. In a frame, because scrolling needs the
+// layout: now it would be computed once more, before the times are written.
+requestAnimationFrame(() => {
+  for (const current of document.querySelectorAll(".tabs [aria-current], .bar nav [aria-current]")) {
+    current.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }
+});
 
 localiseTimes(document);
