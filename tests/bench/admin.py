@@ -27,7 +27,8 @@ from runtime.failures import DependencyUnavailable
 from services.admin import monitoring, store
 from services.admin.store.leads import search
 from tests.bench import admin_browser
-from tests.bench.admin_queries import Case, cases
+from tests.bench.admin_cases import Case
+from tests.bench.admin_queries import cases
 from tests.bench.inputs.large_database import SQL, TABLES, Size, large_database, sizes
 
 LIMIT_MS: Final = 100.0

@@ -19,9 +19,10 @@ VARIABLES = {
     "FASTCORE_EDGE_INGEST": "127.0.0.1:8001",
 }
 SECOND = 1_000_000_000
+CADDYFILES = ("deploy/compose/Caddyfile", "deploy/embedded/servers/Caddyfile")
 
 
-@pytest.fixture(params=["deploy/compose/Caddyfile", "deploy/embedded/servers/Caddyfile"])
+@pytest.fixture(params=CADDYFILES)
 def edge(request: pytest.FixtureRequest) -> Any:
     caddy = Path(sys.executable).with_name("caddy")
     done = subprocess.run(
@@ -42,6 +43,16 @@ def test_regression_edge_logs_contain_no_urls_headers_or_addresses(edge: Any) ->
         assert {"request>uri", "request>headers", "request>remote_ip", "request>client_ip"} <= set(fields)
         assert {each["filter"] for each in fields.values()} == {"delete"}
     assert "default" in edge["logging"]["logs"]
+
+
+def test_both_edges_have_the_same_error_page() -> None:
+    """Compose mounts its Caddyfile as a single file, so the page is in both files."""
+    pages = {
+        (ROOT / path).read_text(encoding="utf-8").partition("respond <<HTML")[2].partition("HTML {err")[0]
+        for path in CADDYFILES
+    }
+    assert len(pages) == 1
+    assert "<main>" in pages.pop()
 
 
 def test_regression_a_head_and_a_body_have_a_bounded_time_to_arrive(edge: Any) -> None:

@@ -14,9 +14,10 @@ WHERE (payload IS NOT NULL AND record_address_hashes(payload) @> ARRAY[hashtexte
   AND lower(:email) = ANY(record_addresses(payload) || record_addresses(original_payload));
 
 -- name: find_by_phone
--- Stored leads whose phone ends with these digits. `search_text` ends with the digits of the phone.
+-- Stored leads whose phone ends with these digits, at least seven. `search_text` ends with the digits of the phone.
 SELECT id AS lead_id, NULL::uuid AS queue_id FROM lead_inbox
-WHERE search_text LIKE '%' || :ending AND status <> 'erased';
+WHERE phone IS NOT NULL AND right(search_text, 7) = right(:ending, 7) AND search_text LIKE '%' || :ending
+      AND status <> 'erased';
 
 -- name: erase_record$
 -- Remove the person from one row of the queue that belongs to no lead.
