@@ -254,9 +254,8 @@ async def test_every_text_of_every_page_is_translated(admin: Admin, rendered: se
     pages = {"/admin/login": login}
     for path in PAGES:
         for headers in ({}, HTMX):
-            pages[f"GET {path} {headers}"] = (
-                await admin.client.get(path.format(**ids), headers=headers)
-            ).text
+            response = await admin.client.get(path.format(**ids), headers=headers)
+            pages[f"GET {path} {headers}"] = response.text
     cross_site = {"Sec-Fetch-Site": "cross-site", "Cookie": ""}
     pages["a linked lead"] = (await admin.client.get(f"{LEADS}/x", headers=cross_site)).text
     list_form = HTMX | {"HX-Trigger": rendering.LIST_FORM}
