@@ -195,6 +195,22 @@ async def test_script_has_the_language_of_the_site(site: StaticSite) -> None:
     assert (await site.lead()).site == "nord"  # a double click is one lead
 
 
+async def test_page_after_the_thanks_opens(site: StaticSite) -> None:
+    page = site.page
+    await page.goto("/contact")
+    await page.evaluate(
+        """() => {
+          const next = Object.assign(document.createElement("input"), {type: "hidden", name: "_next"});
+          next.value = "/contact?sent";
+          document.forms[0].append(next);
+        }"""
+    )
+    await site.fill()
+    await site.send()
+    await page.wait_for_url("**/contact?sent")
+    assert (await site.lead()).extra == {}
+
+
 async def test_page_of_another_origin_says_that_nothing_was_sent(site: StaticSite) -> None:
     page = site.page
     await page.goto(site.elsewhere + "/kontakt")
