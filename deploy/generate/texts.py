@@ -65,7 +65,7 @@ PAGES: Final[dict[str, tuple[str, ...]]] = {
         "templates/status/*.html",
         "pages/status.py",
         "pages/incidents.py",
-        "disruptions.py",
+        "disruptions/*.py",
         "headline.py",
     ),
     "views": ("templates/views/*.html", "pages/views.py"),

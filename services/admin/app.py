@@ -27,7 +27,7 @@ from services.admin.auth.body_access import body_access
 from services.admin.auth.session import Sessions
 from services.admin.auth.token_auth import TokenAuth
 from services.admin.dashboard.cache import Cache
-from services.admin.dashboard.disruptions import NO_HEADLINE
+from services.admin.dashboard.disruptions.headline import NO_HEADLINE
 from services.admin.dashboard.headline import poll_headline
 from services.admin.dashboard.pages import pages
 from services.admin.dashboard.rendering import LOGIN, STATIC, VersionedStaticFiles

@@ -15,7 +15,8 @@ from runtime.failures import DependencyUnavailable
 from runtime.logs import logger
 from services.admin.adapters import Adapters
 from services.admin.dashboard.cache import Cache
-from services.admin.dashboard.disruptions import Signals, make_headline
+from services.admin.dashboard.disruptions.headline import make_headline
+from services.admin.dashboard.disruptions.signals import Signals
 from services.admin.dashboard.sightings import find_sightings
 from services.admin.schemas.destinations import Destination
 from services.admin.store.deliveries.destinations import kinds_of

@@ -5,7 +5,8 @@ No I/O.
 
 from typing import Final
 
-from services.admin.dashboard.disruptions import SIGNALS, Signals
+from services.admin.dashboard.disruptions.headline import SIGNALS
+from services.admin.dashboard.disruptions.signals import Signals
 from services.admin.schemas.incidents import Sighting
 
 # These signals ask people for a decision about leads. They are no failures.

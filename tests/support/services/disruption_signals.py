@@ -1,11 +1,13 @@
 """The signals of the overview's headline: those of an installation that works, and parts to change."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from types import ModuleType
 from typing import Any
 
 from runtime.sites.model import Site, Sites
-from services.admin.dashboard.disruptions import Signals
+from services.admin.dashboard.disruptions.headline import SIGNALS, make_headline
+from services.admin.dashboard.disruptions.signals import Severity, Signals
 from services.admin.monitoring.ledger import LedgerCounts, compare
 from services.admin.schemas.destinations import Destination
 from services.admin.schemas.ledger import Books
@@ -95,3 +97,29 @@ def warning(**parts: str) -> PartHealth:
 
 def down(**parts: str) -> PartHealth:
     return PartHealth(state="down", parts={name: {"ok": False, "reason": why} for name, why in parts.items()})
+
+
+@dataclass(frozen=True)
+class Case:
+    """Signals of which the one called `signal` reports `reason`."""
+
+    signal: str
+    signals: Signals
+    reason: str
+    severity: Severity = "bad"
+    url: str = ""
+
+
+def check_case(case: Case) -> None:
+    """Fail unless the headline reports exactly the disruption of the case."""
+    headline = make_headline(case.signals)
+    assert [f"{each.component}: {each.reason}" for each in headline.disruptions] == [case.reason]
+    assert [(each.severity, each.url) for each in headline.disruptions] == [(case.severity, case.url)]
+    assert headline.style == case.severity
+    assert headline.title == ("Service disruption" if case.severity == "bad" else "Needs attention")
+    assert list(SIGNALS[case.signal](case.signals)) == headline.disruptions
+
+
+def signals_of(module: ModuleType) -> set[str]:
+    """Return the names of the signals that a module reads."""
+    return {name for name, find in SIGNALS.items() if find.__module__ == module.__name__}

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Request, Response
 
 from services.admin.adapters import CurrentAdapters
 from services.admin.dashboard.auth import CurrentSession
-from services.admin.dashboard.disruptions import DESTINATIONS, destination_url
+from services.admin.dashboard.disruptions.destinations import DESTINATIONS, destination_url
 from services.admin.dashboard.rendering import PageRoute, is_htmx, redirect, render, render_toast
 from services.admin.rules.destinations import disabled_by
 from services.admin.rules.errors import NotFoundError

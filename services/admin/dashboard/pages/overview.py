@@ -23,7 +23,7 @@ from services.admin.dashboard.charts import (
     range_start,
     week_table,
 )
-from services.admin.dashboard.disruptions import make_headline
+from services.admin.dashboard.disruptions.headline import make_headline
 from services.admin.dashboard.headline import read_signals
 from services.admin.dashboard.lead_search import LEADS
 from services.admin.dashboard.rendering import PageRoute, render

@@ -12,7 +12,8 @@ from contracts.failures import Stage
 from services.admin.adapters import CurrentAdapters
 from services.admin.dashboard.auth import CurrentSession, UnverifiedSession
 from services.admin.dashboard.cache import Cache, CurrentCache
-from services.admin.dashboard.disruptions import components, make_headline
+from services.admin.dashboard.disruptions.components import components
+from services.admin.dashboard.disruptions.headline import make_headline
 from services.admin.dashboard.headline import STATUS_MAX_AGE_SECONDS, read_signals
 from services.admin.dashboard.labels import stage_name
 from services.admin.dashboard.pages.incidents import incident_values

@@ -2,10 +2,22 @@
 
 from dataclasses import replace
 
-from services.admin.dashboard.disruptions import SIGNALS
+from services.admin.dashboard.disruptions.headline import SIGNALS
 from services.admin.dashboard.sightings import NO_INCIDENTS, find_sightings
 from tests.support.services.disruption_signals import gateway, make_stats, outcomes, queue_of, signals
-from tests.unit.admin.dashboard.test_disruptions import CASES
+from tests.unit.admin.dashboard.disruptions import (
+    test_components,
+    test_destinations,
+    test_intake,
+    test_processing,
+)
+
+CASES = [
+    *test_components.CASES,
+    *test_processing.CASES,
+    *test_intake.CASES,
+    *test_destinations.CASES,
+]
 
 
 def test_every_failure_but_a_decision_about_leads_becomes_an_incident() -> None:

@@ -1,0 +1,1 @@
+"""What is disrupted in this installation, found in its health signals."""

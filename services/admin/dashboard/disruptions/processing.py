@@ -1,0 +1,105 @@
+"""Finds disruptions of emails, failed deliveries, the ledger and the consumers. No I/O."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from services.admin.dashboard.disruptions.signals import Disruption, Signals, hours, minutes
+from services.admin.dashboard.labels import stage_name
+from services.admin.store.deliveries.recent_outcomes import EmailOutcomes
+from services.admin.texts import gettext, ngettext
+
+# With fewer emails, a single wrong address would count as a disruption.
+MIN_EMAILS: Final = 5
+# The thresholds of deploy/prometheus/alerts.yml.
+FAILED_SHARE_WARNING: Final = 0.1
+UNREAD_SECONDS: Final = 300
+QUEUED_SECONDS: Final = 3 * 3600
+FAILED_EMAILS: Final = "/admin/ui/workbench/items?stage=notifier"
+
+
+def failed_team_notifications(signals: Signals) -> Iterator[Disruption]:
+    """Yield a disruption if a team notification could not be delivered."""
+    # The team never hears of a lead whose notification fails, so one failure is a disruption.
+    if failed := _emails(signals).get("admin_alert", EmailOutcomes()).failed:
+        reason = ngettext(
+            "%(count)s team notification could not be delivered in the last hour",
+            "%(count)s team notifications could not be delivered in the last hour",
+            failed,
+        )
+        yield Disruption(gettext("Email"), reason, f"{FAILED_EMAILS}&kind=admin_alert", leads=failed)
+
+
+def failed_emails(signals: Signals) -> Iterator[Disruption]:
+    """Yield a disruption if many of the last emails could not be delivered."""
+    sent = sum(each.sent for each in _emails(signals).values())
+    failed = sum(each.failed for each in _emails(signals).values())
+    reason = gettext(
+        "%(failed)s of the last %(all)s emails could not be delivered", failed=failed, all=sent + failed
+    )
+    if sent + failed >= MIN_EMAILS and failed > sent:
+        yield Disruption(gettext("Email"), reason, FAILED_EMAILS, leads=failed)
+    elif failed >= MIN_EMAILS and failed > FAILED_SHARE_WARNING * (sent + failed):
+        yield Disruption(gettext("Email"), reason, FAILED_EMAILS, "amber", leads=failed)
+
+
+def _emails(signals: Signals) -> Mapping[str, EmailOutcomes]:
+    return signals.recent.emails if signals.recent else {}
+
+
+def dead_deliveries(signals: Signals) -> Iterator[Disruption]:
+    """Yield each stage whose deliveries failed permanently in the last hour."""
+    for stage, rows in sorted(signals.recent.dead.items() if signals.recent else ()):
+        reason = ngettext(
+            "%(count)s delivery failed permanently in the last hour",
+            "%(count)s deliveries failed permanently in the last hour",
+            rows,
+        )
+        url = f"/admin/ui/workbench/items?stage={stage}&state=dead"
+        yield Disruption(stage_name(stage), reason, url, leads=rows)
+
+
+def old_deliveries(signals: Signals) -> Iterator[Disruption]:
+    """Yield each stage with a failed delivery that has been waiting for hours."""
+    # Three retries take an hour and a half, so an older delivery is stuck.
+    for stage in signals.stats.stages or []:
+        age = stage.oldest_open_age_seconds or 0.0
+        if age > QUEUED_SECONDS:
+            url = f"/admin/ui/workbench/items?stage={stage.stage}&state=waiting"
+            reason = gettext("a failed delivery has been waiting for %(duration)s", duration=hours(age))
+            yield Disruption(stage_name(stage.stage), reason, url, "amber")
+
+
+def ledger_errors(signals: Signals) -> Iterator[Disruption]:
+    """Yield what the ledger reports: counts that differ, and missing records."""
+    books = signals.stats.books
+    if books is None:
+        return
+    if not books.balanced:
+        reason = gettext("the counts of the processing steps and the database differ")
+        yield Disruption(gettext("Data integrity"), reason, "#h-integrity")
+    if missing := sum(each.missing for each in books.stages):
+        reason = ngettext(
+            "%(count)s lead or failed delivery missing",
+            "%(count)s leads or failed deliveries missing",
+            missing,
+        )
+        yield Disruption(gettext("Data integrity"), reason, "#h-integrity", subject="missing", leads=missing)
+
+
+def consumer_lag(signals: Signals) -> Iterator[Disruption]:
+    """Yield each stage that is behind, or whose lag is unknown while Kafka is up."""
+    for group in signals.stats.groups:
+        name = stage_name(group.group.split(".")[-1])
+        if group.lag is None:
+            if signals.health.broker.state == "up":
+                yield Disruption(
+                    name, gettext("consumer lag unknown: %(reason)s", reason=group.reason), "#h-lag"
+                )
+        elif (age := group.oldest_seconds or 0.0) > UNREAD_SECONDS:
+            reason = ngettext(
+                "%(count)s record to process, the oldest for %(duration)s",
+                "%(count)s records to process, the oldest for %(duration)s",
+                group.lag,
+                duration=minutes(age),
+            )
+            yield Disruption(name, reason, "#h-lag", leads=group.lag)
