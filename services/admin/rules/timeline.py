@@ -11,80 +11,13 @@ from typing import Any, Final
 from contracts import topics
 from contracts.audit import AuditEvent
 from contracts.reasons import LIMIT_REASONS
-from services.admin.rules.lead_rules import EMAIL_NAMES, STATUS_NAMES
-from services.admin.rules.reasons import spam_word, with_words
+from services.admin.rules.event_sentences import delivery_name, event_sentence
+from services.admin.rules.reasons import spam_word
 from services.admin.schemas.leads import TimelineEvent, Tone
 from services.admin.texts import gettext, gettext_noop, ngettext
 
 Row = Mapping[str, Any]
 
-DELIVERIES: Final = {
-    "store": gettext_noop("storing the lead"),
-    "audit": gettext_noop("storing an audit record"),
-    **EMAIL_NAMES,
-    "pull": gettext_noop("importing the lead from the website's queue"),
-}
-# The fields that an admin can edit, within sentences.
-EDITED_FIELDS: Final = {
-    "name": gettext_noop("name"),
-    "email": gettext_noop("email"),
-    "phone": gettext_noop("phone"),
-    "company": gettext_noop("company"),
-    "service": gettext_noop("service"),
-    "message": gettext_noop("message"),
-    "assignee": gettext_noop("assignee"),
-    "notes": gettext_noop("notes"),
-}
-_NEUTRAL: Final[Tone] = "neutral"
-# The sentences for events, with their tones. Where `_choose_sentence` has a more exact one, that is used.
-TITLES: Final[dict[str, tuple[str, Tone]]] = {
-    AuditEvent.LEAD_CONFLICT: (
-        gettext_noop("Duplicate request quarantined: the first lead with its key is kept."),
-        "bad",
-    ),
-    AuditEvent.LEAD_PARKED: (
-        gettext_noop("%(Delivery)s failed: %(reason)s. It is retried automatically."),
-        "bad",
-    ),
-    AuditEvent.LEAD_DEAD: (
-        gettext_noop("%(Delivery)s failed for good: %(reason)s. It is not retried automatically."),
-        "bad",
-    ),
-    AuditEvent.LEAD_REPLAYED: (
-        gettext_noop("Retried %(delivery)s automatically (retry %(attempts)s of 3)."),
-        "wait",
-    ),
-    AuditEvent.LEAD_ARCHIVED: (
-        gettext_noop("%(actor)s archived %(delivery)s: it is not retried automatically."),
-        _NEUTRAL,
-    ),
-    AuditEvent.LEAD_STATUS_CHANGED: (
-        gettext_noop("%(actor)s changed the status from %(previous)s to %(new)s."),
-        _NEUTRAL,
-    ),
-    AuditEvent.LEAD_EDITED: (gettext_noop("%(actor)s edited %(fields)s."), _NEUTRAL),
-    AuditEvent.LEAD_NOTE_ADDED: (gettext_noop("%(actor)s added a note."), _NEUTRAL),
-    AuditEvent.LEAD_NOTE_EDITED: (gettext_noop("%(actor)s edited a note."), _NEUTRAL),
-    AuditEvent.LEAD_NOTE_DELETED: (gettext_noop("%(actor)s deleted a note."), _NEUTRAL),
-    AuditEvent.LEAD_EXPORTED: (gettext_noop("%(actor)s exported this person's data."), _NEUTRAL),
-    AuditEvent.LEAD_ERASED: (
-        gettext_noop("%(actor)s deleted the personal data. This history stays."),
-        _NEUTRAL,
-    ),
-    AuditEvent.DELIVERY_REQUESTED: (gettext_noop("%(actor)s sent the lead to %(destination)s."), _NEUTRAL),
-    AuditEvent.EMAIL_SENT: (gettext_noop("%(Delivery)s was sent."), "good"),
-    AuditEvent.EMAIL_FAILED: (gettext_noop("%(Delivery)s was not sent: %(reason)s."), "bad"),
-    AuditEvent.EMAIL_UNKNOWN: (gettext_noop("%(Delivery)s may have been sent: %(reason)s."), "bad"),
-    AuditEvent.EMAIL_SUPPRESSED: (gettext_noop("%(Delivery)s was suppressed: %(reason)s."), _NEUTRAL),
-    AuditEvent.DELIVERY_DEAD: (
-        gettext_noop("The delivery to %(destination)s failed for good: %(reason)s."),
-        "bad",
-    ),
-    AuditEvent.DELIVERY_RESENT: (
-        gettext_noop("%(actor)s sent a delivery to %(destination)s again."),
-        _NEUTRAL,
-    ),
-}
 _MS_PER_SECOND: Final = 1000
 # The order of events that have the same time.
 _ORDER: Final = ("lead.accepted", "lead.spooled", "lead.published", "lead.stored")
@@ -176,7 +109,7 @@ def _audit_event(entry: Row, emails: list[Row]) -> TimelineEvent:
     details, event = dict(entry["details_json"]), str(entry["event"])
     if event.startswith("email."):
         details |= _smtp_answer(entry, emails)
-    title, tone = _title(event, details, entry["actor"])
+    title, tone = event_sentence(event, details, entry["actor"])
     return _event(entry["created_at_utc"], event, title, details, actor=entry["actor"], tone=tone)
 
 
@@ -192,69 +125,11 @@ def _smtp_answer(entry: Row, emails: list[Row]) -> dict[str, Any]:
     return {}
 
 
-def _title(event: str, details: Mapping[str, Any], actor: str) -> tuple[str, Tone]:
-    """Return the sentence for an event and its tone; the event's name if it has no sentence."""
-    name = event.replace(".", " ").replace("_", " ").capitalize()
-    template, tone = TITLES.get(event) or (f"{name}.", _NEUTRAL)
-    delivery = _delivery(details.get("kind"))
-    title = gettext(
-        _choose_sentence(event, details) or template,
-        actor=actor,
-        delivery=delivery,
-        Delivery=delivery[0].upper() + delivery[1:],
-        reason=_reason(details),
-        code=str(details.get("code")),
-        attempts=details.get("attempts"),
-        comment=details.get("comment"),
-        previous=_status(details.get("from")),
-        new=_status(details.get("to")),
-        fields=_field_list(details.get("fields")),
-        destination=details.get("destination"),
-    )
-    return title, tone
-
-
-def _choose_sentence(event: str, details: Mapping[str, Any]) -> str | None:
-    """Return the sentence for an event with these details, or None if `TITLES` has it."""
-    match event, details:
-        case AuditEvent.LEAD_PARKED, {"final": True}:
-            return gettext_noop("%(Delivery)s failed: %(reason)s. A retry cannot help.")
-        case AuditEvent.EMAIL_SENT, {"code": code} if code:
-            return gettext_noop("%(Delivery)s was sent (the mail server answered %(code)s).")
-        case AuditEvent.LEAD_REPLAYED, {"cause": "requested", "comment": comment} if comment:
-            return gettext_noop('Retried %(delivery)s: requested by %(actor)s ("%(comment)s").')
-        case AuditEvent.LEAD_REPLAYED, {"cause": "requested"}:
-            return gettext_noop("Retried %(delivery)s: requested by %(actor)s.")
-        case AuditEvent.LEAD_REPLAYED, {"cause": "overdue"}:
-            return gettext_noop("Retried %(delivery)s, because there was no result within an hour.")
-        case _:
-            return None
-
-
-def _delivery(kind: object) -> str:
-    return gettext(DELIVERIES.get(str(kind), gettext_noop("a step")))
-
-
-def _status(status: object) -> str:
-    return gettext(STATUS_NAMES.get(str(status), gettext_noop("an unknown status")))
-
-
-def _reason(details: Mapping[str, Any]) -> str:
-    reason = details.get("reason")
-    return with_words(str(reason)) if reason else gettext("no reason given")
-
-
-def _field_list(fields: object) -> str:
-    if not isinstance(fields, list) or not fields:
-        return gettext("the lead")
-    return ", ".join(gettext(EDITED_FIELDS[each]) if each in EDITED_FIELDS else str(each) for each in fields)
-
-
 def _sending_event(mail: Row) -> TimelineEvent:
     return _event(
         mail["updated_at"],
         "email.in_hand",
-        gettext("Sending %(delivery)s.", delivery=_delivery(mail["kind"])),
+        gettext("Sending %(delivery)s.", delivery=delivery_name(mail["kind"])),
         {"kind": mail["kind"], "state": mail["state"]},
         tone="wait",
     )
@@ -262,7 +137,7 @@ def _sending_event(mail: Row) -> TimelineEvent:
 
 def _planned_event(row: Row) -> TimelineEvent:
     """Return the event for what happens next to an open row of the replay queue."""
-    delivery = _delivery(row["kind"])
+    delivery = delivery_name(row["kind"])
     details = {"queue_id": str(row["id"]), "stage": row["stage"], "kind": row["kind"]}
     if row["state"] == "replaying":
         at, event = row["next_attempt_at"], "replay.awaited"

@@ -8,7 +8,8 @@ from uuid import uuid4
 import pytest
 
 from contracts.audit import AuditEvent
-from services.admin.rules.timeline import TITLES, build
+from services.admin.rules.event_sentences import TITLES
+from services.admin.rules.timeline import build
 from services.admin.schemas.leads import TimelineEvent
 from services.admin.texts import viewed_by
 from tests.support.web.texts import BRACKETED, CLOSE, OPEN, outside_of_brackets
