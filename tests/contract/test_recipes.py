@@ -32,7 +32,7 @@ HOSTILE = '"; }} {% raw %} \\ \n=HYPERLINK("https://evil.example") ``` @channel 
 LEADS = {
     "whole": lead(phone="+44 (0)20 7946 0000", company="Engines Ltd", extra={"budget": 5000}),
     "short": lead(name="Ada", phone=None, company=None),
-    "hostile": lead(name=f"{HOSTILE}", company=HOSTILE, message=HOSTILE * 20, phone="030 / 12 34-5"),
+    "hostile": lead(name=HOSTILE, company="=HYPERLINK(1)", message=HOSTILE * 20, phone="030 / 12 34-5"),
     "nameless": lead(name=None, company=None),
 }
 # What a recipe may lose in an edit: its service must refuse the rest.
@@ -171,6 +171,11 @@ async def test_a_script_refuses_a_forged_or_old_event(name: str, tmp_path: Path,
             ("webhook-timestamp", "1700000000"),
         ):  # fmt: skip
             await send(replace(request, headers={**request.headers, header: value}))
+        event = LeadEvent.received(LEADS["whole"], "Studio Nord").model_dump_json()
+        for year in (2024, 2099):  # with a valid signature
+            signed = build_request(destination, "evt-1", event, datetime(year, 1, 1, tzinfo=UTC), "")
+            assert signed
+            await send(signed)
         assert not stub.accepted
         await send(request)
     assert [each["type"] for each in stub.accepted] == ["lead.received"]
@@ -188,8 +193,8 @@ async def test_the_sheet_stores_an_event_once_and_no_formula(tmp_path: Path, sen
     assert hostile[0] == str(LEADS["hostile"].event_id)
     assert hostile[-1] == LEADS["hostile"].message
     assert whole[5] == "+44 (0)20 7946 0000"
-    formula = {"formula": "=1"}
-    assert formula not in hostile + whole
+    assert hostile[6] == "=HYPERLINK(1)"
+    assert all(isinstance(cell, str) for cell in hostile + whole), "a formula"
 
 
 async def test_a_visitor_mentions_nobody_in_mattermost(tmp_path: Path, send: Send) -> None:
