@@ -128,8 +128,9 @@ def asyncapi() -> str:
         title="FASTCore",
         version="1",
         description=(
-            "The key is the lead's id. On failed, retry and dead topics the value is the original bytes;"
-            " the headers that contracts/headers.py names describe the failure."
+            "The key is the lead's id; in the audit topic, the id of the request, or of the entry if there is"
+            " no lead. On failed, retry and dead topics the value is the original bytes; the headers that"
+            " contracts/headers.py names describe the failure."
         ),
     )
     return json.dumps(specification.to_specification().to_jsonable(), indent=2, sort_keys=True) + "\n"
