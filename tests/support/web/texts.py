@@ -61,7 +61,8 @@ class _Texts(HTMLParser):
                 self.found.append(f"{tag} {name}: {text}")
         if tag not in VOID:
             classes = set(values.get("class", "").split())
-            self._open.append(tag in DATA or bool(classes & DATA_CLASSES))
+            is_data = tag in DATA or bool(classes & DATA_CLASSES) or values.get("translate") == "no"
+            self._open.append(is_data)
 
     def handle_endtag(self, tag: str) -> None:
         if tag not in VOID:
