@@ -87,9 +87,17 @@ async def test_a_week_of_leads_is_sent_cancelled_and_sent_again(dashboard: Dashb
         await visitor.check()
         await arrived(receiver, LEADS)
         await changes_arrived(receiver, has, lacks)
-        await visitor.open(f"/admin/ui/bulk/send?destination={name}")
+        await visitor.open("/admin/ui/destinations")
+        await page.get_by_role("link", name=f"Send earlier leads to {name}").click()
         await expect(page.get_by_label("Destination")).to_have_value(name)
         await visitor.check_in_both_themes()
+        async with dashboard.visit("phone") as phone:
+            await phone.open(f"/admin/ui/bulk/send?destination={name}")
+            await phone.check()
+            await phone.open(f"/admin/ui/leads?service={tag}")
+            await phone.page.get_by_label(f"Select {tag} 1", exact=True).check()
+            await expect(phone.page.get_by_role("button", name="Send", exact=True)).to_be_visible()
+            await phone.check()
     received = [each["data"]["id"] for each in receiver.events if each["type"] == "lead.received"]
     assert sorted(received) == sorted(leads)
     assert set(receiver.attempts.values()) == {1}, "each webhook-id arrives once"
