@@ -50,9 +50,9 @@ SELECT count(*) FROM webhook_delivery WHERE destination = :name AND state = 'sen
 UPDATE webhook_delivery d
 SET state = 'sending', owner = :owner, lease_until = now() + :lease, attempts = d.attempts + 1, updated_at = now(),
     -- An attempt without an outcome uses up a retry: else a delivery that kills its process would do so forever.
-    retries = d.retries + (d.state = 'sending')::int
+    retries = d.retries + due.is_interrupted::int
 FROM (
-    SELECT expired.event_id, expired.destination FROM (
+    SELECT expired.event_id, expired.destination, true AS is_interrupted FROM (
         SELECT c.event_id, c.destination FROM webhook_delivery c
         WHERE c.destination = :name AND c.state = 'sending' AND c.lease_until <= now()
           AND {first_of_its_lead}
@@ -60,7 +60,7 @@ FROM (
         LIMIT :limit
         FOR UPDATE SKIP LOCKED) AS expired
     UNION ALL
-    SELECT waiting.event_id, waiting.destination FROM (
+    SELECT waiting.event_id, waiting.destination, false FROM (
         SELECT c.event_id, c.destination FROM webhook_delivery c
         WHERE c.destination = :name AND c.state IN ('pending', 'failed') AND c.next_attempt_at <= now()
           AND {first_of_its_lead}
@@ -71,7 +71,8 @@ FROM (
 ) AS due
 JOIN webhook_event e ON e.id = due.event_id
 WHERE (d.event_id, d.destination) = (due.event_id, due.destination)
-RETURNING d.event_id, d.lead_id, d.retries, e.type, e.body, e.traceparent, now() AS claimed_at;
+RETURNING d.event_id, d.lead_id, d.retries, e.type, e.body, e.traceparent, due.is_interrupted,
+          now() AS claimed_at;
 
 -- name: pace_destination!
 -- After a claim: the time of the next one, and the pause during a probe, so that no other process sends a second one.

@@ -133,7 +133,9 @@ class Sender:
         # A process that stood still: another one may have sent this delivery, and an erasure after it.
         if time.monotonic() > claim.deadline - self._client.timeout_seconds:
             return
-        if claim.retries > len(self._retry_schedule.waits):
+        # A delivery that failed, and not by interruption, is sent: since its last attempt, the settings may
+        # have got fewer waits.
+        if claim.is_interrupted and claim.retries > len(self._retry_schedule.waits):
             await self._record(claim, Outcome(Result.FAILED, reason=Reason.PROCESS_DIED_SENDING))
             return
         started = self._now()

@@ -40,7 +40,8 @@ class Claim:
     """A delivery that this process sends now.
 
     `body` is None if the lead was erased meanwhile. `retries` is the number of retries before this attempt.
-    The lease ends at `deadline`, a time of this process's monotonic clock in seconds.
+    `is_interrupted` is True if the attempt before this one has no outcome, because its process ended. The
+    lease ends at `deadline`, a time of this process's monotonic clock in seconds.
     """
 
     destination: str
@@ -49,6 +50,7 @@ class Claim:
     type: str
     body: str | None = field(repr=False)
     retries: int
+    is_interrupted: bool
     traceparent: str | None
     claimed_at: datetime
     owner: UUID
@@ -219,5 +221,5 @@ class Store:
 
 
 def _claim(name: str, owner: UUID, deadline: float, row: Mapping[str, Any]) -> Claim:
-    names = ("event_id", "lead_id", "type", "body", "retries", "traceparent", "claimed_at")
+    names = ("event_id", "lead_id", "type", "body", "retries", "is_interrupted", "traceparent", "claimed_at")
     return Claim(destination=name, owner=owner, deadline=deadline, **{each: row[each] for each in names})

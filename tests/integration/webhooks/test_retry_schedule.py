@@ -33,6 +33,32 @@ async def test_the_settings_decide_when_and_how_often_a_delivery_is_retried(
     assert tuple(row) == (3, 2)
 
 
+async def test_a_delivery_with_more_retries_than_the_settings_is_sent(
+    kafka: Kafka, postgres: Postgres, db: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=500)
+
+    async with webhook_receiver() as receiver:
+        good, receiver.answer = receiver.answer, refuse
+        sites = write_sites(tmp_path, destination("crm", receiver.url))
+        async with webhooks(kafka, postgres, sites, monkeypatch, retry_waits_seconds="1,1,1,1"):
+            await post(kafka, lead())
+            await eventually(
+                lambda: db.fetchval(
+                    "SELECT count(*) FROM webhook_delivery WHERE state = 'failed' AND retries = 3"
+                )
+            )
+        receiver.answer = good
+        async with webhooks(kafka, postgres, sites, monkeypatch, retry_waits_seconds="1"):
+            row = await eventually(
+                lambda: db.fetchrow(
+                    "SELECT state, reason FROM webhook_delivery WHERE state IN ('delivered', 'dead')"
+                )
+            )
+    assert (row["state"], len(receiver.events)) == ("delivered", 1), row["reason"]
+
+
 async def test_the_admin_service_shows_the_waits_of_each_stage(
     kafka: Kafka, postgres: Postgres, db: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
