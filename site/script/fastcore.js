@@ -86,7 +86,8 @@
     if (!textContent) return;
     field.setAttribute("aria-describedby", id);
     field.after(Object.assign(make("p"), { id, textContent, className: "fastcore-error" }));
-    field.form.querySelector("[aria-invalid=true]").focus();
+    // Old browsers have no `ariaInvalid`, and a field may be outside of its form: then none is found.
+    field.form.querySelector("[aria-invalid=true]")?.focus();
   };
 
   const enhance = (form) => {

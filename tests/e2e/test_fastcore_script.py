@@ -211,6 +211,22 @@ async def test_page_after_the_thanks_opens(site: StaticSite) -> None:
     assert (await site.lead()).extra == {}
 
 
+async def test_a_refused_message_can_be_corrected_in_an_old_browser(
+    site: StaticSite,
+) -> None:
+    page = site.page
+    await page.add_init_script("delete Element.prototype.ariaInvalid")  # as in Firefox before 119
+    await page.goto("/contact")
+    await site.fill()
+    await page.get_by_label("Email").fill("ada@example.invalid")
+    await site.send()
+    await expect(page.locator("#your-email-fastcore")).to_contain_text("email", timeout=TIMEOUT_MS)
+    await page.get_by_label("Email").fill("ada@example.com")
+    await site.send()
+    await site.expect_status("We have it.")
+    assert (await site.lead()).email == "ada@example.com"
+
+
 async def test_page_of_another_origin_says_that_nothing_was_sent(site: StaticSite) -> None:
     page = site.page
     await page.goto(site.elsewhere + "/kontakt")
