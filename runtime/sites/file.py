@@ -163,7 +163,7 @@ def _unknown_key(key: str, known: Iterable[str]) -> str:
     similar = difflib.get_close_matches(key, list(known), n=1)
     if similar:
         return f"is not a known key (did you mean {similar[0]}?)"
-    return "is not a known key; docs/sites.md has them"
+    return "is not a known key; docs/sites.md and docs/destinations.md have them"
 
 
 def exit_with(path: Path | None, error: SitesFileError) -> NoReturn:
