@@ -1,4 +1,4 @@
-"""Every query names its columns.
+"""Every query names its columns, and every migration has a number of its own.
 
 A prepared statement keeps the columns that it began with. After a migration has added one, a pooler that
 carries prepared statements over answers "cached plan must not change result type" to a `SELECT *` until its
@@ -57,3 +57,8 @@ def test_private_queries_are_used_in_their_own_module_only() -> None:
         if importing.search(path.read_text())
     ]
     assert users == []
+
+
+def test_migrations_have_numbers_of_their_own_without_a_gap() -> None:
+    numbers = sorted(int(path.name.partition("_")[0]) for path in MIGRATIONS.glob("[0-9]*.sql"))
+    assert numbers == list(range(1, len(numbers) + 1))
