@@ -1,6 +1,7 @@
 """Faults of the destination: its responses, its certificate, its name, and a kill during a request."""
 
 import asyncio
+import contextlib
 import random
 import time
 
@@ -12,16 +13,26 @@ METADATA = "169.254.169.254"
 
 
 def answers(name: str) -> Action:
-    """For some seconds most responses of the receiver are wrong in this way."""
+    """For some seconds many responses of the receiver are wrong in this way, and at least three.
+
+    If another fault keeps the service from sending, waits for it, at most 12 s more.
+    """
 
     async def action(environment: Environment, rng: random.Random) -> None:
         receiver = environment.receiver
         async with environment.exclusive("receiver"):
             receiver.behaviour, receiver.share = BEHAVIOURS[name], rng.uniform(0.3, 1)
             environment.log_event(f"the receiver {name}, {receiver.share:.0%} of the requests")
+            before = receiver.broken[name]
+            await environment.retry_deliveries()  # an earlier fault may have paused the destination
             await asyncio.sleep(rng.uniform(4, 8))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(12):
+                    while receiver.broken[name] < before + 3:  # noqa: ASYNC110 - a test's receiver
+                        await asyncio.sleep(0.1)
             await receiver.heal()
-            environment.log_event(f"the receiver works again, after {receiver.broken[name]} such responses")
+            count = receiver.broken[name] - before
+            environment.log_event(f"the receiver works again, after {count} such responses")
 
     return action
 
