@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import pytest
 
 from contracts.lead_events import RECEIVED, event_id_for
@@ -167,6 +168,25 @@ async def test_an_action_waits_while_its_destination_is_off(admin: Admin, state:
     detail = await finish_bulk(admin.client, started["bulk"]["id"])
     assert detail["results"] == {"changed": 1}
     assert not detail["bulk"]["is_waiting"]
+
+
+async def work_as_before(admin: Admin, lead_id: UUID, bulk_id: UUID) -> None:
+    """Do a chunk of one lead as the worker of before migration 0034 does it."""
+    async with admin.db.transaction():
+        await admin.db.execute("UPDATE lead_inbox SET assignee = 'crm' WHERE id = $1", lead_id)
+        sql = "UPDATE bulk_change SET next_position = 2, finished_at = now() WHERE id = $1"
+        await admin.db.execute(sql, bulk_id)
+
+
+async def test_an_admin_of_before_does_not_take_a_send_for_an_assignment(admin: Admin) -> None:
+    lead = await admin.add_lead()
+    await admin.db.execute("INSERT INTO webhook_destination (name, disabled_at) VALUES ('crm', now())")
+    bulk_id = (await start_bulk(admin.client, action="send", destination="crm", filter={}))["bulk"]["id"]
+    with pytest.raises(asyncpg.RaiseError, match="does not know the bulk action send"):
+        await work_as_before(admin, lead.lead_id, UUID(bulk_id))
+    assert await admin.db.fetchval("SELECT assignee FROM lead_inbox") is None
+    assert (await admin.client.post("/admin/destinations/crm/enable")).status_code == 204
+    assert (await finish_bulk(admin.client, bulk_id))["results"] == {"changed": 1}
 
 
 async def test_a_destination_that_the_file_lacks_is_not_found(admin: Admin) -> None:

@@ -66,6 +66,10 @@ WHERE b.finished_at IS NULL AND b.cancelled_at IS NULL AND b.action = ANY(:actio
   AND (b.per_second IS NULL OR b.updated_at <= now() - interval '1 second' AND NOT {held_up})
 ORDER BY b.created_at LIMIT 1 FOR UPDATE OF b SKIP LOCKED;
 
+-- name: announce_version!
+-- Let this transaction work at the actions with a rate (migration 0037).
+SELECT set_config('fastcore.bulk_rates', 'on', true);
+
 -- name: next_items
 SELECT position, lead_id FROM bulk_change_item
 WHERE bulk_id = :bulk_id AND position >= :next_position ORDER BY position LIMIT :limit::bigint;

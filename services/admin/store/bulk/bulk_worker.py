@@ -68,6 +68,7 @@ async def work_chunk(pool: Pool, sites: Sites) -> bool:
         bulk = await SQL.take_running(connection, chunk=CHUNK, actions=list(get_args(BulkAction)))
         if bulk is None:
             return False
+        await SQL.announce_version(connection)
         limit = ERASE_CHUNK if bulk["action"] == "erase" else bulk["allowed"]
         rows = SQL.next_items(
             connection, bulk_id=bulk["id"], next_position=bulk["next_position"], limit=limit
