@@ -7,10 +7,12 @@ from uuid import uuid4
 import pytest
 
 from runtime.settings import Kafka, Postgres, SitesFile
+from services.admin.store.deliveries import failed_deliveries
 from tests.support.services.admin import Admin, running_admin
-from tests.support.services.deliveries import add_delivery, preview_bulk, run_bulk, start_bulk
+from tests.support.services.deliveries import add_delivery, finish_bulk, preview_bulk, run_bulk, start_bulk
 from tests.support.services.webhooks import destination, write_sites
 from tests.support.stack import Stack
+from tests.support.wait import eventually
 
 SILENT = "destination does not answer"
 PATH = "/admin/deliveries"
@@ -111,3 +113,32 @@ async def test_deliveries_that_failed_within_a_period_are_retried(admin: Admin) 
     period = {"since": "2026-01-15T00:00Z", "until": "2026-02-15T00:00Z"}
     detail = await run_bulk(admin, action="retry", destination="crm", deliveries=period)
     assert [item["lead_id"] for item in detail["items"]] == [str(new)]
+
+
+async def test_the_groups_of_one_destination_are_not_cut_by_those_of_others(
+    admin: Admin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failed_deliveries, "MAX_GROUPS", 1)
+    await add_delivery(admin.db, "crm", "dead", next_attempt_at=None)
+    await add_delivery(admin.db, "shop", "dead", next_attempt_at=None)
+    await add_delivery(admin.db, "zoo", "dead", next_attempt_at=None)
+    (group,) = (await admin.get(f"{PATH}/groups", destination="shop"))["groups"]
+    assert group["destination"] == "shop"
+
+
+async def test_nothing_is_retried_at_a_destination_that_the_file_lost(admin: Admin, tmp_path: Path) -> None:
+    lead_id = uuid4()
+    await add_delivery(admin.db, "crm", "dead", lead_id, next_attempt_at=None)
+    await admin.db.execute("INSERT INTO webhook_destination (name, disabled_at) VALUES ('crm', now())")
+    started = await start_bulk(admin.client, action="retry", destination="crm", ids=[str(lead_id)])
+    write_sites(tmp_path, destination("shop", "https://x.example/hook"))
+    await eventually(
+        lambda: admin.get("/admin/destinations"),
+        until=lambda found: "removed" in [each["state"] for each in found["destinations"]],
+        seconds=20,
+        what="the new sites file",
+    )
+    await admin.db.execute("UPDATE webhook_destination SET disabled_at = NULL")
+    detail = await finish_bulk(admin.client, started["bulk"]["id"])
+    assert detail["results"] == {"refused": 1}
+    assert await admin.db.fetchval("SELECT state FROM webhook_delivery") == "dead"

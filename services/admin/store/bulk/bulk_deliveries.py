@@ -20,7 +20,9 @@ from runtime.sites.destinations import Destination
 from runtime.sites.model import Sites
 from services.admin.rules.send_rules import send_refusal
 from services.admin.schemas.bulk_changes import RefusedGroup
+from services.admin.store.deliveries.destinations import NOT_IN_FILE
 from services.admin.store.leads.search import LEAD_FILTER
+from services.admin.texts import gettext
 
 # The deliveries that failed first, up to a bound: a destination may have a million.
 _FAILED: Final = """
@@ -111,12 +113,15 @@ async def _store_deliveries(
 
 
 async def retry(
-    connection: Connection, bulk: Mapping[str, Any], ids: Collection[UUID]
+    connection: Connection, bulk: Mapping[str, Any], ids: Collection[UUID], sites: Sites
 ) -> dict[UUID, tuple[str, str | None]]:
     """Let all failed deliveries of these leads to the bulk change's destination be sent again, in order.
 
-    Returns the result of each lead. A lead without a failed delivery is unchanged.
+    Returns the result of each lead. A lead without a failed delivery is unchanged. All are refused if the
+    sites file no longer has the destination: nothing would send them, and no page would list them as failed.
     """
+    if bulk["value"] not in sites.destinations:
+        return dict.fromkeys(ids, ("refused", gettext(NOT_IN_FILE)))
     await block_erasures(connection)
     restarted = await _restart(connection, bulk["value"], ids)
     await _audit(connection, bulk, dict.fromkeys(restarted))

@@ -97,7 +97,7 @@ async def _perform(connection: Connection, bulk: Any, ids: Sequence[UUID], sites
         case "erase":
             return await _erase(connection, bulk, ids)
         case "retry":
-            return await bulk_deliveries.retry(connection, bulk, ids)
+            return await bulk_deliveries.retry(connection, bulk, ids, sites)
         case "send":
             # Before the leads are locked: an erasure locks in this order.
             await erasure.block_erasures(connection)

@@ -28,6 +28,7 @@ class FailedDeliveries:
     async def list_groups(self, destination: str | None = None) -> DeliveryGroups:
         """Return the groups of failed deliveries, of one destination or of all, the largest group first."""
         async with snapshot(self._pool) as connection:
+            await plan_for_values(connection)
             rows = _SQL.list_groups(connection, destination=destination, limit=MAX_GROUPS)
             groups = [DeliveryGroup.model_validate(dict(row)) async for row in rows]
         return DeliveryGroups(groups=groups)

@@ -5,7 +5,7 @@
 -- time depends on the number of groups, not on the number of deliveries.
 WITH RECURSIVE groups AS (
     (SELECT destination, type, reason, state FROM webhook_delivery
-     WHERE state IN ('failed', 'dead') AND reason IS NOT NULL
+     WHERE state IN ('failed', 'dead') AND reason IS NOT NULL AND (:destination::text IS NULL OR destination = :destination)
      ORDER BY destination, type, reason, state LIMIT 1)
     UNION ALL
     SELECT next.destination, next.type, next.reason, next.state
@@ -14,6 +14,7 @@ WITH RECURSIVE groups AS (
         WHERE d.state IN ('failed', 'dead') AND d.reason IS NOT NULL
           AND (d.destination, d.type, d.reason, d.state)
               > (groups.destination, groups.type, groups.reason, groups.state)
+          AND (:destination::text IS NULL OR d.destination = :destination)
         ORDER BY d.destination, d.type, d.reason, d.state LIMIT 1) AS next
 ), first AS MATERIALIZED (
     SELECT destination, type, reason, state FROM groups LIMIT :limit::bigint
@@ -37,7 +38,6 @@ CROSS JOIN LATERAL (
     WHERE d.state IN ('failed', 'dead') AND d.reason IS NOT NULL
       AND (d.destination, d.type, d.reason, d.state) = (g.destination, g.type, g.reason, g.state)
     ORDER BY d.updated_at DESC LIMIT 1) AS newest
-WHERE :destination::text IS NULL OR g.destination = :destination
 ORDER BY counted.deliveries DESC, g.destination, g.type, g.reason, g.state;
 
 -- name: list_deliveries
