@@ -58,7 +58,7 @@ WORDS: Final = {
     Reason.DESTINATION_NAME_UNKNOWN: gettext_noop("the destination's host name is not known"),
     Reason.DESTINATION_CERTIFICATE: gettext_noop("the destination's certificate is not valid"),
     Reason.DESTINATION_NOT_PUBLIC: gettext_noop(
-        "the destination is on a private network, which its settings do not allow"
+        "the destination is on a private network or this machine, and its settings lack allow_private"
     ),
     Reason.DESTINATION_UNREACHABLE: gettext_noop("the destination accepts no connection"),
     Reason.DESTINATION_BROKE_OFF: gettext_noop("the destination broke off its response"),

@@ -95,6 +95,6 @@ async def test_an_erased_lead_offers_only_its_erasure_again(admin: Admin) -> Non
         "crm", "dead", lead.lead_id, event="lead.erased", attempts=9, position=2
     )
     page = await _page(admin, f"/admin/ui/leads/{lead.lead_id}")
-    assert "0 of 1 destination that had this lead was informed." in page
+    assert "0 of 1 destination that may have this lead was informed." in page
     assert "Could not be informed" in page
     assert page.count(f"/deliveries/{informed}/crm/resend") == page.count("/resend") == 2
