@@ -58,7 +58,10 @@ class CorrectedHttpProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """End the head and call `on_head`, unless `resume_without_upgrade` has parsed the head again."""
+        """End the head and call `on_head`.
+
+        If `resume_without_upgrade` parses the same head a second time, nothing is left to do.
+        """
         if self._resuming:
             self._resuming = False
         else:

@@ -64,8 +64,9 @@ class DecodedBatch:
 def decode_in_parts(records: Sequence[Record]) -> Iterator[DecodedBatch]:
     """Decode records lazily, `PART_RECORDS` at a time.
 
-    Raises `RetryableError` if more leads are undecodable than the circuit breaker allows. The consumer then
-    processes the batch in halves. So the breaker can stop the consumer after the first half.
+    Raises `RetryableError` if the batch has more undecodable leads than the circuit breaker allows. The
+    consumer then processes the batch again as two batches of half its size. The breaker counts the first one
+    before the second one is processed, and can stop the consumer between them.
     """
     undecodable = 0
     for first in range(0, len(records), PART_RECORDS):

@@ -15,27 +15,25 @@ async def check_outbox(connection: Connection) -> CheckResult:
     """Check that the flusher publishes changes of leads: none waits for more than two minutes."""
     row = await SQL.outbox(connection)
     if row["oldest_seconds"] > MAX_UNPUBLISHED_SECONDS:
-        seen = f"{row['rows']} changes of leads wait, the oldest for {_duration(row['oldest_seconds'])}"
+        seen = f"changes of leads that wait: {row['rows']}, the oldest for {_duration(row['oldest_seconds'])}"
         return warn("outbox", seen, "docs/runbooks/OutboxNotPublished.md")
-    return ok("outbox", f"{row['rows']} changes of leads wait")
+    return ok("outbox", f"changes of leads that wait: {row['rows']}")
 
 
 async def check_destinations(connection: Connection) -> AsyncIterator[CheckResult]:
     """Warn of each destination that is disabled or paused, or that has dead deliveries."""
     healthy = 0
     async for row in SQL.destinations(connection):
-        name, since = (
-            row["name"],
-            f"for {_duration(row['since_seconds'] or 0)}, {row['waiting']} deliveries wait",
-        )
+        name = row["name"]
+        since = f"for {_duration(row['since_seconds'] or 0)}, deliveries that wait: {row['waiting']}"
         if row["is_disabled"]:
-            seen = f"{name} is disabled {since}: {row['disabled_reason']}"
+            seen = f"{name} is disabled {since}, because {row['disabled_reason']}"
             yield warn("destinations", seen, f"POST /admin/destinations/{name}/enable when it works again")
         elif row["is_paused"]:
-            seen = f"{name} is paused {since}: {row['last_reason']}"
+            seen = f"{name} is paused {since}, because {row['last_reason']}"
             yield warn("destinations", seen, "docs/runbooks/DestinationFailing.md")
         if row["dead"]:
-            seen = f"{name} has {row['dead']} dead deliveries"
+            seen = f"{name} has dead deliveries: {row['dead']}"
             yield warn("destinations", seen, "docs/runbooks/DestinationDeliveriesDead.md")
         healthy += not (row["is_disabled"] or row["is_paused"] or row["dead"])
     yield ok("destinations", f"{healthy} without a fault")

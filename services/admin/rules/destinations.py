@@ -36,7 +36,10 @@ class ErasureNotices:
 
 
 def erasure_notices(deliveries: Iterable[LeadDelivery]) -> ErasureNotices:
-    """Return which destinations know that a lead was erased, from all deliveries of the lead."""
+    """Return the destinations that have been informed of a lead's erasure, and those that have not.
+
+    `deliveries` are all deliveries of the erased lead.
+    """
     notices = [each for each in deliveries if each.event == ERASED]
     informed = tuple(each for each in notices if each.state == "delivered")
     failed = tuple(each for each in notices if each.state in ("dead", "suppressed"))

@@ -29,10 +29,11 @@ class Traces:
 
 @dataclass(frozen=True)
 class Selection:
-    """The ids of the leads and queue rows that an erasure may erase.
+    """What an admin selected for the erasure of a person: the ids of leads and of queue rows.
 
-    A selected lead or row is erased only if it contains the person's address or phone number. The lead
-    `own_lead` is always erased. If `records` is None, all queue rows that contain the address are erased.
+    `leads` and `records` (queue rows) are erased only if they contain the person's address or phone number.
+    If `records` is None, all queue rows that contain one of them are erased. The lead `own_lead` is erased in
+    any case.
     """
 
     leads: frozenset[UUID]

@@ -111,7 +111,10 @@ class HistoryPage(Filter):
 
 
 class ResultPage(Filter):
-    """Selects one page of the rows of a replay, by default of rows with any result."""
+    """Selects one page of a replay's rows.
+
+    With `result`, only rows with this result are selected.
+    """
 
     limit: Limit = 50
     result: Result | None = None

@@ -200,7 +200,7 @@ def cause_of(row: Row) -> Cause:
 
 
 def requeue(row: Row, by: str, comment: str | None, now: datetime) -> Row | None:
-    """Return the row with the changes that an admin's replay makes before the row is sent.
+    """Return a copy of the row that is ready to be sent again, as an admin requested.
 
     A dead or archived row gets three new retries. A waiting row keeps its number of retries. Returns None for
     a row that cannot be replayed: it is resolved or replaying, or has no payload.

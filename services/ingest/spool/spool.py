@@ -198,12 +198,12 @@ class Spool:
             self._log.error("spool not read", file=segment.path.name, errno=error.errno)
 
     async def drain(self, send: Callable[[LeadRecord], Awaitable[object]]) -> None:
-        """Publish all segments, the oldest first. A file is removed once all of its leads are acknowledged.
+        """Publish the leads of all segment files, the oldest file first.
 
-        If `send` raises `PermanentError` for a lead, the lead stays in its file, which is kept as damaged.
-        Raises any other error that `send` raises; a later call does not send acknowledged leads again. If a
-        file cannot be read or removed, this method publishes all other files first, and then raises that
-        file's `OSError`.
+        A file is removed once all of its leads are acknowledged. If `send` raises `PermanentError` for a
+        lead, its file is kept as damaged, and draining goes on. Any other error of `send` ends this call and
+        is raised. The next call goes on after the last acknowledged lead. If a file cannot be read or removed,
+        the other files are published first. Then that file's `OSError` is raised.
         """
         failed: list[tuple[Segment, OSError]] = []
         while rest := [each for each in self._segments if all(each is not one for one, _ in failed)]:

@@ -167,9 +167,11 @@ async def test_what_waits_for_other_systems_is_a_warning(postgres: Postgres, db:
         " VALUES ('lead.updated', gen_random_uuid(), 'x', now() - interval '10 min')"
     )
     await db.execute(
-        "INSERT INTO webhook_destination (name, disabled_at, disabled_reason, paused_until, paused_since)"
-        " VALUES ('gone', now(), 'destination answered 410', NULL, NULL), ('good', NULL, NULL, NULL, NULL),"
-        " ('slow', NULL, NULL, now(), now() - interval '3 h')"
+        "INSERT INTO webhook_destination (name, disabled_at, disabled_reason, paused_until, paused_since,"
+        " last_reason)"
+        " VALUES ('gone', now(), 'destination answered 410', NULL, NULL, NULL),"
+        " ('good', NULL, NULL, NULL, NULL, NULL),"
+        " ('slow', NULL, NULL, now(), now() - interval '3 h', 'destination answered 500')"
     )
     await db.execute(
         "WITH event AS (INSERT INTO webhook_event (id, type, lead_id, site, occurred_at, delivery_count)"
@@ -180,14 +182,18 @@ async def test_what_waits_for_other_systems_is_a_warning(postgres: Postgres, db:
     async with open_pool(postgres, "test") as pool, snapshot(pool) as connection:
         results = [await check_outbox(connection), *[each async for each in check_destinations(connection)]]
     assert [(each.check, each.level, each.seen) for each in results] == [
-        ("outbox", "warn", "1 changes of leads wait, the oldest for 10 minutes"),
+        ("outbox", "warn", "changes of leads that wait: 1, the oldest for 10 minutes"),
         (
             "destinations",
             "warn",
-            "gone is disabled for 0 minutes, 0 deliveries wait: destination answered 410",
+            "gone is disabled for 0 minutes, deliveries that wait: 0, because destination answered 410",
         ),
-        ("destinations", "warn", "slow is paused for 3 hours, 0 deliveries wait: None"),
-        ("destinations", "warn", "slow has 1 dead deliveries"),
+        (
+            "destinations",
+            "warn",
+            "slow is paused for 3 hours, deliveries that wait: 0, because destination answered 500",
+        ),
+        ("destinations", "warn", "slow has dead deliveries: 1"),
         ("destinations", "ok", "1 without a fault"),
     ]
 
