@@ -54,10 +54,10 @@ async def fill(database: Database) -> None:
     await owner.execute(
         f"""
         INSERT INTO lead_inbox (id, request_id, site, email, service, status, name, company, message,
-                                body_sha256, source, created_at_utc)
+                                phone, body_sha256, source, created_at_utc)
         SELECT gen_random_uuid(), 'r' || n, 'site', 'person' || n || '@example' || n % 100 || '.com',
                'service ' || n % 1000, CASE WHEN n % 500 = 0 THEN 'won' ELSE 'received' END, 'Person ' || n,
-               'Company ' || n % 50, 'hello', repeat('0', 64),
+               'Company ' || n % 50, 'hello', '+44 20 ' || 70000000 + n, repeat('0', 64),
                jsonb_build_object('utm_source', 'source ' || n % 400, 'utm_campaign', 'campaign ' || n % 400,
                                   'landing_page', 'https://x.example/' || n % 400 || '?x'),
                now() - n * interval '1 minute'
