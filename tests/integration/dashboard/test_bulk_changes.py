@@ -43,7 +43,7 @@ async def test_regression_days_are_those_of_the_viewers_zone(admin: Admin) -> No
 async def test_earlier_leads_are_previewed_and_sent(admin: Admin) -> None:
     csrf = await sign_in(admin)
     form = (await admin.client.get("/admin/ui/bulk/send?destination=crm")).text
-    assert "<option selected>crm</option>" in form
+    assert re.search(r"<option[^>]* selected[^>]*>(<[^>]+>)?crm<", form)
     await admin.add_lead()
     await admin.add_lead("spam")
     sent = await admin.add_lead()
