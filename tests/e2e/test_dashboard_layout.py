@@ -17,6 +17,13 @@ SMALL_TARGETS = """
   return width && height && !element.matches('.skip') && (width < 24 || height < 24);
 }).map((element) => element.outerHTML.slice(0, 120))
 """
+# Search fields that are too narrow to read what is typed.
+NARROW_FIELDS = """
+[...document.querySelectorAll('#search :is(input:not([type=checkbox]), select)')].filter((element) => {
+  const { width } = element.getBoundingClientRect();
+  return width && width < 130;
+}).map((element) => element.id)
+"""
 COLUMNS = "[...document.querySelectorAll('#list th[scope=col]')].map((each) => each.offsetWidth)"
 
 
@@ -84,6 +91,14 @@ async def test_regression_targets_on_a_phone_are_large_enough(dashboard: Dashboa
         ):
             await visitor.open(path)
             assert await visitor.page.evaluate(SMALL_TARGETS) == [], path
+
+
+async def test_regression_search_fields_on_a_phone_are_wide_enough(dashboard: Dashboard) -> None:
+    async with dashboard.visit("phone") as visitor:
+        for path in ("/admin/ui/audit", "/admin/ui/leads", "/admin/ui/leads?site=studio"):
+            await visitor.open(path)
+            assert await visitor.page.evaluate(NARROW_FIELDS) == [], path
+            await visitor.check()
 
 
 @pytest.mark.parametrize("size", SIZES)

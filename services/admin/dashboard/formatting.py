@@ -21,7 +21,7 @@ _DURATIONS: Final = (
     (3600, 60, gettext_noop("%(large)s h"), gettext_noop("%(large)s h %(small)s min")),
     (60, 1, gettext_noop("%(large)s min"), gettext_noop("%(large)s min %(small)s s")),
 )
-_EVERY_MINUTES: Final = re.compile(r"\*/(\d+) \* \* \* \*$")
+_EVERY_MINUTES: Final = re.compile(r"\*(?:/(\d+))? \* \* \* \*$")
 _DAILY: Final = re.compile(r"(\d{1,2}) (\d{1,2}) \* \* \*$")
 # The order in which marketing tools show a campaign. JSON in PostgreSQL keeps no order.
 CAMPAIGN_FIELDS: Final = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "utm_id")
@@ -65,7 +65,7 @@ def schedule_name(cron: str) -> str:
     Returns the schedule unchanged if it runs neither every few minutes nor daily.
     """
     if every := _EVERY_MINUTES.match(cron):
-        return ngettext("Every minute", "Every %(count)s minutes", int(every[1]))
+        return ngettext("Every minute", "Every %(count)s minutes", int(every[1] or 1))
     if daily := _DAILY.match(cron):
         at = format_time(time(int(daily[2]), int(daily[1])), "short", locale=current_viewer().locale)
         return gettext("Every day at %(time)s UTC", time=at)
@@ -105,11 +105,14 @@ def _part_html(text: str, url: str) -> Markup:
 
 
 def detail_pairs(details: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the details of an audit event or a job as pairs of label and text. Omits empty values."""
+    """Return the details of an audit event or a job as pairs of label and text, ids last.
+
+    Omits empty values.
+    """
     return [
-        (field_label(name), _detail_text(name, value))
-        for name, value in details.items()
-        if value not in (None, "", [], {})
+        (field_label(name), _detail_text(name, details[name]))
+        for name in sorted(details, key=lambda name: (name.endswith("_id"), name == "to"))
+        if details[name] not in (None, "", [], {})
     ]
 
 

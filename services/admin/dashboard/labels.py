@@ -121,6 +121,10 @@ JOBS: Final = {
         gettext_noop("Data retention"),
         gettext_noop("Deletes personal data that is older than the retention settings allow."),
     ),
+    "lead_event_outbox": (
+        gettext_noop("Events for destinations"),
+        gettext_noop("Publishes the changes of leads, so that destinations receive them."),
+    ),
     "lead_summary": (
         gettext_noop("Lead statistics"),
         gettext_noop("Counts the leads of past days for the overview."),

@@ -39,6 +39,8 @@ async def test_a_failing_destination_says_since_when_and_why(opened: Opened, siz
         await visitor.open("/admin/status")
         reason = page.get_by_role("link", name="helpdesk is paused: the destination did not accept it")
         await expect(reason).to_be_visible(timeout=PAUSED_MS)
+        component = page.locator(".components li", has_text="Destinations")
+        await expect(component).to_have_text("DestinationsNeeds attention")
         await reason.first.click()
         await page.wait_for_url(f"**{PAGE}#destination-helpdesk")
         failing = card(page, "helpdesk")
@@ -46,7 +48,7 @@ async def test_a_failing_destination_says_since_when_and_why(opened: Opened, siz
         await expect(failing).to_contain_text("The destination did not accept it")
         await expect(failing).to_contain_text("destination answered 500")
         await expect(card(page, "crm")).to_contain_text("Healthy")
-        await expect(card(page, "crm")).to_contain_text("95 % within")
+        await expect(card(page, "crm")).to_contain_text("95% within")
         await visitor.check_in_both_themes()
 
 

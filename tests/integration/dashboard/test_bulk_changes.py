@@ -52,7 +52,7 @@ async def test_earlier_leads_are_previewed_and_sent(admin: Admin) -> None:
     preview = await post(admin, **order)
     assert "Send to crm: 3 leads?" in preview
     assert "1 lead will be sent" in preview
-    assert "<strong>1</strong> The destination already has them" in preview
+    assert "<strong>1</strong> The destination already has it," in preview
     assert "Spam and held leads are not sent." in preview
     assert 'value="7" required' in preview
     location = await post(admin, **order, expected="3")

@@ -135,7 +135,7 @@ def held_leads(signals: Signals) -> Iterator[Disruption]:
     for site in signals.held or []:
         name = signals.sites.display_name(site.site)
         held = ngettext(
-            "%(count)s held lead of %(site)s: release them, or mark them as spam",
+            "%(count)s held lead of %(site)s: release it, or mark it as spam",
             "%(count)s held leads of %(site)s: release them, or mark them as spam",
             site.leads,
             site=name,

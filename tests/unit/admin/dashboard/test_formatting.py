@@ -34,13 +34,20 @@ def test_detail_pairs_omit_empty_values_and_join_lists() -> None:
     ]
 
 
+def test_detail_pairs_show_ids_last() -> None:
+    details = {"bulk_id": "9c8c69f7", "destination": "crm"}
+    assert formatting.detail_pairs(details) == [("Destination", "crm"), ("Bulk ID", "9c8c69f7")]
+
+
 def test_detail_pairs_name_kinds_and_states() -> None:
-    details = {"kind": "welcome", "from": "received", "to": "won"}
-    assert [text for _, text in formatting.detail_pairs(details)] == ["Confirmation email", "New", "Won"]
+    # PostgreSQL orders the keys of a jsonb object by their length.
+    details = {"to": "won", "from": "received", "kind": "welcome"}
+    assert [text for _, text in formatting.detail_pairs(details)] == ["New", "Confirmation email", "Won"]
 
 
 def test_simple_schedules_are_words_and_others_stay_cron() -> None:
     assert formatting.schedule_name("*/5 * * * *") == "Every 5 minutes"
+    assert formatting.schedule_name("* * * * *") == "Every minute"
     assert formatting.schedule_name("7 3 * * *") == "Every day at 03:07 UTC"
     assert formatting.schedule_name("7 3 * * 1") == "7 3 * * 1"
 

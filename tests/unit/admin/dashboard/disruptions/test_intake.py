@@ -75,7 +75,7 @@ CASES = [
     Case(
         "held leads",
         signals(held=[HeldSite(site="shop", leads=1, oldest_at=NOW, newest_at=NOW, reason="rate_ip")]),
-        "Lead intake: 1 held lead of The Shop: release them, or mark them as spam", "amber", "/admin/ui/held",
+        "Lead intake: 1 held lead of The Shop: release it, or mark it as spam", "amber", "/admin/ui/held",
     ),
 ]  # fmt: skip
 
