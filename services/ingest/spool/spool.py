@@ -202,8 +202,8 @@ class Spool:
 
         A file is removed once all of its leads are acknowledged. If `send` raises `PermanentError` for a
         lead, its file is kept as damaged, and draining goes on. Any other error of `send` ends this call and
-        is raised. The next call goes on after the last acknowledged lead. If a file cannot be read or removed,
-        the other files are published first. Then that file's `OSError` is raised.
+        is raised. The next call goes on after the last acknowledged lead. If a file cannot be read or
+        removed, the other files are published first. Then that file's `OSError` is raised.
         """
         failed: list[tuple[Segment, OSError]] = []
         while rest := [each for each in self._segments if all(each is not one for one, _ in failed)]:
