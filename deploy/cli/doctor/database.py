@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 from deploy.cli.doctor.check_result import CheckResult, fail, is_this_machine, ok, warn
 from deploy.cli.doctor.deliveries import check_destinations, check_outbox
 from deploy.cli.doctor.rights import check_rights
+from deploy.cli.doctor.settings import configured_destinations
 from deploy.cli.migrate import ENCODING, MIGRATIONS
 from deploy.cli.search_index import has_search_index
 from runtime.database.postgres import Connection, Pool, load_queries, snapshot
@@ -53,7 +54,7 @@ async def check_database(pool: Pool, settings: Postgres, processes: int) -> Asyn
             async for result in _check_jobs(connection):
                 yield result
             yield await check_outbox(connection)
-            async for result in check_destinations(connection):
+            async for result in check_destinations(connection, configured_destinations()):
                 yield result
         for result in await _check_ledger_and_queue(pool):
             yield result

@@ -1,6 +1,6 @@
 """Checks what leaves for other systems: the outbox of changes, and the destinations and their deliveries."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,11 +20,19 @@ async def check_outbox(connection: Connection) -> CheckResult:
     return ok("outbox", f"changes of leads that wait: {row['rows']}")
 
 
-async def check_destinations(connection: Connection) -> AsyncIterator[CheckResult]:
-    """Warn of each destination that is disabled or paused, or that has dead deliveries."""
+async def check_destinations(
+    connection: Connection, configured: Collection[str] | None
+) -> AsyncIterator[CheckResult]:
+    """Warn of each destination that is disabled or paused, or that has dead deliveries.
+
+    `configured` are the destinations of the sites file: others were removed from it, and are left out. If it
+    is None, the file is unknown, and none is left out.
+    """
     healthy = 0
     async for row in SQL.destinations(connection):
         name = row["name"]
+        if configured is not None and name not in configured:
+            continue
         since = f"for {_duration(row['since_seconds'] or 0)}, deliveries that wait: {row['waiting']}"
         if row["is_disabled"]:
             seen = f"{name} is disabled {since}, because {row['disabled_reason']}"

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import unquote, urlsplit
@@ -77,6 +77,18 @@ def _check_sites_file(*, debug: bool) -> Iterator[CheckResult]:
         yield fail("sites-file", f"{path}: {error}", "docs/sites.md explains the keys")
     else:
         yield ok("sites-file", f"{path}: {len(sites.by_name)} sites, digest {sites.digest[:12]}")
+
+
+def configured_destinations() -> Collection[str] | None:
+    """Return the names of the destinations in the sites file, or None if no valid file is known here."""
+    loaded = read_settings(SitesFile)
+    path = None if isinstance(loaded, str) else loaded.path
+    if path is None:
+        return None
+    try:
+        return read_sites(path).destinations.keys()
+    except SitesFileError:
+        return None
 
 
 def _check_tokens(*, debug: bool) -> Iterator[CheckResult]:

@@ -180,7 +180,11 @@ async def test_what_waits_for_other_systems_is_a_warning(postgres: Postgres, db:
         " SELECT id, 'slow', lead_id, position, 'dead' FROM event"
     )
     async with open_pool(postgres, "test") as pool, snapshot(pool) as connection:
-        results = [await check_outbox(connection), *[each async for each in check_destinations(connection)]]
+        results = [
+            await check_outbox(connection),
+            *[each async for each in check_destinations(connection, None)],
+        ]
+        configured = [each async for each in check_destinations(connection, {"good"})]
     assert [(each.check, each.level, each.seen) for each in results] == [
         ("outbox", "warn", "changes of leads that wait: 1, the oldest for 10 minutes"),
         (
@@ -196,6 +200,7 @@ async def test_what_waits_for_other_systems_is_a_warning(postgres: Postgres, db:
         ("destinations", "warn", "slow has dead deliveries: 1"),
         ("destinations", "ok", "1 without a fault"),
     ]
+    assert [each.seen for each in configured] == ["1 without a fault"], "the others are not in the sites file"
 
 
 async def test_a_ledger_that_a_restore_set_back_is_found(
