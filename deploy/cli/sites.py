@@ -4,15 +4,18 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
 from runtime.settings import Debug, load
+from runtime.sites.destinations import Destination, is_reference
 from runtime.sites.file import SitesFileError, environment, read_sites
 from runtime.sites.model import KEYS, Captcha, Limits, Sender, Site
 from runtime.sites.reply import Reply
 from runtime.sites.secrets import check_secrets
 from services.webhooks.destinations import Destinations
+from services.webhooks.public_addresses import is_public
 
 app = typer.Typer(add_completion=False)
 
@@ -26,8 +29,9 @@ def main() -> None:
 def check(file: Annotated[Path, typer.Argument(help="The sites file.")]) -> None:
     """Report the mistakes for which a service would refuse this file.
 
-    If there are none, show the settings of each site, including those from the table `defaults`. Prints no
-    secret. The variables to which the file refers with `env:` must be set.
+    If there are none, show the settings of each site, including those from the table `defaults`, and the
+    kind, sites and events of each destination. Prints no secret. The variables to which the file refers with
+    `env:` must be set.
 
     Exits with 1 if the file has a mistake, else with 0.
     """
@@ -43,6 +47,8 @@ def check(file: Annotated[Path, typer.Argument(help="The sites file.")]) -> None
     print(f"{file}: {', '.join(counts)}, no mistakes, digest {sites.digest[:12]}")
     for name, site in sites.by_name.items():
         print("", name, *_lines(site), sep="\n")
+    for name, destination in sites.destinations.items():
+        print("", f"destination {name}", *_destination_lines(destination), sep="\n")
 
 
 def _mistakes(file: Path, problems: Sequence[str]) -> str:
@@ -60,6 +66,26 @@ def _lines(site: Site) -> Iterator[str]:
     for key, value in zip(KEYS, values, strict=True):
         if value and (text := _display(value)):
             yield f"  {key:16} {text}"
+
+
+def _destination_lines(destination: Destination) -> Iterator[str]:
+    yield f"  {'kind':16} {destination.kind}"
+    yield f"  {'sites':16} {', '.join(destination.sites) or 'all'}"
+    yield f"  {'events':16} {', '.join(destination.events)}"
+    if not destination.allow_private and _has_private_address(destination.url):
+        yield "  note: address is not public: add allow_private = true if it is meant"
+
+
+def _has_private_address(url: str) -> bool:
+    """Return True if the URL names this machine or an address that is not public.
+
+    A name is not looked up, and neither is a reference (`env:`).
+    """
+    host = "" if is_reference(url) else urlsplit(url).hostname or ""
+    try:
+        return not is_public(host)
+    except ValueError:
+        return host == "localhost"
 
 
 def _display(value: Any) -> str:

@@ -97,3 +97,47 @@ def test_captcha_and_signing_secrets_are_shown_as_references(
     _, output = check(tmp_path, FILE + lines)
     assert "tally: env:SECRET" in output
     assert "hcaptcha: env:SECRET" in output
+
+
+@pytest.mark.parametrize(
+    ("url", "change", "is_noted"),
+    [
+        ("http://127.0.0.1:9000/hook", "", True),
+        ("http://192.168.1.4/hook", "", True),
+        ("http://[::1]/hook", "", True),
+        ("http://localhost/hook", "", True),
+        ("http://192.168.1.4/hook", "allow_private = true", False),
+        ("https://crm.example.com/hook", "", False),
+        ("https://8.8.8.8/hook", "", False),
+    ],
+)
+def test_destinations_are_listed_and_private_addresses_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, change: str, is_noted: bool
+) -> None:
+    monkeypatch.setenv("STUDIO_TOKEN", TOKEN)
+    monkeypatch.setenv("CHAT_URL", "http://10.0.0.1/secret-path")
+    code, output = check(
+        tmp_path,
+        f"""{FILE}
+[[destinations]]
+name = "crm"
+kind = "http"
+url = "{url}"
+sites = ["studio"]
+events = ["lead.received", "lead.updated"]
+body = "x"
+{change}
+[[destinations]]
+name = "chat"
+kind = "slack"
+url = "env:CHAT_URL"
+""",
+    )
+    assert code == 0, output
+    assert "1 site, 2 destinations, no mistakes" in output
+    crm, chat = output.split("\ndestination crm\n")[1].split("\ndestination chat\n")
+    assert "  kind             http\n  sites            studio\n" in crm
+    assert "  events           lead.received, lead.updated\n" in crm
+    assert ("note: address is not public: add allow_private = true if it is meant" in crm) == is_noted
+    assert chat == "  kind             slack\n  sites            all\n  events           lead.received\n"
+    assert "secret-path" not in output
