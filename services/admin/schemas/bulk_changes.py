@@ -13,6 +13,7 @@ from services.admin.texts import gettext_noop
 
 MAX_LEADS: Final = 100_000
 MAX_IDS: Final = 1000
+_MAX_POSITION: Final = 2**31 - 1  # of the column's type
 BulkAction = Literal["status", "assign", "erase", "send", "retry"]
 SENDING: Final = frozenset({"send", "retry"})
 BulkResult = Literal["changed", "unchanged", "refused"]
@@ -140,12 +141,15 @@ class BulkAnswer(BaseModel):
     message: str
 
 
+ItemCursor = Annotated[int, Field(ge=0, le=_MAX_POSITION), CURSOR_FIELD]
+
+
 class BulkPage(Filter):
     """Selects one page of the leads of a bulk change, by default of leads with any result."""
 
     limit: Limit = 50
     result: BulkResult | None = None
-    cursor: Annotated[int, Field(ge=0), CURSOR_FIELD] = 0
+    cursor: ItemCursor = 0
 
 
 class BulkItem(BaseModel):

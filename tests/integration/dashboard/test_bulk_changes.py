@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -50,7 +51,7 @@ async def test_earlier_leads_are_previewed_and_sent(admin: Admin) -> None:
     await add_delivery(admin.db, "crm", "delivered", sent.lead_id)
     order = {"action": "send", "destination": "crm", "matching": "true", "per_second": "7", "csrf": csrf}
     preview = await post(admin, **order)
-    assert "Send to crm: 3 leads?" in preview
+    assert "Send to crm: 1 lead?" in preview
     assert "1 lead will be sent" in preview
     assert "<strong>1</strong> The destination already has it," in preview
     assert "Spam and held leads are not sent." in preview
@@ -60,6 +61,38 @@ async def test_earlier_leads_are_previewed_and_sent(admin: Admin) -> None:
     page = (await admin.client.get(location)).text
     assert "Send to crm: 3 leads" in page
     assert "7 per second" in page
+
+
+async def test_a_period_without_leads_leads_to_another_period(admin: Admin) -> None:
+    csrf = await sign_in(admin)
+    await admin.add_lead()
+    order = {"action": "send", "destination": "crm", "matching": "true", "until": "1999-12-31", "csrf": csrf}
+    preview = await post(admin, **order)
+    assert "0 leads will be sent" in preview
+    assert "No lead matches. Choose another period." in preview
+    assert 'href="/admin/ui/bulk/send?destination=crm"' in preview
+
+
+async def test_regression_a_number_out_of_range_is_a_422(admin: Admin) -> None:
+    csrf, huge = await sign_in(admin), str(10**30)
+    bulk, replay = "/admin/ui/bulk", "/admin/ui/workbench/replay"
+    for path in (
+        f"{bulk}/{uuid4()}?cursor=-1",
+        f"{bulk}/{uuid4()}?cursor={2**31}",
+        f"{bulk}/duration?per_second=1&leads={huge}",
+        f"{replay}/duration?per_second=1&wanted={huge}",
+    ):
+        answer = await admin.client.get(path)
+        assert answer.status_code == 422, path
+        assert answer.headers["content-type"].startswith("text/html")
+    assert (await admin.client.get(f"{bulk}/{uuid4()}?cursor={2**31 - 1}")).status_code == 404
+    lead = await admin.add_lead()
+    await admin.add_queue_row()
+    order = {"action": "status", "new_status": "won", "ids": str(lead.lead_id)}
+    forms: dict[str, dict[str, str]] = {bulk: order, replay: {}}
+    for path, form in forms.items():
+        answer = await admin.client.post(path, data={"expected": f"-{huge}", "csrf": csrf} | form)
+        assert answer.status_code == 422, path
 
 
 async def test_a_row_of_a_failed_delivery_is_retried_at_once(admin: Admin) -> None:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from contracts.leads import LeadStatus
 from services.admin.adapters import CurrentAdapters
@@ -17,12 +17,14 @@ from services.admin.dashboard.rendering import PageRoute, redirect, render
 from services.admin.dashboard.timezone import zone_or_utc
 from services.admin.rules.replay_rules import replay_seconds
 from services.admin.schemas.bulk_changes import (
+    MAX_LEADS,
     SENDING,
     BulkAction,
     BulkChange,
     BulkOrder,
     BulkPage,
     BulkResult,
+    ItemCursor,
 )
 from services.admin.schemas.failed_deliveries import FailedState
 from services.admin.schemas.filters import ExportFilter
@@ -56,7 +58,7 @@ class BulkForm(LeadSearch):
     zone: BlankAsNone[str] = None
     ids: tuple[UUID, ...] = ()
     matching: bool = False
-    expected: BlankAsNone[int] = None
+    expected: BlankAsNone[Annotated[int, Field(ge=0)]] = None
     typed: str = ""
 
     def to_order(self, selected: ExportFilter) -> BulkOrder:
@@ -146,7 +148,7 @@ async def show_duration(
     request: Request,
     session: CurrentSession,
     per_second: Annotated[int, Query(ge=1, le=MAX_PER_SECOND)],
-    leads: Annotated[int, Query(ge=0)],
+    leads: Annotated[int, Query(ge=0, le=MAX_LEADS)],
 ) -> Response:
     """Show how long it takes to send `leads` leads if `per_second` are sent each second."""
     seconds = replay_seconds(leads, per_second)
@@ -157,7 +159,7 @@ class ResultQuery(BaseModel):
     """The parameters that select leads of a bulk change: the result of the leads, and the page."""
 
     result: BlankAsNone[BulkResult] = None
-    cursor: BlankAsNone[int] = None
+    cursor: BlankAsNone[ItemCursor] = None
 
 
 @router.get("/{bulk_id}")

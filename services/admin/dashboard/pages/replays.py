@@ -1,6 +1,6 @@
 """The pages of replays: a preview, the progress of a replay, and its cancellation."""
 
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Query, Request, Response
@@ -19,6 +19,8 @@ from services.admin.schemas.replays import Result
 
 router = APIRouter(prefix=FAILED_DELIVERIES, route_class=PageRoute)
 PAGE_ROWS = 30
+# Far more rows than a queue has. The format of a number has a limit.
+MAX_SHOWN_ROWS: Final = 10**12
 
 
 class ReplayForm(GroupQuery):
@@ -26,7 +28,7 @@ class ReplayForm(GroupQuery):
 
     per_second: Annotated[int, Query(ge=1, le=MAX_PER_SECOND)] = DEFAULT_PER_SECOND
     comment: BlankAsNone[str] = None
-    expected: int | None = None
+    expected: Annotated[int | None, Query(ge=0)] = None
 
     def to_order(self) -> ReplayOrder:
         """Return the order for the store. Raises `RequestValidationError` for an invalid field."""
@@ -59,7 +61,7 @@ async def show_duration(
     request: Request,
     session: CurrentSession,
     per_second: Annotated[int, Query(ge=1, le=MAX_PER_SECOND)],
-    wanted: Annotated[int, Query(ge=0)],
+    wanted: Annotated[int, Query(ge=0, le=MAX_SHOWN_ROWS)],
 ) -> Response:
     """Show how long a replay of `wanted` rows takes if it sends `per_second` rows each second."""
     return render(
