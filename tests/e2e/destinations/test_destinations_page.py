@@ -77,7 +77,7 @@ async def test_a_test_event_shows_its_result_by_keyboard(opened: Opened, size: S
         await visitor.open(PAGE)
         await page.get_by_role("button", name="Send test event to erp").click()
         tested = card(page, "erp").locator(".last-test")
-        await expect(tested).to_contain_text("Retrying", timeout=TIMEOUT_MS)
+        await expect(tested).to_contain_text("Pending", timeout=TIMEOUT_MS)
         await expect(tested).to_contain_text("destination answered 500")
         await visitor.check()
         opened.connected.erp.answer = accept

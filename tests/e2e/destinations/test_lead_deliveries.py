@@ -23,7 +23,7 @@ async def test_a_failed_delivery_shows_its_response_and_is_sent_again(opened: Op
         await visitor.open(f"/admin/ui/leads/{lead_id}")
         deliveries = page.get_by_role("region", name="Deliveries to destinations")
         failed = deliveries.get_by_role("listitem").filter(has=page.get_by_text("erp", exact=True))
-        await expect(failed).to_contain_text("Retrying")
+        await expect(failed).to_contain_text("Pending")
         await expect(failed).to_contain_text("The destination did not accept it")
         await expect(failed).to_contain_text("Next attempt")
         await failed.get_by_text("Response", exact=True).click()

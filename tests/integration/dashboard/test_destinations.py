@@ -60,6 +60,56 @@ async def test_a_disabled_destination_waits_for_its_test_event_without_haste(adm
     assert "enable it first" in refused.text
 
 
+async def _set_state(admin: Admin, *, paused: str = "NULL", disabled: str = "NULL") -> None:
+    """Store until when the destination crm is paused, and since when it is disabled. Both are SQL."""
+    await admin.db.execute(
+        f"UPDATE webhook_destination SET paused_since = now(), paused_until = {paused},"
+        f" disabled_at = {disabled}, disabled_reason = 'disabled by ann'"
+    )
+
+
+async def test_what_a_test_event_waits_for_is_said_once(admin: Admin) -> None:
+    await sign_in(admin)
+    test = await admin.add_delivery(
+        "crm", "failed", event="lead.test", attempts=2, reason="destination answered 500"
+    )
+    await admin.db.execute("INSERT INTO webhook_destination (name, last_test_id) VALUES ('crm', $1)", test)
+    soon = "now() + interval '30 s'"
+    await _set_state(admin, paused=soon)
+    page = await _page(admin)
+    assert "waits until the pause ends" in page
+    assert "next attempt" not in page
+    await _set_state(admin, disabled="now()")
+    page = await _page(admin)
+    assert "waits until somebody enables the destination" in page
+    assert "next attempt" not in page
+    await admin.db.execute("UPDATE webhook_delivery SET next_attempt_at = now() + interval '2 h'")
+    await _set_state(admin, paused=soon)
+    page = await _page(admin)
+    assert "next attempt" in page
+    assert "waits until" not in page
+
+
+async def test_pending_deliveries_that_failed_before_are_linked(admin: Admin) -> None:
+    await sign_in(admin)
+    lead = await admin.add_lead()
+    await admin.add_delivery("crm", "pending", lead.lead_id)
+    assert "failed before" not in await _page(admin)
+    await admin.add_delivery("crm", "failed", lead.lead_id, attempts=1, reason="erased", position=2)
+    page = await _page(admin)
+    url = "/admin/ui/workbench/deliveries?destination=crm&amp;state=failed"
+    assert f'<a href="{url}">failed before</a>' in page
+    assert "<dt>Pending</dt><dd" in page
+    failures = await _page(admin, url.replace("&amp;", "&"))
+    words = "The lead is erased"
+    assert words in failures
+    assert "<code>erased</code>" not in failures, "a code that its words contain is not repeated"
+    for path in (url.replace("&amp;", "&"), f"/admin/ui/leads/{lead.lead_id}", "/admin/ui/workbench"):
+        page = await _page(admin, path)
+        assert '<span class="badge amber">Pending</span>' in page, path
+        assert ">Retrying</span>" not in page, path
+
+
 async def test_an_action_needs_the_forms_token_and_a_destination(admin: Admin) -> None:
     csrf = await sign_in(admin)
     for action in ("test", "disable", "enable"):

@@ -27,6 +27,7 @@ async def show_destinations(request: Request, session: CurrentSession, adapters:
     """Show each destination: its state, its numbers, and the result of its last test event."""
     found = await adapters.destinations.list_destinations(kinds_of(request.app.state.sites))
     incidents = await adapters.incidents.list_incidents(IncidentFilter(state="open"))
+    failures = (await adapters.failed_deliveries.list_groups()).groups
     any_test = any(map(is_testing, found.destinations))
     return render(
         request,
@@ -37,6 +38,7 @@ async def show_destinations(request: Request, session: CurrentSession, adapters:
         destination_url=destination_url,
         disabled_by=disabled_by,
         is_testing=is_testing,
+        retried={group.destination for group in failures if group.state == "failed"},
         poll_seconds=TEST_POLL_SECONDS if any_test else POLL_SECONDS,
     )
 
