@@ -152,3 +152,11 @@ async def test_an_incomplete_order_is_refused(admin: Admin, body: dict[str, Any]
 
 async def test_an_action_that_matches_nothing_is_refused(admin: Admin) -> None:
     await send(admin, 409, action="erase", filter={"service": "Nothing"})
+
+
+@pytest.mark.parametrize("cursor", ["-1", str(2**31)])
+async def test_regression_a_cursor_out_of_range_is_refused(admin: Admin, cursor: str) -> None:
+    answer = await admin.client.get(
+        "/admin/bulk/00000000-0000-0000-0000-000000000000", params={"cursor": cursor}
+    )
+    assert answer.status_code == 422
