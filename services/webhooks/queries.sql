@@ -18,6 +18,11 @@ FROM lead_inbox l WHERE l.id = ANY(:ids::uuid[]) AND l.status <> 'erased';
 -- Insert the state of destinations that are new in the sites file.
 INSERT INTO webhook_destination (name) SELECT unnest(:names::text[]) ON CONFLICT DO NOTHING;
 
+-- name: end_pauses!
+-- End the pauses of these destinations.
+UPDATE webhook_destination SET failures = 0, paused_until = NULL, paused_since = NULL, updated_at = now()
+WHERE name = ANY(:names::text[]) AND paused_until IS NOT NULL;
+
 -- name: list_due_destinations
 -- The destinations for which something may be sent now. Queried every second.
 SELECT w.name

@@ -64,7 +64,7 @@ class Sender:
         self._backoff = Backoff()
         self._stopping = asyncio.Event()
         self._workers: dict[str, asyncio.Task[None]] = {}
-        self._known: set[str] = set()
+        self._known: dict[str, ResolvedDestination] = {}
         self._log = logger("deliver")
 
     async def run(self) -> None:
@@ -92,13 +92,16 @@ class Sender:
         await asyncio.gather(*self._workers.values(), return_exceptions=True)
 
     async def _start_workers(self) -> None:
-        names = set(self._destinations.by_name)
-        if new := names - self._known:
+        by_name = self._destinations.by_name
+        if new := by_name.keys() - self._known.keys():
             await self._store.add_destinations(new)
-            self._known |= new
-        if not names:
+        # Somebody has corrected a mistake, so that the pause that it caused has no reason any more.
+        if changed := [name for name, each in by_name.items() if self._known.get(name, each) != each]:
+            await self._store.end_pauses(changed)
+        self._known |= by_name
+        if not by_name:
             return
-        for name in await self._store.due_destinations(names):
+        for name in await self._store.due_destinations(by_name):
             worker = self._workers.get(name)
             if worker is None or worker.done():
                 self._workers[name] = asyncio.create_task(self._work(name), name=f"deliver {name}")

@@ -133,6 +133,11 @@ class Store:
         async with transaction(self._pool) as connection:
             await SQL.add_destinations(connection, names=sorted(names))
 
+    async def end_pauses(self, names: Collection[str]) -> None:
+        """Let these destinations be tried at once. A disabled destination stays disabled."""
+        async with transaction(self._pool) as connection:
+            await SQL.end_pauses(connection, names=sorted(names))
+
     async def due_destinations(self, names: Collection[str]) -> list[str]:
         """Return the destinations among `names` that have a delivery to send now."""
         async with transaction(self._pool) as connection:

@@ -91,6 +91,23 @@ async def test_an_erased_leads_data_is_not_sent_but_its_erasure_is(admin: Admin)
     assert (await _delivery(admin, notice))[0] == "pending"
 
 
+async def test_an_erasure_keeps_the_time_at_which_the_lead_arrived(admin: Admin) -> None:
+    lead, arrived_at = await admin.add_lead(), datetime(2026, 1, 3, 10, 30, tzinfo=UTC)
+    changes = {"attempts": 1, "updated_at": arrived_at}
+    received = await admin.add_delivery("crm", "delivered", lead.lead_id, response="thanks", **changes)
+    waiting = await admin.add_delivery("erp", "dead", lead.lead_id, **changes)
+    await admin.client.delete(f"/admin/leads/{lead.lead_id}")
+    rows = await admin.db.fetch(
+        "SELECT event_id, state, response, updated_at = $1 FROM webhook_delivery WHERE event_id = ANY($2)",
+        arrived_at,
+        [received, waiting],
+    )
+    assert {row["event_id"]: tuple(row)[1:] for row in rows} == {
+        received: ("delivered", None, True),
+        waiting: ("suppressed", None, False),
+    }
+
+
 async def test_a_disabled_destination_gets_nothing(admin: Admin) -> None:
     lead_id = uuid4()
     event_id = await admin.add_delivery("crm", "dead", lead_id)

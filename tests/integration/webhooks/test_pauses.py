@@ -150,6 +150,28 @@ async def test_two_processes_together_claim_no_more_than_eight(postgres: Postgre
         assert await other == []
 
 
+async def test_a_corrected_destination_is_tried_at_once(
+    kafka: Kafka, postgres: Postgres, db: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with webhook_receiver() as receiver:
+        sites = write_sites(tmp_path, destination("crm", f"{receiver.url}/mistake"))
+        async with webhooks(kafka, postgres, sites, monkeypatch):
+            await eventually(
+                lambda: db.fetchval("SELECT count(*) FROM webhook_destination"),
+                until=lambda count: count == 1,
+            )
+            await db.execute(
+                "UPDATE webhook_destination"
+                " SET failures = 5, paused_since = now(), paused_until = now() + interval '1 h'"
+            )
+            await post(kafka, lead())
+            await asyncio.sleep(2)
+            assert receiver.bodies == []
+            write_sites(tmp_path, destination("crm", receiver.url))
+            await _arrived(receiver, 1)
+    assert await db.fetchval("SELECT failures FROM webhook_destination WHERE paused_until IS NULL") == 0
+
+
 async def test_what_was_erased_in_flight_is_neither_sent_nor_a_failure(
     kafka: Kafka, postgres: Postgres, db: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
