@@ -18,7 +18,7 @@ KIT = ROOT / "site" / "kit" / "dist"
 # Reads a JSON list of fields as a form posts them; writes what the kit would send, or null where it refuses.
 PREPARE = """
 import { prepare } from "./submission.js";
-import { readArrival } from "./arrival.js";
+import { readPostedForm } from "./posted-form.js";
 let input = "";
 for await (const piece of process.stdin) input += piece;
 const consent = { text: "Yes", version: "1", required: false };
@@ -27,9 +27,9 @@ for (const [fields, headers] of JSON.parse(input)) {
   const request = new Request("http://site.example/", {
     method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(fields),
   });
-  const arrival = await readArrival(request).catch(() => undefined);
-  const visit = { address: "192.0.2.7", ...headers, key: null, files: arrival?.files ?? [] };
-  const made = arrival && prepare(arrival.fields, visit, consent, new Date(), "random");
+  const form = await readPostedForm(request).catch(() => undefined);
+  const visit = { address: "192.0.2.7", ...headers, key: null, files: form?.files ?? [] };
+  const made = form && prepare(form.fields, visit, consent, new Date(), "random");
   found.push(made && !made.violations.length ? JSON.stringify(made.body) : null);
 }
 process.stdout.write(JSON.stringify(found));

@@ -21,7 +21,7 @@ async def test_every_route_requires_a_token(admin: Admin) -> None:
     assert ("DELETE", "/admin/leads/{lead_id}") in routes
     for method, path in routes:
         concrete = re.sub(r"{\w+_id}", str(uuid4()), path).format(
-            kind="welcome", stage="notifier", name="crm"
+            kind="welcome", stage="notifier", name="crm", destination="crm"
         )
         answer = await admin.client.request(method, concrete, headers={"Authorization": ""})
         assert answer.status_code == 401, path

@@ -25,7 +25,7 @@ import { Queue } from "./queue.js";
 const [folder, port, queueToken, entries] = JSON.parse(process.env.QUEUE);
 const queue = new Queue(folder);
 for (const { idempotencyKey: key, queuedAt, body } of entries) {
-  await queue.keep({ key, at: new Date(queuedAt), traceparent: "", body });
+  await queue.append({ key, at: new Date(queuedAt), traceparent: "", body });
 }
 const { GET, DELETE } = createQueueRoutes({ settings: { queueToken, queueFolder: folder } });
 createServer(async (incoming, outgoing) => {
