@@ -54,7 +54,7 @@ class StatusChangedEvent(BaseModel):
 
 
 class ErasedEvent(BaseModel):
-    """The lead was erased: the receiver must delete what it has of it."""
+    """The lead was erased. The receiver must delete its copy of the lead."""
 
     type: Literal["lead.erased"]
     timestamp: datetime

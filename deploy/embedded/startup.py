@@ -147,7 +147,10 @@ class Startup:
 
 
 def mail_problem(answer: httpx.Response) -> str:
-    """Return why the mail server does not work, if nothing else keeps the notifier from being ready."""
+    """Return why the mail server does not work, if that is the only reason why the notifier is not ready.
+
+    Otherwise return an empty text.
+    """
     try:
         failed = {name: part["reason"] for name, part in answer.json()["parts"].items() if not part["ok"]}
     except (ValueError, KeyError, TypeError):

@@ -89,11 +89,11 @@ def _preferred_locales(accept_language: str) -> Iterator[Locale]:
         except (ValueError, UnknownLocaleError):
             continue
     weighted.sort(key=lambda each: -each[0])
-    known = (_known_locale(locale) for weight, locale in weighted if weight > 0)
-    return (locale for locale in known if locale)
+    supported = (_supported_locale(locale) for weight, locale in weighted if weight > 0)
+    return (locale for locale in supported if locale)
 
 
-def _known_locale(locale: Locale) -> Locale | None:
+def _supported_locale(locale: Locale) -> Locale | None:
     """Return the locale, or its language without a region; None if the data of neither may be loaded."""
     for name in (str(locale), locale.language):
         if name in LOCALES or (CATALOGUES / name).is_dir():

@@ -1,13 +1,15 @@
 """Failed deliveries to destinations: their groups, the rows of a group, and the filters."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from services.admin.schemas.filters import Filter, Limit, Since, Text, Until, UuidCursor, after
 
+MAX_COUNTED: Final = 10_000
+"""The largest number of deliveries that is shown for a group."""
 DestinationName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,49}$")]
 FailedState = Annotated[
     Literal["failed", "dead"],
@@ -59,7 +61,7 @@ class DeliveryGroup(BaseModel):
     event: str
     reason: str
     state: FailedState
-    deliveries: Annotated[int, Field(description="How many, at most 10,000.")]
+    deliveries: Annotated[int, Field(description=f"How many, at most {MAX_COUNTED:,}.")]
     oldest_at: Annotated[
         datetime, Field(description="The last attempt of the one that was not tried longest.")
     ]

@@ -1,6 +1,5 @@
 """A real HTTP server that receives webhooks. It verifies them with the Standard Webhooks library."""
 
-import asyncio
 import base64
 import json
 from collections import Counter
@@ -11,6 +10,8 @@ from typing import Any, Final
 
 from aiohttp import web
 from standardwebhooks import Webhook
+
+from tests.support.web.http_server import serve
 
 SECRET: Final = "whsec_" + base64.b64encode(b"a secret of the tests, 32 bytes.").decode()
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -57,14 +58,6 @@ class Receiver:
 async def webhook_receiver() -> AsyncIterator[Receiver]:
     """Run a receiver on a free port of this machine."""
     receiver = Receiver()
-    app = web.Application(client_max_size=4 << 20)
-    app.router.add_route("*", "/{path:.*}", receiver.handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    receiver.url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
-    try:
+    async with serve(receiver.handle) as url:
+        receiver.url = f"{url}/hook"
         yield receiver
-    finally:
-        await asyncio.wait_for(runner.cleanup(), 10)

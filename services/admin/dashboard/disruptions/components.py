@@ -74,7 +74,9 @@ def failed_jobs(signals: Signals) -> Iterator[Disruption]:
 
 
 def unknown_signals(signals: Signals) -> Iterator[Disruption]:
-    """Yield a disruption for each signal that could not be read: an unknown state does not count as good.
+    """Yield a disruption for each signal that could not be read.
+
+    A signal whose state is unknown does not count as good.
 
     Omits signals that depend on a component that is itself disrupted: the mail server if the notifier is not
     up, and everything in the database if the database is not up.

@@ -16,7 +16,7 @@ from services.admin.dashboard.fields import BlankAsNone
 from services.admin.dashboard.paging import build_pager, last_cursor, page_url
 from services.admin.dashboard.rendering import PageRoute, is_htmx, redirect, render, render_toast
 from services.admin.dashboard.replay_summary import summarise_replay
-from services.admin.schemas.failed_deliveries import DeliveryFilter, DestinationName, FailedState
+from services.admin.schemas.failed_deliveries import MAX_COUNTED, DeliveryFilter, DestinationName, FailedState
 from services.admin.schemas.filters import QueueFilter, QueueState
 from services.admin.schemas.leads import Flushed
 from services.admin.schemas.replay_filters import GroupFilter, HistoryPage
@@ -87,7 +87,7 @@ async def show_groups(
         "deliveries/failed_deliveries.html",
         groups=groups,
         failures=[group for group in failures if group.state in shown_states],
-        failures_max=10_000,
+        failures_max=MAX_COUNTED,
         history=history,
         summaries={each.id: summarise_replay(each, outcomes[each.id]) for each in history.replays},
         query=query,

@@ -6,6 +6,7 @@ from typing import Any, Final
 from runtime.database.postgres import Pool, load_queries, snapshot
 from services.admin.schemas.cursors import Position, split_page
 from services.admin.schemas.failed_deliveries import (
+    MAX_COUNTED,
     DeliveryFilter,
     DeliveryGroup,
     DeliveryGroups,
@@ -29,7 +30,9 @@ class FailedDeliveries:
         """Return the groups of failed deliveries, of one destination or of all, the largest group first."""
         async with snapshot(self._pool) as connection:
             await plan_for_values(connection)
-            rows = _SQL.list_groups(connection, destination=destination, limit=MAX_GROUPS)
+            rows = _SQL.list_groups(
+                connection, destination=destination, limit=MAX_GROUPS, max_counted=MAX_COUNTED
+            )
             groups = [DeliveryGroup.model_validate(dict(row)) async for row in rows]
         return DeliveryGroups(groups=groups)
 

@@ -27,7 +27,7 @@ CROSS JOIN LATERAL (
         SELECT FROM webhook_delivery d
         WHERE d.state IN ('failed', 'dead') AND d.reason IS NOT NULL
           AND (d.destination, d.type, d.reason, d.state) = (g.destination, g.type, g.reason, g.state)
-        LIMIT 10000) AS bounded) AS counted
+        LIMIT :max_counted::bigint) AS bounded) AS counted
 CROSS JOIN LATERAL (
     SELECT d.updated_at AS at FROM webhook_delivery d
     WHERE d.state IN ('failed', 'dead') AND d.reason IS NOT NULL

@@ -10,6 +10,8 @@ from typing import Any
 from aiohttp import web
 from multidict import CIMultiDict
 
+from tests.support.web.http_server import serve
+
 
 @dataclass(frozen=True)
 class Call:
@@ -98,14 +100,6 @@ class Stub:
 async def running_stub(contract: Contract) -> AsyncIterator[Stub]:
     """Run a stub on a free port of this machine."""
     stub = Stub(contract)
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", stub.handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    stub.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    try:
+    async with serve(stub.handle) as url:
+        stub.url = url
         yield stub
-    finally:
-        await asyncio.wait_for(runner.cleanup(), 10)

@@ -1,21 +1,12 @@
 """Which repetitions of a form are the same lead."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.support.services.gateway import Gateway, run_gateway
-from tests.unit.ingest.forms.test_endpoint import FIELDS, PATH, SITES, submit
-
-
-@pytest.fixture
-async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
-    file = tmp_path / "sites.toml"
-    file.write_text(SITES)
-    async with run_gateway(file) as gateway:
-        yield gateway
+from tests.unit.ingest.forms.test_endpoint import FIELDS, PATH, submit
 
 
 async def test_a_double_click_is_one_lead(gateway: Gateway) -> None:

@@ -1,25 +1,14 @@
 """The page for a form that was sent from another origin: it shows what was typed, and no page can use it."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from services.ingest.forms.texts import TEXTS
-from tests.support.services.gateway import Gateway, run_gateway
-from tests.unit.ingest.forms.test_endpoint import FIELDS, PATH, SITES, submit
+from tests.support.services.gateway import Gateway
+from tests.unit.ingest.forms.test_endpoint import FIELDS, PATH, submit
 from tests.unit.ingest.forms.test_pages import fields_of
 
 ELSEWHERE = "https://www2.studio.example"
 REFERER = {"Origin": ELSEWHERE, "Referer": f"{ELSEWHERE}/contact"}
-
-
-@pytest.fixture
-async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
-    file = tmp_path / "sites.toml"
-    file.write_text(SITES)
-    async with run_gateway(file) as gateway:
-        yield gateway
 
 
 async def test_regression_what_was_typed_is_kept_and_the_visitor_can_send_it(gateway: Gateway) -> None:

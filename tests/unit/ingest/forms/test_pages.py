@@ -2,9 +2,7 @@
 
 import re
 from base64 import b64encode
-from collections.abc import AsyncIterator
 from hashlib import sha256
-from pathlib import Path
 
 import pytest
 
@@ -12,18 +10,10 @@ from runtime.sites.file import parse_sites
 from services.ingest.forms.body import FormBody
 from services.ingest.forms.pages import form_page, thanks_page
 from services.ingest.forms.texts import TEXTS, texts_for
-from tests.support.services.gateway import Gateway, run_gateway
+from tests.support.services.gateway import Gateway
 from tests.unit.ingest.forms.test_endpoint import FIELDS, PAGE, PATH, SITES, submit
 
 SITE = parse_sites(SITES.encode()).get("studio")
-
-
-@pytest.fixture
-async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
-    file = tmp_path / "sites.toml"
-    file.write_text(SITES)
-    async with run_gateway(file) as gateway:
-        yield gateway
 
 
 def fields_of(page: str) -> dict[str, str]:

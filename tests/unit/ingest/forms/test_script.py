@@ -1,25 +1,15 @@
 """`fastcore.js`: it has the texts of the site's language, and stays small."""
 
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from services.ingest.forms.script import build_script
 from services.ingest.forms.texts import TEXTS
-from tests.support.services.gateway import Gateway, expect_problem, run_gateway
-from tests.unit.ingest.forms.test_endpoint import PATH, SITES
+from tests.support.services.gateway import Gateway, expect_problem
+from tests.unit.ingest.forms.test_endpoint import PATH
 
 SCRIPT = f"{PATH}/fastcore.js"
-
-
-@pytest.fixture
-async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
-    file = tmp_path / "sites.toml"
-    file.write_text(SITES)
-    async with run_gateway(file) as gateway:
-        yield gateway
 
 
 @pytest.mark.parametrize("language", TEXTS)
