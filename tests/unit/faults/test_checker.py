@@ -237,3 +237,11 @@ def test_a_lead_without_a_final_answer_may_be_stored_or_not() -> None:
         del scenario.observed.mails[scenario.good.id, kind]
     scenario.observed.ledger[0]["stored"] = scenario.observed.ledger[1]["stored"] = 2
     assert scenario.broken() == set()
+
+
+@pytest.mark.parametrize(("erased", "broken"), [(True, set()), (False, {"queue", "archive"})])
+def test_a_dead_letter_may_be_of_a_lead_erased_after_it(erased: bool, broken: set[str]) -> None:
+    scenario = Scenario()
+    scenario.twice.erase = erased
+    scenario.observed.queue[0]["state"] = "archived"
+    assert scenario.broken() == broken
