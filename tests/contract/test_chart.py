@@ -151,6 +151,26 @@ def test_the_required_settings_of_each_service_are_there(chart: list[Manifest]) 
         assert environment(container)["FASTCORE_HTTP_HOST"] == "0.0.0.0"  # noqa: S104 - in a pod of its own
 
 
+def test_webhooks_alone_mounts_the_files_with_secrets_of_destinations() -> None:
+    chart = rendered("full")
+    mounts, secret_of = dict[str, str](), dict[str, str]()
+    for manifest in of_kind(chart, *WORKLOADS):
+        secret_of |= {
+            each["name"]: each["secret"]["secretName"]
+            for each in pod(manifest)["volumes"]
+            if "secret" in each and each["secret"]["secretName"] != "fastcore-authorities"
+        }
+        for container in containers(manifest):
+            for mount in container["volumeMounts"]:
+                if mount["name"] in secret_of:
+                    assert mount["readOnly"]
+                    mounts[container["name"]] = mount["mountPath"]
+    assert secret_of == {"destinations": "fastcore-destinations"}
+    assert mounts == {"webhooks": "/etc/fastcore/destinations"}
+    [sites] = [each["data"]["sites.toml"] for each in of_kind(chart, "ConfigMap")]
+    assert [str(Path(path).parent) for path in re.findall('"file:([^"]+)"', sites)] == [*mounts.values()]
+
+
 def test_a_pod_has_longer_to_stop_than_its_drain_takes(chart: list[Manifest]) -> None:
     graceful = Http.model_fields["graceful_timeout_seconds"].default
     mail, lease = (Notifier.model_fields[f].default for f in ("mail_timeout_seconds", "lease_seconds"))

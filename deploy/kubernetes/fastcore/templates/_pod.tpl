@@ -108,6 +108,9 @@ spec:
         {{- if and .root.Values.sites (has .name (list "ingest" "notifier" "webhooks" "flusher" "admin")) }}
         - {name: sites, mountPath: /etc/fastcore/sites, readOnly: true}
         {{- end }}
+        {{- if and .root.Values.secrets.destinations (eq .name "webhooks") }}
+        - {name: destinations, mountPath: /etc/fastcore/destinations, readOnly: true}
+        {{- end }}
         {{- if eq .name "ingest" }}
         - {name: spool, mountPath: /var/lib/fastcore}
         {{- end }}
@@ -115,5 +118,9 @@ spec:
     {{- include "fastcore.volumes" . | nindent 4 }}
     {{- if and .root.Values.sites (has .name (list "ingest" "notifier" "webhooks" "flusher" "admin")) }}
     - {name: sites, configMap: {name: {{ include "fastcore.fullname" .root }}-sites}}
+    {{- end }}
+    {{- if and .root.Values.secrets.destinations (eq .name "webhooks") }}
+    # Readable by the pod's group (fsGroup). Mounted whole, not by subPath, so that a changed Secret reaches the pod.
+    - {name: destinations, secret: {secretName: {{ .root.Values.secrets.destinations }}, defaultMode: 0440}}
     {{- end }}
 {{- end -}}
