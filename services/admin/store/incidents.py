@@ -30,14 +30,17 @@ class Incidents:
     async def record(self, sightings: list[Sighting]) -> None:
         """Open or update the incident of each sighting, and resolve incidents whose failures have ended.
 
-        Several processes may call this at once, because there is only one open incident for each key. If
-        several sightings have the same key, only the first is recorded.
+        A failure that comes back after `GONE_AFTER` is another incident, with its own `first_seen_at`. This
+        also holds if no process recorded in between. Several processes may call this at once, because there
+        is only one open incident for each key. If several sightings have the same key, only the first is
+        recorded.
         """
         by_key = {each.key: each for each in reversed(sightings)}
         async with transaction(self._pool) as connection:
+            # Before the update, which would set `last_seen_at` of an old incident to now.
+            await _SQL.resolve_gone(connection, actor=SYSTEM_ACTOR, gone_after=GONE_AFTER)
             if by_key:
                 await _SQL.record_sightings(connection, sightings=to_jsonable_python(list(by_key.values())))
-            await _SQL.resolve_gone(connection, actor=SYSTEM_ACTOR, gone_after=GONE_AFTER)
             await _SQL.forget(connection, actor=SYSTEM_ACTOR, kept=KEPT, lasts_after=LASTS_AFTER)
 
     async def list_incidents(self, filters: IncidentFilter) -> IncidentList:

@@ -12,9 +12,10 @@ SET component = excluded.component, reason = excluded.reason, severity = exclude
     affected_leads = greatest(incident.affected_leads, excluded.affected_leads), last_seen_at = now();
 
 -- name: resolve_gone!
--- Resolve what was not seen for a while. Its end is when it was last seen.
+-- Resolve what was not seen for a while. Its end is when it was last seen. Ordered, as in record_sightings.
 UPDATE incident SET resolved_at = last_seen_at, resolved_by = :actor
-WHERE resolved_at IS NULL AND last_seen_at < now() - :gone_after::interval;
+WHERE id IN (SELECT id FROM incident WHERE resolved_at IS NULL AND last_seen_at < now() - :gone_after::interval
+             ORDER BY key FOR UPDATE);
 
 -- name: forget!
 -- Remove what did not last, and what was resolved long ago.

@@ -78,6 +78,24 @@ async def test_a_failure_that_is_gone_resolves_its_incident(admin: Admin, incide
     assert await admin.db.fetchval("SELECT count(*) FROM incident WHERE key = $1", PAUSED.key) == 2
 
 
+async def test_a_failure_that_comes_back_after_an_outage_has_its_own_start(
+    admin: Admin, incidents: Incidents
+) -> None:
+    opened = await open_incident(admin, incidents)
+    await post(admin, f"{opened['id']}/acknowledge")
+    await pass_time(admin, GONE_AFTER + timedelta(seconds=1))
+    # Nobody recorded in between: no admin process was running.
+    await asyncio.gather(*(incidents.record([PAUSED, LAG]) for _ in range(4)))
+    old, new = await admin.db.fetch(
+        "SELECT * FROM incident WHERE key = $1 ORDER BY first_seen_at",
+        PAUSED.key,
+    )
+    assert (str(old["id"]), old["owner"], old["resolved_by"]) == (opened["id"], "ann", "fastcore")
+    assert old["resolved_at"] == old["last_seen_at"]
+    assert (new["owner"], new["resolved_at"]) == (None, None)
+    assert new["first_seen_at"] - old["last_seen_at"] > GONE_AFTER
+
+
 async def test_a_failure_that_does_not_last_leaves_no_trace(admin: Admin, incidents: Incidents) -> None:
     await incidents.record([PAUSED])
     await pass_time(admin, GONE_AFTER + timedelta(seconds=1))
