@@ -1,7 +1,7 @@
 """The JSON bodies that destinations of the kind `webhook` receive: one model for each type of event.
 
-`docs/events/v1.json` is their JSON Schema. A receiver may rely on it: a field may be added. None is removed
-or renamed, unless the schema gets a new version and the event type a new name.
+`docs/events/v1.json` is their JSON Schema. A field may be added at any time. Removing or renaming a field
+needs a new version of the schema and a new event type, because receivers rely on the fields.
 """
 
 from datetime import datetime
@@ -14,7 +14,7 @@ from contracts.lead_events import LeadData, StatusChangedData, UpdatedData
 
 
 class ErasedData(BaseModel):
-    """What is left of an erased lead: its ids. The database writes this event (migration 0026)."""
+    """The data of `lead.erased`: only the lead's ids. Migration 0026 creates the event in the database."""
 
     id: UUID
     reference: str
@@ -30,7 +30,7 @@ class ReceivedEvent(BaseModel):
 
 
 class ExampleEvent(BaseModel):
-    """Example values, which an admin has sent to test a destination. No visitor sent them."""
+    """A test of a destination, sent at an admin's request. The lead's data are example values."""
 
     type: Literal["lead.test"]
     timestamp: datetime

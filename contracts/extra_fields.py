@@ -1,4 +1,4 @@
-"""The size limit of a lead's unknown fields. Beyond it, the longest values are shortened."""
+"""Limits the size of a lead's unknown fields: if they are too large, the longest values are shortened."""
 
 from bisect import bisect_right
 from typing import Final
@@ -35,7 +35,10 @@ def shorten_extra(extra: dict[str, JsonValue]) -> None:
 
 
 def _limit_names(extra: dict[str, JsonValue]) -> str:
-    """Keep the first fields whose names fit. Return a message about the dropped ones, or an empty text."""
+    """Drop the last fields if there are too many, or if the names alone take half of the size limit.
+
+    Returns a message with the number of dropped fields, or an empty text if none was dropped.
+    """
     fields, names_bytes = list(extra.items()), 0
     extra.clear()
     for position, (name, value) in enumerate(fields):

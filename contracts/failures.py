@@ -1,8 +1,8 @@
 """A lead's failure in one stage: `LeadFailed` and `LeadDead`, which are sent as headers.
 
-A stage is a step in the processing of a lead, such as the persister, which stores it.
-Records on the failed, retry and dead topics keep the failed record's value unchanged, so that even a record
-that cannot be decoded is not lost. The headers describe the failure.
+A stage is a step in the processing of a lead, such as the persister, which stores it. A record on a failed,
+retry or dead topic has the value of the failed record, byte for byte. So even a record that cannot be decoded
+is not lost. The headers describe the failure.
 """
 
 from datetime import UTC, datetime
@@ -57,10 +57,10 @@ def failure_event_id(record: Record, stage: Stage, kind: Kind) -> UUID:
 
 
 def legacy_failure_event_id(record: Record, stage: Stage, kind: Kind) -> UUID:
-    """Return the id that earlier versions gave this failure. Kafka and the database still contain such ids.
+    """Return the id that earlier versions of FASTCore gave this failure.
 
-    The id does not depend on the record's timestamp. If a log lost its last records, a lost record and the
-    new record at the same offset have the same legacy id. To tell them apart, compare their timestamps too.
+    Kafka and the database still contain such ids. They do not depend on the record's timestamp. So after a
+    log lost its last records, two different records can have the same legacy id. Their timestamps differ.
     """
     return uuid5(_NAMESPACE, f"{record.topic}\n{record.partition}\n{record.offset}\n{stage}\n{kind}")
 
@@ -108,10 +108,10 @@ class Origin(BaseModel):
 class LeadFailed(BaseModel):
     """The failure of one lead in one stage.
 
-    `final` means that no retry can help. `reason` is our own text with an SQLSTATE or SMTP code. It never
-    contains a server's text, which may hold personal data. `attempts` is the number of retries that were
-    already sent. If the failed record was a retry from the replay queue, `queue_id` is the id of its row in
-    `replay_queue`; otherwise it is None.
+    `final` means that no retry can help. `attempts` is the number of retries that were already sent.
+    `queue_id` is the id of the row in `replay_queue` from which the failed record was sent, or None if it was
+    no retry. `reason` is our own text with an SQLSTATE or SMTP code. It never contains a server's text, which
+    may hold personal data.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -75,8 +75,8 @@ def _refuse_constant(name: str) -> NoReturn:
 def read_submission(fields: Any) -> LeadSubmission:
     """Convert a JSON object of any shape to a submission.
 
-    Raises `ValidationError` if `fields` is no object, if the message is too long, if there is neither a valid
-    email nor a phone, or if the lead has no content. Raises `NotJsonError` if the object is nested too
+    Raises `ValidationError` in four cases: `fields` is no object, the message is too long, the lead has no
+    content, or it has neither a valid email nor a phone. Raises `NotJsonError` if the object is nested too
     deeply.
     """
     if not isinstance(fields, Mapping):
@@ -89,10 +89,10 @@ def read_submission(fields: Any) -> LeadSubmission:
 
 
 def read_key(value: str) -> str | None:
-    """Return an idempotency key without the quotes of an RFC 8941 string, or None for a blank text.
+    """Return a client's idempotency key in its normal form, or None for a blank text.
 
-    A key that is too long, or that has characters other than printable ASCII, is replaced by its digest. So
-    the lead is accepted, and a repeated submission is still recognized.
+    The quotes of an RFC 8941 string are removed. A key that is too long, or not printable ASCII, is replaced
+    by its digest. So the lead is accepted, and a repeated submission still has the same key.
     """
     text = value.strip()
     if len(text) > 1 and text[0] == text[-1] == '"':
@@ -146,7 +146,12 @@ class _Reader:
         return truncate(line, LINE_MAX)
 
     def _email(self, *, answerable: bool) -> str | None:
-        """Return the first valid address. Without one, keep the text, or return it if no phone is given."""
+        """Return the first valid email address, or None.
+
+        If there is none, the text is kept as an unreadable value, so that a lead with a phone is accepted. If
+        the lead is not `answerable` (has no phone), the invalid text is returned, and the model reports the
+        error.
+        """
         value = self._fields.get("email")
         for candidate in value if isinstance(value, list) else [value]:
             if isinstance(candidate, str) and (address := read_email(candidate)):

@@ -56,7 +56,7 @@ class LeadChanged(BaseModel):
 
     @property
     def is_release(self) -> bool:
-        """True if the lead was `spam` or `held`, and the change gave it another status."""
+        """Return True if the lead was `spam` or `held`, and the change gave it another status."""
         return self.from_status in UNSENT and self.to_status not in UNSENT
 
 
@@ -153,9 +153,9 @@ class LeadEvent(BaseModel):
 
     @classmethod
     def released(cls, row: Mapping[str, Any], site_name: str) -> Self:
-        """Return the event `lead.received` for a lead that destinations did not receive when it arrived.
+        """Return the event `lead.received` for a lead that was `spam` or `held` when it arrived.
 
-        `row` is the lead's row of `lead_inbox`.
+        Destinations did not receive such a lead then. `row` is the lead's row of `lead_inbox`.
         """
         return cls(
             type="lead.received", timestamp=row["created_at_utc"], data=LeadData.stored(row, site_name)
@@ -175,7 +175,10 @@ class LeadEvent(BaseModel):
 
 
 def example_event(lead_id: UUID, now: datetime) -> LeadEvent:
-    """Return an event that tests a destination. It has example values; no lead may have the id `lead_id`."""
+    """Return an event with example values, which tests a destination.
+
+    `lead_id` must be a new id, so that the example cannot be confused with a real lead.
+    """
     data = LeadData(
         id=lead_id,
         reference=lead_reference(lead_id),

@@ -20,8 +20,9 @@ from contracts.visit import Source
 
 _TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _EXTRA: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
-# The fields of `source` that the first release knew. Only they are in the digest, so that a lead that is sent
-# again after an upgrade keeps its digest. A record always has them, the others only if they have a value.
+# The fields of `source` that the first release knew. The digest covers only them, so that a lead that is sent
+# again after an upgrade has the same digest. A record contains these fields always, and other fields only if
+# they have a value.
 _FIRST_SOURCE_FIELDS: Final = (
     "page_url",
     "referrer",
@@ -44,10 +45,11 @@ class LeadRecord(NamedTuple):
 
 
 def body_sha256(submission: LeadSubmission) -> str:
-    """Return the SHA-256 of a submission, to detect another lead under the same idempotency key.
+    """Return the SHA-256 of a submission's content.
 
-    Leaves out nulls, `meta`, `request_id`, and the fields of `source` that are not in `_FIRST_SOURCE_FIELDS`.
-    The order of keys, and blanks at the ends of texts, make no difference. The order of a list matters, and 1
+    The gateway and the persister compare it, to detect two different leads with the same idempotency key.
+    These are not part of the content: nulls, `meta`, `request_id`, and fields of `source` that later versions
+    added. The order of keys and blanks at the ends of texts do not matter. The order of a list does, and 1
     differs from 1.0.
     """
     known = submission.model_dump_json(exclude={*_NOT_DIGESTED, *submission.extra}, exclude_none=True)
@@ -102,14 +104,14 @@ def build_record(
     correlation_id: str,
     traceparent: str | None,
 ) -> LeadRecord:
-    """Return the record of the lead: the submission as `LeadReceived`, with the lead's id as key.
+    """Return the Kafka record of a lead: the submission as `LeadReceived`, with the lead's id as key.
 
-    `default_service` may be empty. The record omits the submission's anti-spam signals, and a malformed
+    `default_service` may be empty. The submission's anti-spam signals are left out, and so is a malformed
     `traceparent`.
     """
     meta = submission.meta
-    # A dictionary instead of LeadReceived, whose validation would repeat the submission's. A test parses it
-    # as one.
+    # A dictionary, because creating a LeadReceived would validate the submission again. A test validates the
+    # dictionary.
     lead = {
         "schema_version": 1,
         "event_id": str(uuid7()),

@@ -30,9 +30,9 @@ _LEAD_NAMESPACE: Final = uuid5(NAMESPACE_URL, "urn:fastcore:lead")
 class LeadStatus(StrEnum):
     """The values of `lead_inbox.status`.
 
-    A lead is `held` if it exceeds a rate limit and nothing else makes it look like spam. A lead that is
-    `spam` or `held` gets no emails of its own. Instead, the team gets one email that lists the held leads of
-    a site. `erased` is final.
+    A lead is `held` if its only sign of spam is that it exceeded a rate limit. No confirmation and no
+    notification is sent for a `spam` or `held` lead. For the held leads of a site, the team gets one email
+    that lists them. `erased` is final.
     """
 
     RECEIVED = "received"
@@ -106,10 +106,10 @@ EXAMPLE: Final[dict[str, JsonValue]] = {
 
 
 class Unreadable(NamedTuple):
-    """The values that do not fit their fields. Each dict maps the name of a field to the value as text.
+    """The values of a submission that do not fit their fields, as text by field name.
 
-    The values become part of `extra`. The values in `of_visitor` were entered by the visitor, and count as
-    the lead's content. The values in `of_machine` were set by the website, and do not count.
+    They become part of `extra`. The visitor entered the values in `of_visitor`, so they count as the lead's
+    content. The website set the values in `of_machine`, so they do not count.
     """
 
     of_visitor: dict[str, JsonValue]
@@ -120,10 +120,10 @@ class LeadSubmission(BaseModel):
     """The body of `POST /inbound/leads`. A lead needs an email or a phone, and some content.
 
     The content is a message or any other answer of the visitor. Unknown fields are stored too, so that a
-    website can add a field. Their limit is 64 KiB in total. Beyond it, the longest values are shortened and
-    end with `[shortened]`. If a key occurs twice, the last value counts, as in JavaScript.
+    website can add a field. If they take more than 64 KiB in total, the longest values are shortened and end
+    with `[shortened]`. If a key occurs twice, the last value counts, as in JavaScript.
 
-    This model validates only well-formed values. `contracts.forgiving` converts other values to such values.
+    This model accepts only values of the right type. `contracts.forgiving` converts other values first.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", json_schema_extra={"examples": [EXAMPLE]})
@@ -215,8 +215,8 @@ def _is_filled(value: JsonValue) -> bool:
 class LeadReceived(BaseModel):
     """An accepted lead: the value of a record on `leads.received.v1`. Times are aware and in UTC.
 
-    A lead has an email or a phone. `message` is empty if the visitor wrote none, `service` if neither the
-    lead, the site nor the page's title names one.
+    A lead has an email or a phone. `message` is empty if the visitor wrote none. `service` is empty if
+    neither the lead, nor its site, nor the title of the page names one.
     """
 
     # NaN and infinite numbers are written as they are, not as null, so that the database rejects them.

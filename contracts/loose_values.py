@@ -1,7 +1,7 @@
 """Converts a JSON value of any shape to the type of its field. No I/O.
 
-For a value that does not fit its field, `read_or_keep` and `read_email` return None. The other `read_`
-functions raise `UnreadableError`.
+If a value does not fit its field, the functions raise `UnreadableError`. Two functions return None instead:
+`read_or_keep` and `read_email`.
 """
 
 import json
@@ -112,10 +112,7 @@ def read_consent(value: Any) -> bool | None:
 
 
 def read_time(value: Any) -> Any:
-    """Return the time that a value contains, in UTC.
-
-    The value may also be a list with one element.
-    """
+    """Return the time that a value contains, in UTC. A list with one element is read like the element."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if (time := parse_time(value)) is None:

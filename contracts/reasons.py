@@ -1,6 +1,6 @@
 """The reasons why a record fails, an email is not sent, or a lead is spam. They are stored and published.
 
-`services.admin.rules.reasons` has the explanations for people. Both are the source of docs/reasons.md.
+`services.admin.rules.reasons` explains them to people. docs/reasons.md is generated from both modules.
 """
 
 import re
@@ -28,7 +28,7 @@ _PATTERNS: Final = {
 class SpamReason(StrEnum):
     """Why a lead looks like spam.
 
-    If all reasons of a lead are in `LIMIT_REASONS`, the lead is stored as `held`.
+    A lead is stored as `held` instead of `spam` if all of its reasons are in `LIMIT_REASONS`.
     """
 
     HONEYPOT = "honeypot"
@@ -124,9 +124,9 @@ class Reason(StrEnum):
 
     @classmethod
     def match(cls, text: str) -> tuple["Reason", dict[str, str | None]] | None:
-        """Return the reason that a stored text means, and the values of its placeholders.
+        """Return the reason that a stored text contains, and the values of its placeholders by name.
 
-        Returns None for an unknown text.
+        Returns None if the text is no known reason.
         """
         for reason in cls:
             if found := reason.pattern.fullmatch(text):

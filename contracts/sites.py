@@ -37,7 +37,10 @@ Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
 
 def _error_code(value: object) -> str | None:
-    """Drop anything but an error code such as EACCES, so that the page's entries can still be read."""
+    """Return an error code such as EACCES, or None for any other value.
+
+    An invalid code must not prevent the import of the leads on the same page of the queue.
+    """
     return value if isinstance(value, str) and _ERROR_CODE.fullmatch(value) else None
 
 
@@ -58,7 +61,10 @@ class SiteQueueEntry(BaseModel):
 
 
 class SiteQueuePage(BaseModel):
-    """The oldest entries, not validated yet, and the total number of entries (`depth`)."""
+    """One page of a website's queue: its oldest entries, and the number of all entries (`depth`).
+
+    The entries are validated one by one later, so that an invalid entry does not affect the others.
+    """
 
     model_config = _CAMEL
 

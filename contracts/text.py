@@ -12,8 +12,8 @@ _LINE_END: Final = re.compile(r"\r\n?")
 _LINE_BREAKS: Final = "\v\f\x85\u2028\u2029"
 _CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _WHITESPACE: Final = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
-# Formatting characters without a glyph. Only the ends of a text lose them: a joiner within a word belongs to
-# it in Persian, Sinhala or emoji.
+# Formatting characters without a glyph. They are removed only at the ends of a text. Inside, a joiner is part
+# of a word in Persian or Sinhala, or of an emoji.
 _FORMATTING: Final = "".join(
     chr(code)
     for first, last in (
@@ -63,11 +63,11 @@ def is_blank(value: str) -> bool:
 
 
 def _normalize(value: str) -> str:
-    """Return a text in NFC, in time that grows with its length.
+    """Return a text in NFC, in time that is proportional to its length.
 
-    Python's normalisation takes time that grows with the square of a run of combining marks, so a long text
-    is normalised in pieces. A piece ends before a character of ASCII, which composes with none before it, or
-    at its full length if there is none.
+    Python's normalisation takes quadratic time for a long run of combining marks. So a long text is
+    normalised in pieces. A piece ends before an ASCII character, because such a character never combines with
+    the text before it. A piece without an ASCII character is cut at its maximum length.
     """
     if len(value) <= _PIECE:
         return unicodedata.normalize("NFC", value)
@@ -132,7 +132,7 @@ def with_lf(value: str) -> str:
 def without_invisible(value: str) -> str:
     """Return a text without invisible characters, and without blanks at its ends.
 
-    Blanks inside the text stay. Without them, "write to ada@example.com" would become another address.
+    Blanks inside the text stay. If they were removed, "write to ada@example.com" would become an address.
     """
     return _INVISIBLE.sub("", value).strip(_TRIMMED)
 
@@ -140,8 +140,8 @@ def without_invisible(value: str) -> str:
 def truncate(value: str, maximum: int) -> str:
     """Return at most the first `maximum` code points of a text.
 
-    Does not separate a character from its accents or variation selectors, nor the parts of a joined emoji
-    from each other. A group of more than 32 code points is an exception: it is cut at `maximum`.
+    The cut does not separate a character from its accents or variation selectors, or the parts of a joined
+    emoji from each other. Only a group of more than 32 code points is cut inside.
     """
     if len(value) <= maximum:
         return value

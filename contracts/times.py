@@ -56,12 +56,12 @@ def utc_text(at: datetime, timespec: str = "microseconds") -> str:
 
 
 def parse_time(value: object, default_zone: tzinfo | None = UTC) -> datetime | None:
-    """Return the point in time in `value`, in UTC; None if it cannot be read.
+    """Return the point in time in `value`, in UTC. Return None if it cannot be read.
 
     Reads RFC 3339, ISO 8601 and RFC 1123 times, and the text of a JavaScript `Date`. Accepts time zone names
-    and leap seconds (second 60). Reads a number as seconds, milliseconds, microseconds or nanoseconds since
-    1970, according to its size. A time without a zone is in `default_zone`; if that is None, it cannot be
-    read.
+    and leap seconds (second 60). A number counts the time since 1970: its size shows whether in seconds,
+    milliseconds, microseconds or nanoseconds. A time without a zone is in `default_zone`. If that is None, a
+    time without a zone is not read.
     """
     if isinstance(value, bool):
         return None

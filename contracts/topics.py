@@ -18,7 +18,7 @@ FAILED_MAX_BYTES: Final = 2 * RECEIVED_MAX_BYTES
 
 @dataclass(frozen=True)
 class Topic:
-    """One Kafka topic. `key` names the value that is the key of each record, as text.
+    """One Kafka topic. `key` says what the key of a record is, such as the lead id.
 
     Times are in milliseconds, sizes in bytes.
     """

@@ -18,10 +18,10 @@ from contracts.field_types import (
 class Source(BaseModel):
     """Where the visitor came from.
 
-    Values that are too long are truncated. All unknown fields together take at most 64 KiB.
     `utm_source` and its siblings describe the last campaign that led the visitor to the site.
     `first_utm_source` and its siblings describe the first campaign of the visit, if that was a different one.
-    `landing_page` is the first page of the visit.
+    `landing_page` is the first page of the visit. Values that are too long are truncated. All unknown fields
+    together take at most 64 KiB.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -68,8 +68,8 @@ class Source(BaseModel):
 class Meta(BaseModel):
     """Anti-spam signals, and the text and version of the consent. Only the consent is published and stored.
 
-    The gateway evaluates the signals. A signal may have any JSON type, because bots send any value, and the
-    gateway must not refuse their leads: it answers spam like any other lead.
+    The gateway evaluates the signals. A signal may have any JSON type: bots send arbitrary values, and the
+    gateway accepts their leads and marks them as spam.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
