@@ -88,7 +88,7 @@ def _close_losing_socket(attempt: asyncio.Task[socket.socket]) -> None:
 
 
 def _interleave(addresses: Iterable[AddressInfo]) -> list[AddressInfo]:
-    """Alternate the address families, each in the resolver's order (RFC 8305, section 4)."""
+    """Return the addresses with alternating families. Each family keeps its order (RFC 8305, section 4)."""
     families: dict[Any, list[AddressInfo]] = {}
     for address in addresses:
         families.setdefault(address[0], []).append(address)

@@ -38,11 +38,10 @@ class RewindRequired(Exception):
     """The ledger cannot count these records.
 
     Either earlier offsets are not counted yet, or the log was replaced, or the ledger has no entry for the
-    partition.
+    partition. The consumer must seek to `offsets`, call `confirm()`, and then compare the ledger with Kafka.
 
-    Seek to `offsets`, call `confirm()`, then compare the ledger with Kafka. If the next batch of a partition
-    still begins after its offset in `offsets`, Kafka has no records in between. After `confirm()`, the ledger
-    counts the offsets in between as missing, and does not raise `RewindRequired` again.
+    Kafka may have no records at the earlier offsets. After `confirm()`, the ledger therefore counts the
+    offsets before the next batch as missing instead of raising `RewindRequired` again.
     """
 
     def __init__(
@@ -81,7 +80,7 @@ class DependencyUnavailable(Failure):
 class DependencyRefused(DependencyUnavailable):
     """A dependency answered, but refused a statement.
 
-    If the dependency accepts other records, the refused record is at fault. Otherwise the dependency is.
+    The record is at fault if the dependency accepts other records. Otherwise the dependency is at fault.
     """
 
 

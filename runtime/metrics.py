@@ -55,8 +55,8 @@ LEDGER_DRIFT: Final = Gauge("fastcore_ledger_drift_rows", "Ledger count minus ro
 LEDGER_MISSING: Final = Gauge(
     "fastcore_ledger_missing_records", "Records deleted before they were read.", ["stage"]
 )
-# Records between a group's committed offsets and the ends of the logs, even if all its consumers are dead.
-# Absent while Kafka does not answer. Alert if it grows.
+# Records between a group's committed offsets and the ends of the logs. Also measured if no consumer of the
+# group runs. Absent while Kafka does not answer. Alert if it grows.
 GROUP_LAG: Final = Gauge("fastcore_group_lag_records", "Lag of the consumer group.", ["group", "topic"])
 # How long the oldest of these records has waited, accurate to 15 s, at most since this process started.
 GROUP_OLDEST: Final = Gauge(

@@ -7,7 +7,7 @@ PRIVATE_SUFFIXES: Final = (".svc", ".local", ".localhost", ".internal")
 
 
 def is_private_name(name: str) -> bool:
-    """Return True if `name`, in lower case, is private.
+    """Return True if `name` is private. `name` must be in lower case.
 
     A name without a dot is private, because it is the name of a container or a service.
     """

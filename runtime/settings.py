@@ -43,9 +43,9 @@ def section(prefix: str = "") -> SettingsConfigDict:
 
 
 def env_name(name: str) -> Any:
-    """Return a pydantic alias that names the environment variable of a field.
+    """Return a pydantic alias: the exact name of the environment variable of a field.
 
-    The prefix of the field's section is not added to it.
+    The prefix of the settings section is not put before this name.
     """
     return AliasChoices(name)
 

@@ -38,7 +38,7 @@ async def run_in_background(work: Coroutine[Any, Any, None], name: str) -> Async
         yield
     finally:
         while not task.done():
-            # Cancel again if it has not ended: in Python 3.11 wait_for loses a cancel that arrives at the
-            # moment its work ends (cpython #86296). The loop can go with Python 3.12.
+            # Cancel again if it has not ended: in Python 3.11, wait_for loses a cancel that arrives when its
+            # work ends (cpython #86296). Remove the loop when Python 3.12 is the oldest supported version.
             task.cancel()
             await asyncio.wait({task}, timeout=CANCEL_SECONDS)

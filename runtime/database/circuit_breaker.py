@@ -63,10 +63,10 @@ class CircuitBreaker:
         self._log.error("breaker open", stage=self._stage, dead=sum(self._outcomes))
 
     async def _read_state(self) -> None:
-        """Read whether the stage is paused.
+        """Read whether the stage is paused, and update the pause.
 
-        If this process paused the stage, renew the pause. If another process did and no longer renews the
-        pause, end the pause.
+        If this process paused the stage, it renews the pause. If another process paused the stage and stopped
+        renewing the pause, the pause ends.
         """
         async with transaction(self._pool) as connection:
             if self._owned:

@@ -17,9 +17,12 @@ async def block_erasures(connection: Connection) -> None:
 async def erase_lead(connection: Connection, lead_id: UUID, actor: str) -> dict[str, Any] | None:
     """Erase a lead's personal data and return what was erased, as the SQL function `erase_lead` reports it.
 
-    The dict has `already` (True if the lead was erased before), `erased_at`, `stored` (True if the persister
-    had stored the lead), and the numbers of emptied rows: `emails` and `queue_rows`. Returns None if nothing
-    is stored about the lead.
+    Returns None if nothing is stored about the lead. Otherwise the dict has these keys:
+
+    - `already`: True if the lead was erased before
+    - `erased_at`
+    - `stored`: True if the persister had stored the lead
+    - `emails` and `queue_rows`: the numbers of emptied rows
     """
     erased: dict[str, Any] | None = await SQL.erase_lead(connection, id=lead_id, actor=actor)
     return erased

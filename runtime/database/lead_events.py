@@ -19,9 +19,9 @@ SQL: Any = load_queries(Path(__file__).with_name("lead_events.sql"))
 class NewEvent:
     """An event to deliver to `destinations`. `body` is the JSON text to send.
 
-    `is_from_table` is True if the event was made from the lead's row, read in the transaction that stores the
-    event. Otherwise it was made from the record of an accepted lead, and the lead may be spam by now.
-    `traceparent` is that of the record (W3C Trace Context).
+    `is_from_table` is True if the event was made from the lead's current row. It is False if the event was
+    made from the Kafka record of an accepted lead, which may have become spam since. `traceparent` is that of
+    the record (W3C Trace Context).
     """
 
     id: UUID
@@ -38,8 +38,8 @@ class NewEvent:
 def in_order(events: Iterable[NewEvent]) -> list[NewEvent]:
     """Return the events without duplicates, sorted by lead, each lead's `lead.received` first.
 
-    If an event occurs several times, the result has it once, with the destinations of all occurrences. All
-    processes insert events in this order, so that no two processes wait for each other's locks.
+    A repeated event is returned once, with the destinations of all repetitions. All processes insert events
+    in this order, so that no two processes wait for each other's locks.
     """
     unique = dict[UUID, NewEvent]()
     for event in events:
@@ -57,8 +57,8 @@ def in_order(events: Iterable[NewEvent]) -> list[NewEvent]:
 async def insert_events(connection: Connection, events: Sequence[NewEvent]) -> None:
     """Insert events that `in_order` has sorted, and a delivery for each of their destinations.
 
-    The transaction must block erasures. An event of an erased lead is left out. If `lead.received` of a lead
-    is stored already, its stored body stays, and the destinations that have no delivery of it get one.
+    The transaction must block erasures. Events of erased leads are left out. If an event is stored already,
+    its body stays. Destinations that have no delivery of it yet get one.
     """
     if not events:
         return

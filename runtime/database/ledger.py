@@ -91,11 +91,13 @@ class Ledger:
         self._sql: Any = load_queries(Path(__file__).with_name("ledger.sql"))
 
     async def lock(self, connection: Connection, records: Sequence[CountedRecord]) -> LedgerEntries:
-        """Lock and return the entries of these records' partitions.
+        """Lock and return the ledger entries of these records' partitions.
 
-        Raises `RewindRequired` in three cases: a partition has no entry, offsets before the records are not
-        counted yet (the database may have been rolled back), or the log was replaced. In each case
-        `runtime.kafka.reconcile` repairs the ledger.
+        Raises `RewindRequired`, after which `runtime.kafka.reconcile` repairs the ledger, in three cases:
+
+        - A partition has no entry.
+        - Earlier offsets are not counted yet: the database may have been rolled back.
+        - The log was replaced.
         """
         first_offsets = dict[tuple[str, int], int]()
         for record in records:
@@ -112,8 +114,9 @@ class Ledger:
         }
         for partition in entries.keys() - gaps.keys():
             self._rewound_to.pop(partition, None)
-        # Rewind only once to an offset: offsets without a record would cause rewinds forever. Count only a
-        # seek that took place. Otherwise these records would be counted as `missing` although Kafka has them.
+        # Rewind to each offset only once: if Kafka has no record there, the consumer would rewind forever.
+        # Remember the offset only after the seek. Otherwise records that Kafka still has would be counted as
+        # `missing`.
         gaps = {each: offset for each, offset in gaps.items() if self._rewound_to.get(each) != offset}
         if rewinds or gaps:
             raise RewindRequired(rewinds | gaps, lambda: self._rewound_to.update(gaps))

@@ -36,17 +36,16 @@ PING_SECONDS = 1.2
 # integrity constraint violation, program limit exceeded (a value too long for an index). What asyncpg
 # itself cannot encode has 22000.
 _DATA_CLASSES = ("22", "23", "54")
-# Classes that say nothing about the data: no connection (08), a statement or plan that a pooler lost (0A, 26,
-# 42P05), a transaction that cannot go on, as on a standby (25), no login (28), no database (3D), rolled back,
-# as by a deadlock (40), no resources (53), a lock that is held (55), an operator's command (57), a system
-# error (58), the server's configuration (F0). Any other (P0001 of a trigger, 42501, 38 and 39 of a
-# function, XX of a damaged page) may be one row's fault.
+# Classes that say nothing about the data. No connection (08), a statement or plan that a pooler lost (0A, 26,
+# 42P05), a transaction that cannot continue, as on a standby (25). No login (28), no database (3D), a
+# rollback such as after a deadlock (40), no resources (53), a lock that is held (55). An operator's command
+# (57), a system error (58), the server's configuration (F0). For any other class, one row may be at fault:
+# P0001 of a trigger, 42501, 38 and 39 of a function, XX of a damaged page.
 _SERVER_CLASSES = ("08", "0A", "25", "26", "28", "3D", "40", "42P05", "53", "55", "57", "58", "F0")
-# Codes after which every connection of the pool is replaced (PostgreSQL manual, appendix A):
-# 08 the connection failed, also PgBouncer's own errors (08P01); 25006 the server has become read-only; 26000
-# and 42P05 a pooler lost or mixed up prepared statements; 53 the server lacks resources, which idle
-# connections use (53300 too many connections, 53200 out of memory); 57P01 to 57P05 the server ended the
-# session or stops.
+# Codes after which every connection of the pool is replaced (PostgreSQL manual, appendix A). 08: the
+# connection failed (08P01: an error of PgBouncer). 25006: the server has become read-only. 26000 and 42P05: a
+# pooler lost or mixed up prepared statements. 53: the server lacks resources that idle connections use (53300
+# too many connections, 53200 out of memory). 57P01 to 57P05: the server ended the session or stops.
 _LOST_CLASSES = ("08", "25006", "26000", "42P05", "53", "57P")
 # Without arguments asyncpg uses the simple query protocol, which returns the number of rows.
 _IS_READ_ONLY = "SELECT WHERE current_setting('transaction_read_only') = 'on'"
@@ -99,9 +98,9 @@ def _trace_query(query: "asyncpg.connection.LoggedQuery") -> None:
 
 
 async def _reset_nothing(_: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """Replace asyncpg's reset of a connection that returns to the pool: do nothing, and save a round trip.
+    """Do nothing when a connection returns to the pool, instead of asyncpg's reset, which costs a round trip.
 
-    Our locks and settings end with their transaction, and asyncpg still ends an open transaction itself.
+    No reset is needed: our locks and settings end with the transaction, and asyncpg ends an open transaction.
     """
 
 
@@ -143,8 +142,7 @@ async def _acquire(pool: Pool) -> AsyncIterator[Connection]:
                 raise
     except DRIVER_ERRORS as error:
         if _is_lost(error):
-            # Replace the other connections too, when each is next used: an idle connection does not notice a
-            # failover.
+            # Replace each other connection at its next use: an idle connection does not notice a failover.
             await pool.expire_connections()
         raise translate_error(error) from error
 
@@ -160,8 +158,8 @@ def _is_lost(error: Exception) -> bool:
 async def transaction(pool: Pool) -> AsyncIterator[Connection]:
     """Run the body in one transaction.
 
-    Raises `RetryableError` if the server rejects the data, `DependencyRefused` if either the data or the
-    server may be at fault, and `DependencyUnavailable` for every other error.
+    Raises `RetryableError` if the server rejects the data, and `DependencyRefused` if it is unclear whether
+    the data or the server is at fault. Raises `DependencyUnavailable` for every other error.
     """
     async with _acquire(pool) as connection, connection.transaction(), terminate_after_timeout(connection):
         yield connection

@@ -1,4 +1,4 @@
-"""Resolves rows of `replay_queue` that need no retry any more. The flusher contains the rest of the queue."""
+"""Marks rows of `replay_queue` as resolved. `services.flusher` has the other functions of the queue."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,9 +19,10 @@ async def resolve_replays(
 ) -> None:
     """Mark rows of the replay queue as resolved, and empty their payloads.
 
-    Call it after a lead was stored or its email was sent, because a retry would then have no effect. Resolves
-    the rows whose id is in `queue_ids`, and the rows of `stage` whose (lead id, kind) is in `effects`.
-    `effects` resolves no row with `by_origin` set: such a row stands for one Kafka record, not for a lead.
+    Call it after a lead was stored or its email was sent, because a retry would then have no effect. It
+    resolves the rows whose id is in `queue_ids`. It also resolves the rows of `stage` whose (lead id, kind)
+    is in `effects`. Rows with `by_origin` set are left out, because they are for one Kafka record, not for a
+    lead.
     """
     if queue_ids or effects:
         await SQL.resolve_rows(

@@ -18,8 +18,9 @@ class RetrySchedule:
     """When something that failed is retried.
 
     `work` is `records` for a stage's rows of the replay queue, or `deliveries` for requests to destinations.
-    `waits_seconds` are the waits before the first retry, the second, and so on. Each is up to the share
-    `jitter` longer. `cron` are the times at which retries are sent; None means as soon as they are due.
+    `waits_seconds` are the waits before the first retry, the second, and so on. Each wait is extended by a
+    random share of up to `jitter` (0.2 means 20 %). `cron` is the schedule on which retries are sent. If it
+    is None, a retry is sent as soon as its wait is over.
     """
 
     stage: str

@@ -14,11 +14,11 @@ class AllowedHosts:
     """The host names in a comma-separated list. `*.example.com` allows every name below example.com.
 
     IP addresses and private names (of containers, Kubernetes services and this machine) are always allowed,
-    because no website can own them. Without `debug`, an empty list allows every other name too.
+    because no website can own them. An empty list allows every other name too, unless `debug` is set.
 
-    With `debug`, services accept the example tokens, which everybody knows. A website could then send valid
-    requests from a visitor's browser, and only the Host header shows that the website sent them. So an empty
-    list allows no other name.
+    With `debug`, services accept the example tokens, which are public. A website could use them to send valid
+    requests from a visitor's browser. Only the Host header reveals such a request, so names that are not
+    listed are refused.
     """
 
     def __init__(self, listed: str, *, debug: bool) -> None:

@@ -29,7 +29,7 @@ LINGER_SECONDS: Final = 1.0
 
 
 class BoundedHttpProtocol(CorrectedHttpProtocol):
-    """Closes a connection whose request head does not arrive in time, and limits the bytes outside of bodies.
+    """Closes a connection whose request head arrives too slowly, and limits the bytes outside of bodies.
 
     Without a deadline for the head, 2,000 clients that send one header line a minute hold 2,000 connections
     forever. The limit in bytes applies to the head, to trailer fields and to chunk extensions.
@@ -53,8 +53,8 @@ class BoundedHttpProtocol(CorrectedHttpProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse a chunk of data. If the head of a request is incomplete afterwards, start the timer.
 
-        A head that arrives in one chunk needs no timer, which saves 3 us. Bytes that begin no request, such
-        as empty lines, start the timer too, because they cancel uvicorn's keep-alive timeout.
+        A head that arrives in one chunk needs no timer, which saves 3 us. Bytes before a request, such as
+        empty lines, start the timer too, because they cancel uvicorn's keep-alive timeout.
         """
         if self._rejected:
             return
@@ -89,7 +89,7 @@ class BoundedHttpProtocol(CorrectedHttpProtocol):
                 return
 
     def on_message_begin(self) -> None:
-        """Begin a request."""
+        """Note that a request began, so that the count of bytes outside of requests restarts at 0."""
         super().on_message_begin()
         if not self._resuming:
             self._progress = True
@@ -189,7 +189,10 @@ class BoundedHttpProtocol(CorrectedHttpProtocol):
         )
 
     def _reject(self, status: HTTPStatus, detail: str) -> None:
-        """Answer a request with a problem instead of calling the app, after the earlier responses."""
+        """Answer a request with a problem without calling the app.
+
+        Responses to earlier requests on the connection are sent first. Then the connection is closed.
+        """
         self._rejected = True
         body = Problem.build(status, detail).to_json()
         headers = [*self.server_state.default_headers, *closing_headers(body)]

@@ -49,11 +49,14 @@ class RateLimiter:
         return allowed
 
     def remaining(self, key: str) -> int:
-        """Return how many hits below the limiter's own limit are left after the last `allow` for this key."""
+        """Return how many more hits the key may have now, as of its last call of `allow`.
+
+        Only the limiter's own limit counts, not a `limit` that was passed to `allow`.
+        """
         return max(0, self.limit - len(self._hits.get(key, ())))
 
     def seconds_until_reset(self, key: str, now: float) -> float:
-        """Return the seconds until the oldest hit leaves the window. Return 0 if the window has no hit."""
+        """Return the seconds until the key's oldest hit no longer counts, or 0 if there is no hit."""
         hits = self._hits.get(key)
         return max(0.0, next(iter(hits.values())) + self.seconds - now) if hits else 0.0
 

@@ -42,9 +42,9 @@ class Uploads(NamedTuple):
 class RequestLimits:
     """Rejects a wrong Host header, and limits the size and the duration of a request's body.
 
-    The body of an unauthenticated client is not read: the app gets an empty body. If a body is too large or
-    too slow, the app gets an `HTTPException` (413 or 408) when it reads the body. The app turns this
-    error into a response, like every other error.
+    The app gets an empty body from an unauthenticated client, because the real body is not read. If a body is
+    too large or too slow, reading it raises an `HTTPException` (413 or 408). The app turns it into a
+    response.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class RequestLimits:
             await self._serve_body(scope, receive, send)
 
     def _is_within_limits(self, scope: Scope) -> bool:
-        """Return True for a body that has arrived and is small, so that nothing of it is left to limit."""
+        """Return True if the body needs no check: it has arrived completely and is small."""
         return (
             BODY_COMPLETE in scope
             and not self._body_max_bytes

@@ -9,9 +9,9 @@ from types import MappingProxyType
 class BearerTokens:
     """The valid tokens, and the name of the site or person to which each one belongs.
 
-    Only SHA-256 digests are stored. Every lookup compares all of them in constant time. So its duration
-    reveals neither the length of a token nor how much of a guess was right. Digests are bytes, because
-    `compare_digest` raises an error for text that is not ASCII.
+    Only SHA-256 digests are stored, and a lookup compares all of them in constant time. So the duration of a
+    lookup reveals nothing about a token. Digests are bytes, because `compare_digest` raises an error for text
+    that is not ASCII.
     """
 
     def __init__(self, names: Mapping[str, str], digests: Mapping[bytes, str] = MappingProxyType({})) -> None:

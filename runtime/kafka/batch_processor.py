@@ -42,7 +42,10 @@ class BatchProcessor:
 
     @property
     def completed(self) -> int:
-        """Return how many records at the start of the batch are completed, or belong to `busy` partitions."""
+        """Return how many records at the start of the batch need no further processing now.
+
+        These records are completed, or belong to partitions in `busy`, which are read again later.
+        """
         return self._refused[0][0] if self._refused else self._next
 
     async def run(self) -> None:
@@ -65,7 +68,10 @@ class BatchProcessor:
         return completed, redelivered
 
     async def _process(self, first: int, last: int, attempt: int = 1) -> None:
-        """Process the records from index `first` up to `last`; halve them until a failing record is alone."""
+        """Process the records from index `first` to `last` - 1. If that fails, process each half separately.
+
+        So a failing record is isolated, and the other records are completed.
+        """
         try:
             await self._handler.handle(self._records[first:last])
         except PartitionsBusy as busy:
@@ -97,9 +103,11 @@ class BatchProcessor:
         self.busy = PartitionsBusy(offsets, max(known.seconds, busy.seconds))
 
     async def _narrow_refused(self, first: int, last: int, refused: DependencyRefused) -> None:
-        """Process refused records in halves.
+        """Isolate the refused record by processing each half separately.
 
-        Send a single refused record to the replay queue if other records were accepted, else retry it later.
+        A single refused record goes to the replay queue if the dependency has accepted another record of the
+        batch. Otherwise it is remembered, and `_retry_refused` tries it again after the next success. Too
+        many refusals are raised, because the dependency seems to be at fault.
         """
         if last - first > 1:
             middle = (first + last) // 2

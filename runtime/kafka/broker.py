@@ -36,7 +36,7 @@ def build_broker(
 ) -> KafkaBroker:
     """Build the broker for `runtime.kafka.consumer`. It does not connect yet.
 
-    The broker only consumes. FastStream's producer has no publish timeout, and cannot be replaced.
+    The broker is used only to consume. FastStream's producer is not used, because it has no publish timeout.
     """
     accept_any_header_name()
     raise_offset_fetch_errors()

@@ -198,9 +198,9 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         return self._reconciliation.is_due(self._connection.consumer, gap_found=gap_found)
 
     async def _compare(self) -> bool:
-        """Compare the ledger with Kafka and rewind if necessary; return False if the stage paused instead.
+        """Compare the ledger with Kafka and rewind if necessary. Return False if the stage paused instead.
 
-        Partitions that could not be compared stay paused until the next comparison, which then comes early.
+        Partitions that could not be compared stay paused until the next comparison, which is then 15 s later.
         """
         reconciler = self._reconciliation.reconciler
         if reconciler is None:

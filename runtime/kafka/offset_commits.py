@@ -37,7 +37,10 @@ class OffsetCommits:
             self._task = asyncio.create_task(self._commit(consumer))
 
     async def flush(self, seconds: float) -> None:
-        """Wait up to `seconds` for the commits. Then forget the offsets that are not committed."""
+        """Wait up to `seconds` for the running commit, then cancel it and drop all uncommitted offsets.
+
+        They must not be committed later, because another member may have committed newer offsets by then.
+        """
         task, self._task = self._task, None
         try:
             if task:

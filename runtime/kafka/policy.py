@@ -18,9 +18,9 @@ class Policy:
     # Waiting 20 ms for more made the latency at 300 leads a second six times that of a bare loop, instead of
     # about twice.
     max_records: int = 500
-    # How long a broker may hold a fetch that finds nothing. aiokafka sends it no other fetch meanwhile, and
-    # while records are buffered it fetches from the other partitions only. At 300 leads a second these were
-    # idle, and every new lead waited for that fetch: with the default of 500 ms the median was 200 ms.
+    # How long a broker may hold a fetch that finds nothing. Until the broker answers, aiokafka sends it no
+    # other fetch, so new records of all its partitions wait. With the default of 500 ms, the median latency
+    # at 300 leads a second was 200 ms.
     fetch_wait_seconds: float = 0.05
     # A longer poll is cancelled, so that readiness, the watchdog and a stop are not delayed.
     take_seconds: float = 5.0
@@ -34,10 +34,10 @@ class Policy:
     drain_seconds: float = 46.0
     stop_seconds: float = 5.0
     commit_seconds: float = 10.0
-    # After a member was killed, nobody reads its partitions for this time. Two deaths in a row must stay
-    # below the 60 s in which the pipeline is promised to be drained: 2 x 10 s and two starts. Not shorter:
-    # three heartbeats (every 3 s, by aiokafka's own task) may be lost, and a member that is removed wrongly
-    # costs a rebalance, but no lead.
+    # Nobody reads the partitions of a killed member for this time. The pipeline is promised to be drained
+    # within 60 s, even if two members die in a row: 2 x 10 s and two starts. The time must not be shorter: it
+    # allows for three lost heartbeats (sent every 3 s). A member that is removed wrongly costs a rebalance,
+    # but no lead.
     session_seconds: float = 10.0
     rebalance_seconds: float = 60.0
     # A consumer that no broker has answered for this time is replaced: its brokers may have moved.

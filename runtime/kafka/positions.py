@@ -14,9 +14,9 @@ from runtime.settings import Kafka
 class Position:
     """The position in one partition.
 
-    `entry` is the ledger's entry, or None. `committed` is the group's committed offset, or None. The log has
-    the offsets from `start` up to, but not including, `end`. `log_record` is the fingerprint of the log's
-    record at the last offset that the ledger counted. It is None if that record was not read.
+    `entry` is the ledger's entry, and `committed` is the group's committed offset. Either may be None. The
+    log has the offsets from `start` up to, but not including, `end`. `log_record` is the fingerprint of the
+    log's record at the last offset that the ledger counted. It is None if that record was not read.
     """
 
     entry: LedgerEntry | None
@@ -51,9 +51,9 @@ class Position:
 
     @property
     def behind(self) -> int:
-        """Return how many offsets the group has committed although the ledger has not counted them.
+        """Return how many offsets the group has committed but the ledger has not counted.
 
-        Offsets that Kafka no longer has are left out. More than 0 means that the database was rolled back.
+        If there are any, the database was rolled back. Offsets that Kafka no longer has are left out.
         """
         return max(0, (self.committed or 0) - self.next_offset)
 

@@ -29,9 +29,9 @@ GAP_MS: Final = 2000
 class FetchGaps:
     """Detects gaps: periods of more than 2 s in which no fetch of a partition was answered.
 
-    A log loses its last records, or is created again, only while its broker is unavailable or another broker
-    takes over. Meanwhile no fetch is answered, so after a gap the log may be another one. aiokafka reconnects
-    by itself and does not report gaps. Call `update` after each poll.
+    A log can lose its last records, or be created again, only while no broker serves it. Then no fetch is
+    answered, so after a gap the log may be another one. aiokafka reconnects by itself and does not report
+    gaps. Call `update` after each poll.
     """
 
     def __init__(self) -> None:
@@ -197,7 +197,8 @@ class Prefetcher:
     async def _poll(self, room: int) -> None:
         """Prefetch up to `room` records.
 
-        Without room, wait, and poll with all partitions paused, so that this member stays in the group.
+        If `room` is 0, poll without fetching: all partitions are paused, and the poll only keeps this member
+        in the group.
         """
         if room > 0:
             await self._fetch(self._policy.keepalive_seconds, room)
@@ -210,7 +211,6 @@ class Prefetcher:
         self._seek_to_first([record for records in batches.values() for record in records])
 
     def _seek_to_first(self, records: Batch) -> None:
-        """Seek to the first of these records in each partition."""
         first = dict[TopicPartition, int]()
         for record in records:
             first.setdefault(TopicPartition(record.topic, record.partition), record.offset)

@@ -41,8 +41,8 @@ class Publisher:
     """An idempotent producer that waits for every in-sync replica and is replaced when it breaks.
 
     An aiokafka producer fails forever after an out-of-order sequence, a lost producer id or a dead sender
-    task (aiokafka #1017). So a new producer replaces it in two cases: after an error that does not show
-    whether the record was written, and after a minute in which no broker answered.
+    task (aiokafka #1017). So it is replaced after an error that leaves open whether the record was written.
+    It is also replaced after a minute in which no broker answered.
     """
 
     def __init__(self, settings: Kafka, client_id: str, silence_seconds: float = SILENCE_SECONDS) -> None:

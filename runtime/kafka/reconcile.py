@@ -60,7 +60,7 @@ class ReconcileSchedule:
         self._due_at = 0.0
 
     def is_due(self, consumer: AIOKafkaConsumer, *, gap_found: bool) -> bool:
-        """Return True if a comparison is required now; always False without a reconciler.
+        """Return True if a comparison is required now. Without a reconciler, always return False.
 
         `gap_found` is `FetchGaps.found`.
         """
@@ -78,11 +78,12 @@ class Reconciler:
     """Repairs the ledger of one stage, for the partitions that are assigned to a consumer.
 
     After a rollback of the database, the group is rewound to the first record that the ledger has not
-    counted. A stage that must not repeat its effects (sending an email) passes `rebuild`, a
-    function that updates the ledger without processing the records again.
+    counted. A stage whose effects must not be repeated, such as sending an email, passes `rebuild`. This
+    function updates the ledger without processing the records again.
 
-    If a log was replaced, the new log is read from its start. The topics in `by_time` are read from the time
-    of the last counted record instead, because their old records must not be processed again.
+    If a log was replaced, the new log is read from its start. The topics in `by_time` are an exception,
+    because their old records must not be processed again. They are read from the time of the last counted
+    record.
     """
 
     def __init__(

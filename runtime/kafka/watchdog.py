@@ -57,7 +57,10 @@ class Watchdog:
             await self._measure_lag(consumer)
 
     async def _measure_lag(self, consumer: AIOKafkaConsumer) -> None:
-        """Get the lag from Kafka. A member that was removed from the group would itself report no lag."""
+        """Measure the lag with offsets from Kafka. Raise `ConsumerStalled` if there is lag but no progress.
+
+        The consumer's own positions cannot be used: after its removal from the group, they show no lag.
+        """
         assigned = consumer.assignment()
         starts = await fetch_offsets(consumer.beginning_offsets, assigned, REQUEST_SECONDS)
         ends = await fetch_offsets(consumer.end_offsets, starts, REQUEST_SECONDS)

@@ -90,15 +90,19 @@ SecretReference = Annotated[str, AfterValidator(_check_reference)]
 class Destination(BaseModel):
     """One destination.
 
-    `url` may be a reference, because the URL of a chat's incoming webhook is a secret. `secret` signs the
-    requests of the kind `webhook`. It may have two values while the receiver changes to a new secret. Without
-    `sites`, the destination receives the leads of all sites. With `trace`, its requests have the header
-    `traceparent` of the lead's trace.
+    - `url` may be a reference, because the URL of a chat's incoming webhook is a secret.
+    - `secret` signs the requests of the kind `webhook`. It has two values while the receiver changes to a new
+      one.
+    - `sites` are the sites whose leads the destination receives. By default, it receives the leads of all
+      sites.
+    - `trace` adds the header `traceparent` of the lead's trace to the requests.
 
-    Only the kind `http` uses `method`, `headers`, `content_type`, `expect`, `body` and `erased_body`.
-    `expect` is text that a 2xx response must contain: some systems answer 200 and refuse the request.
-    `body` and `erased_body` are Jinja templates. If `erased_body` is empty, a destination of this kind is not
-    informed of erasures.
+    The following settings are only for the kind `http`, as are `method`, `headers` and `content_type`.
+
+    - `expect` is text that a 2xx response must contain, because some systems answer 200 to a request that
+      they refuse.
+    - `body` and `erased_body` are Jinja templates. Without `erased_body`, the destination is not
+      informed of erasures.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

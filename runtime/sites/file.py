@@ -38,9 +38,10 @@ _MESSAGES: Final = {
 
 
 class SitesFileError(Exception):
-    """The sites file has mistakes. Each of `problems` names the key and the reason, but no value.
+    """The sites file has mistakes.
 
-    The message is all of them in one line.
+    Each text in `problems` names the key and the reason, but not the value, which may be secret. The error's
+    message joins all of them in one line.
     """
 
     def __init__(self, *problems: str) -> None:
@@ -138,7 +139,10 @@ def _problems_of(where: str, table: Mapping[str, Any], model: type[BaseModel] = 
 
 
 def _problem(where: str, item: ErrorDetails, known: Iterable[str]) -> str:
-    """Return a mistake with its key as the file spells it, and the number of the value in a list."""
+    """Return the text for one mistake: the path of the key as the file spells it, and what is wrong.
+
+    If the mistake is in an element of a list, the text names the number of the element.
+    """
     keys, message = list(item["loc"]), _message(item, known)
     if keys and keys[-1] == "[key]":  # pydantic's way to say that a key is invalid, not its value
         message = f"the key {keys[-2]} {message}"

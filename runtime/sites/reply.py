@@ -1,7 +1,7 @@
 """The model of a site's reply template: the subject and the body of a reply to a lead.
 
 The templates are Jinja templates without loops, arithmetic, calls and attributes. So a template cannot reach
-objects of the process, and its result is not much longer than the template and the fields together.
+the objects of the process, and its result is not much longer than the template and the fields.
 """
 
 from collections.abc import Mapping

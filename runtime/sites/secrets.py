@@ -32,8 +32,8 @@ def resolve_digests(
 ) -> dict[bytes, str]:
     """Return a dict from the SHA-256 digest of each secret under `key` to the name of the site that has it.
 
-    Raises `SitesFileError` if a variable is not set, or if two sites have the same secret. A weak secret is
-    an error too, unless `permit_weak` is set.
+    Raises `SitesFileError` if a variable is not set, if two sites have the same secret, or if a secret is
+    weak. With `permit_weak`, a weak secret is accepted.
     """
     digests: dict[bytes, str] = {}
     for name, site in sites.by_name.items():
@@ -95,8 +95,11 @@ class ResolvedDestination:
 def resolve_destinations(sites: Sites, variables: Mapping[str, str]) -> dict[str, ResolvedDestination]:
     """Return each destination by name, with its URL, secrets and headers.
 
-    Raises `SitesFileError` if a variable is not set, if a secret's file cannot be read, if a URL or header is
-    invalid, or if a secret is not 24 to 64 bytes in base64 (as Standard Webhooks 1.0 requires).
+    Raises `SitesFileError` if one of these is unusable:
+
+    - a variable that is not set, or a secret's file that cannot be read
+    - an invalid URL or header
+    - a secret that is not 24 to 64 bytes in base64, as Standard Webhooks 1.0 requires
     """
     return {name: _resolve_destination(each, variables) for name, each in sites.destinations.items()}
 

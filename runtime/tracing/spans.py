@@ -1,8 +1,7 @@
 """Spans of requests, records and queries. Tracing is off by default and then costs almost nothing.
 
-All spans are created here. They contain ids, codes and our own words. They never contain text that a person
-typed, an SQL parameter, the query of a URL, or a driver's text. docs/decisions/0015 explains why no
-instrumentation library is used.
+All spans are created here. They contain only ids, codes and our own words, so that no personal data leaves
+the process. docs/decisions/0015 explains why no instrumentation library is used.
 """
 
 import re
@@ -105,9 +104,9 @@ def producer_span(topic: str, headers: h.Headers, key: bytes | None) -> Iterator
 def consumer_span(records: "Sequence[Record]") -> Iterator[None]:
     """Create a consumer span for each record, as a child of the span that sent it, and run the body.
 
-    With one record, its span is the current span, so the queries belong to the record's trace. With several
-    records, the current span is a batch span in a trace of its own. The queries belong to the batch span, and
-    it has links to the records' spans (OpenTelemetry's messaging conventions).
+    With one record, the record's span is the current span. So the spans of queries belong to the record's
+    trace. With several records, the current span is a new batch span, which links to the records' spans
+    (OpenTelemetry's messaging conventions). The spans of queries belong to the batch span.
     """
     if _tracer is None:
         yield
@@ -159,7 +158,7 @@ def record_context(record: "Record") -> Iterator[None]:
 def traceparent_of(headers: h.Headers | tuple[tuple[str, bytes], ...]) -> str | None:
     """Return the `traceparent` of these headers, or None if it is missing or malformed.
 
-    The value is that of version 00 of W3C's Trace Context: 55 characters. Tracing may be off.
+    Only version 00 of W3C's Trace Context is accepted. Also works while tracing is off.
     """
     value = h.text(headers, h.TRACEPARENT) or ""
     return value if _TRACEPARENT.fullmatch(value) else None
@@ -167,10 +166,10 @@ def traceparent_of(headers: h.Headers | tuple[tuple[str, bytes], ...]) -> str | 
 
 @contextmanager
 def client_span(name: str, traceparent: str | None) -> Iterator[str | None]:
-    """Run the body in a client span. Yields its `traceparent`, for the header of the request.
+    """Run the body in a client span. Yields the span's `traceparent`, for the header of the request.
 
-    The parent is the span in `traceparent`; without one, the span begins a trace. Without a collector, yields
-    `traceparent` as it is.
+    The parent is the span in `traceparent`. If `traceparent` is None, the span begins a new trace. While
+    tracing is off, the argument `traceparent` is yielded unchanged.
     """
     if _tracer is None:
         yield traceparent

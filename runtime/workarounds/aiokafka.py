@@ -71,7 +71,7 @@ class _EscapingBytes(bytearray):
 
 
 class _TolerantBatch:
-    """A record batch that is parsed again, slowly and with escaping, if aiokafka fails to parse it."""
+    """A record batch with a fallback: if aiokafka cannot parse it, it is parsed again with escaped names."""
 
     def __init__(self, batch: Any, data: memoryview) -> None:
         self._batch, self._data = batch, data
@@ -108,8 +108,8 @@ def accept_any_header_name() -> None:
 
 # --- errors in responses to OffsetFetch ----------------------------------------------------------
 # Since version 2 of OffsetFetch (KIP-88) a coordinator that is loading its group, or has moved, answers with
-# an error code and no partitions. aiokafka reads only the partitions: to it the group has committed nothing,
-# so it reads the topics again from their start. pykafka has the same fault (Parsely/pykafka#958).
+# an error code and no partitions. aiokafka ignores the error code. It assumes that the group has committed
+# nothing, and reads the topics again from their start. pykafka has the same fault (Parsely/pykafka#958).
 
 
 def raise_offset_fetch_errors() -> None:
@@ -128,10 +128,10 @@ async def _send_and_raise_error(client: Any, node_id: Any, request: Any, **optio
 
 
 # --- rebootstrap ---------------------------------------------------------------------------------
-# aiokafka reads the bootstrap addresses once, at its start. From then on it asks only the brokers that it
-# knows, so it never finds a cluster again that comes back under other addresses. The Java client
-# rebootstraps when it can reach no known broker (KIP-899), or when none has answered for a while (KIP-1102).
-# The first is done here. For the second, the owner of a client replaces it by `seconds_since_answer`.
+# aiokafka reads the bootstrap addresses once, at its start. Later it asks only the brokers that it knows. So
+# if a cluster comes back under other addresses, aiokafka never finds it. The Java client rebootstraps in two
+# cases: it can reach no known broker (KIP-899), or none has answered for a while (KIP-1102). The first is
+# handled here. For the second, the owner of a client replaces the client (see `seconds_since_answer`).
 
 
 def enable_rebootstrap() -> None:

@@ -33,9 +33,9 @@ DRIVER_ERRORS: Final = (
     OSError,
     TimeoutError,
 )
-# Sent by the simple query protocol, which every pooler passes on, and which returns only a number of rows:
-# 1 for a pooler (the backend is not the one of the handshake) plus 2 for a read-only server. What a pooler's
-# handshake says about the server (`in_hot_standby`, for example) may be outdated.
+# Sent by the simple query protocol, which every pooler passes on. That protocol returns only a number of
+# rows: 1 for a pooler (the backend is not the one of the handshake) plus 2 for a read-only server. A pooler's
+# handshake cannot be used, because its information about the server (`in_hot_standby`) may be outdated.
 _INSPECT: Final = (
     "SELECT FROM generate_series(1, (pg_backend_pid() <> {pid})::int"
     " + 2 * (current_setting('transaction_read_only') = 'on')::int)"
@@ -72,7 +72,7 @@ class Connector:
         self._behind_pooler = False
 
     async def connect(self, *_: Any, **options: Any) -> QuietConnection:
-        """Return a connection. The arguments are those of `asyncpg.connect`, as a pool passes them.
+        """Return a connection to the first usable host. A pool calls this in place of `asyncpg.connect`.
 
         Raises one of `DRIVER_ERRORS`. If all hosts fail, the error of a server that answered is raised,
         rather than the timeout of another host.
@@ -110,10 +110,11 @@ class Connector:
     async def _open(
         self, host: dict[str, Any], options: dict[str, Any], *, named_statements: bool
     ) -> tuple[QuietConnection, int]:
-        """Connect, and return the connection and the properties of its server.
+        """Connect to one host. Return the connection and its server's flags (`_POOLER`, `_READ_ONLY`).
 
-        Without named statements asyncpg sends a statement's text with its arguments in one message, which a
-        pooler in transaction mode cannot separate.
+        With `named_statements=False`, asyncpg sends the text of a statement together with its arguments. A
+        pooler in transaction mode requires this, because it may pass separate messages to different
+        connections.
         """
         if not named_statements:
             options = options | {"statement_cache_size": 0}
@@ -130,7 +131,10 @@ class Connector:
 
 
 def _split_hosts(url: str) -> list[dict[str, Any]]:
-    """Return `host` and `port` of each host if the URL lists several; else leave the URL to asyncpg."""
+    """Return `host` and `port` of each host in a URL that lists several hosts.
+
+    For a URL with one host, return one empty dict: asyncpg then takes the host from the URL.
+    """
     parts, query = urlsplit(url), {name: values[-1] for name, values in parse_qs(urlsplit(url).query).items()}
     listed = (parts.netloc.rpartition("@")[2] or query.get("host", "")).split(",")
     if len(listed) == 1:
@@ -161,8 +165,8 @@ def terminate(connection: "PoolConnectionProxy[asyncpg.Record]") -> None:
 async def terminate_after_timeout(connection: "PoolConnectionProxy[asyncpg.Record]") -> AsyncIterator[None]:
     """If a statement in the body times out, terminate the connection, so that no ROLLBACK is sent.
 
-    On a hanging server the ROLLBACK would wait for another timeout. asyncpg sends a cancel request when it
-    raises `TimeoutError`, so the connection is terminated only after that request had time to arrive.
+    On a hanging server, the ROLLBACK would wait for another timeout. Before the connection is terminated,
+    there is a short wait, so that asyncpg's cancel request for the statement reaches the server.
     """
     try:
         yield

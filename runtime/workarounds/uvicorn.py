@@ -30,7 +30,7 @@ class CorrectedHttpProtocol(HttpToolsProtocol):
         """Parse the current request as if it offered no upgrade, so that its body is read.
 
         A server may ignore the offer (RFC 9110, 7.8), but httptools ends such a request after its head. So
-        this method creates a new parser and feeds it the same head without the offer.
+        this method gives a new parser the same head without the offer.
         """
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
@@ -53,7 +53,7 @@ class CorrectedHttpProtocol(HttpToolsProtocol):
             super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Add a header. Drop a trailer field, because no proxy has checked it as a header."""
+        """Add a header. Drop a trailer field: proxies check only the head, so a trailer can fake a header."""
         if self._in_head:
             super().on_header(name, value)
 
