@@ -132,8 +132,8 @@ def create_app(config: settings.Settings | None = None) -> FastAPI:
         title="FASTCore admin",
         summary="Find leads, see which deliveries failed and why, and retry them.",
         lifespan=lifespan,
-        # The document and its page need no token: they contain only what the repository shows too, and a
-        # browser cannot send a token with the request for a page. Every documented route requires one.
+        # The OpenAPI document and its page need no token. They contain only what the repository shows too,
+        # and a browser cannot send a token when it opens a page. Every documented route requires a token.
         openapi_url="/admin/openapi.json",
         docs_url=None,
         redoc_url=None,

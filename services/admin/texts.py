@@ -49,7 +49,7 @@ _viewer: ContextVar[Viewer] = ContextVar("viewer", default=DEFAULT_VIEWER)
 
 @contextmanager
 def viewed_by(viewer: Viewer) -> Iterator[None]:
-    """While the context is open, the functions of this module return texts and numbers for this viewer."""
+    """Let this module's functions return texts and numbers for this viewer, until the context ends."""
     token = _viewer.set(viewer)
     try:
         yield
@@ -94,7 +94,10 @@ def _preferred_locales(accept_language: str) -> Iterator[Locale]:
 
 
 def _supported_locale(locale: Locale) -> Locale | None:
-    """Return the locale, or its language without a region; None if the data of neither may be loaded."""
+    """Return the locale, or only its language if that is supported. Return None if neither is.
+
+    A locale is supported if it is in `LOCALES` or has a catalogue.
+    """
     for name in (str(locale), locale.language):
         if name in LOCALES or (CATALOGUES / name).is_dir():
             return Locale.parse(name)
@@ -131,7 +134,7 @@ def gettext_noop(message: str) -> str:
 
 
 def gettext_html(message: str, /, **values: object) -> Markup:
-    """Return a translated text as HTML, for templates. It may contain elements. Its values are escaped."""
+    """Return a translated text as HTML. The text may contain HTML elements. The `values` are escaped."""
     return _fill(Markup(_viewer.get().translations.gettext(message)), values)  # noqa: S704 - our own text
 
 

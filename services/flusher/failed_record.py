@@ -32,9 +32,14 @@ _INT8: Final = 2**63
 class FailedRecord:
     """A record that a stage could not handle: its failure and its original bytes.
 
-    `by_origin` is True for an audit record, an undecodable record, a conflict (a lead whose id is already
-    stored with another body) and a form builder's lead that the gateway refused. The row of such a record in
-    `replay_queue` is identified by the record's origin (topic, partition and offset), not by a lead id.
+    The record's row in `replay_queue` is usually identified by stage, kind and lead id. If `by_origin` is
+    True, it is identified by the record's origin (topic, partition and offset), because the lead id is
+    missing or not unique. This concerns four kinds of records:
+
+    - an audit record
+    - a record that cannot be decoded
+    - a conflict: a lead whose id is already stored with another body
+    - a lead from a form builder that the gateway refused
     """
 
     record: Record
@@ -103,7 +108,7 @@ def decode_failure(record: Record, group: str) -> FailedRecord:
 
 
 def undecodable_failure(record: Record, group: str, reason: str) -> FailedRecord:
-    """Return a failed record for `record`, with a failure that is final and has this `reason`.
+    """Return a `FailedRecord` for a record that cannot be processed further. Its failure is final.
 
     Its row in the replay queue becomes dead, so that an admin can examine the record. The record's headers
     are not used. The origin of the failure is the position of the record itself.

@@ -12,11 +12,11 @@ from services.flusher.store import Store
 
 
 class Handler:
-    """Stores failures in the replay queue. If that makes a row dead, its dead letter is published too.
+    """Stores failures in the replay queue. If a row becomes dead, its dead letter is published too.
 
     The dead letter is published before the transaction commits, so a crash in between does not lose it. After
-    such a crash it is published again with the same event id. If Kafka refuses a dead letter permanently,
-    that is only logged, and the row still has the record's bytes.
+    such a crash it is published again with the same event id. If Kafka refuses a dead letter permanently, the
+    refusal is only logged: the row still has the record's bytes.
     """
 
     def __init__(self, store: Store, publisher: ReplayPublisher, group: str) -> None:

@@ -135,9 +135,10 @@ class Settings(BaseSettings):
         return sites
 
     def _tokens_in_file(self) -> dict[str, str]:
-        """Return, by site, the first ingest token in the sites file whose value is known here.
+        """Return the first usable ingest token of each site in the sites file, by site name.
 
-        A token that the sites file contains only as a digest is skipped.
+        A token can be used if its variable is set in this process. A token of which the file has only the
+        digest cannot.
         """
         variables, found = environment(), dict[str, str]()
         for name, site in load_sites(self.sites_file.path).by_name.items():

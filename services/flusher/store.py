@@ -75,7 +75,8 @@ class Store:
     ) -> tuple[Outcome, OutgoingRecord | None]:
         """Store one failure, or ignore a repeated one. Also returns a dead letter if the row becomes dead.
 
-        `new` are the event ids of failures that are not stored yet. The id of this failure is removed.
+        `new` are the event ids of failures that are not stored yet. The id of this failure is removed from
+        `new`.
         """
         failure = failed.failure
         if failure.event_id not in new:
@@ -120,7 +121,10 @@ class Store:
     async def _mark_dead(
         self, connection: Connection, failed: FailedRecord, row: Row | None, next_state: NextState
     ) -> OutgoingRecord | None:
-        """If the next state is dead, record it, and return a dead letter with the first failed bytes."""
+        """If the next state is dead, record that, and return the dead letter.
+
+        The dead letter has the bytes of the record that failed first, if the row still has them.
+        """
         if next_state.state != "dead":
             return None
         failure = failed.failure
@@ -148,8 +152,8 @@ async def _stored_by_earlier_versions(
 ) -> set[UUID]:
     """Return the ids in `new` whose failures an earlier version stored under another id: they are duplicates.
 
-    The original record must also have the same time. If Kafka lost a record, a later record may have the same
-    offset, but it has another time.
+    A failure is a duplicate only if the time of the original record is the same too. If Kafka lost a record,
+    a later record may have the same offset, but not the same time.
     """
     earlier = {
         legacy_id: failed
@@ -168,11 +172,11 @@ async def _stored_by_earlier_versions(
 async def settle_dead_mail(
     connection: Connection, dead: LeadFailed, lead_id: UUID | None, failure_id: UUID
 ) -> None:
-    """Set the mail of a dead row to `dead`, and append an audit entry.
+    """Set the mail of a dead row to `dead`, and append an audit entry. Only rows of the notifier have a mail.
 
-    Only a row of the notifier has a mail. If the notifier has not committed the mail's outcome yet, this
-    function stores `failure_id` in the mail's row and does not change the state. The notifier finds the id
-    there, and commits the mail as dead. After a final failure, the notifier also appends the audit entry.
+    If the notifier has not committed the mail's outcome yet, the mail's state does not change. Instead,
+    `failure_id` is stored in the mail's row, and the notifier then commits the mail as dead. After a final
+    failure, the notifier also appends the audit entry.
     """
     if dead.stage != "notifier" or lead_id is None:
         return
@@ -196,7 +200,8 @@ def _parked_audit_entry(failed: FailedRecord) -> AuditRecorded:
 async def _find_row(connection: Connection, failed: FailedRecord) -> tuple[Row | None, FailedRecord]:
     """Return the row of a failure: the row that sent the failed record, else the row of its lead or origin.
 
-    Also returns the failure. Its `by_origin` becomes True if the row of its lead is for another record.
+    Also returns `failed`. The lead's row may be for another record with the same lead id. Then `by_origin` of
+    the returned failure is True, so that the failure gets its own row.
     """
     failure, found = failed.failure, None
     names = {"stage": failure.stage, "kind": failure.kind}

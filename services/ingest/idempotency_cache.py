@@ -1,7 +1,7 @@
 """A cache of recently accepted leads by id, so that a repeated POST gets the same response.
 
-The cache is only an optimization: a lead's id is derived from its idempotency key, and the persister detects
-duplicates that are no longer cached. Each replica has its own cache.
+The cache is only an optimization. A lead's id is derived from its idempotency key, so the persister detects
+the duplicates that the cache has forgotten. Each replica has its own cache.
 """
 
 from collections import OrderedDict

@@ -160,8 +160,8 @@ class LeadAcceptance:
         reasons = check_content(submission, self._spam_rules, now)
         seconds, limits = self.monotonic(), request.limits
         network = visitor_network(submission.meta.ip) if submission.meta else None
-        # Each site has its own counts, because one person may write to two sites. The key is unambiguous: a
-        # site's name contains no blank.
+        # The key contains the site, because one person may write to two sites. It is unambiguous: a site's
+        # name contains no blank.
         if network and not self._ip_limiter.allow(
             f"{request.site} {network}", seconds, lead_id, limits.leads_per_ip_per_hour
         ):

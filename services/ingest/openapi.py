@@ -1,6 +1,7 @@
-"""The OpenAPI description of the routes that accept leads. FastAPI cannot describe them: they are plain ASGI.
+"""The OpenAPI description of the routes that accept leads.
 
-The schema of the body is generated from the contract. A test compares the examples with real responses.
+FastAPI cannot describe these routes, because they are plain ASGI. The schema of the body is generated from
+the contract. A test compares the examples with real responses.
 """
 
 from typing import Any, Final

@@ -35,7 +35,8 @@ async def count_welcomes(
     """Count the recent welcomes to each lead's mailbox and for each lead's site, and add them to `counts`.
 
     Locks the mailboxes until the transaction ends, so that the limit of a mailbox is exact. Sites are not
-    locked, so each concurrent process may exceed the limit of a site by one batch.
+    locked, so that processes do not wait for each other. Each process may therefore exceed the limit of a
+    site by one batch.
     """
     mailboxes = sorted({storable(mailbox_key(lead.email)) for lead in leads if lead.email})
     async for _ in _SQL.lock_mailboxes(connection, mailboxes=mailboxes):

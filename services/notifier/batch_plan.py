@@ -29,10 +29,10 @@ def suppression_reason(
 ) -> str | None:
     """Return why this mail must not be sent, or None if it may be sent.
 
-    `status` is the lead's stored status, or None if the lead is not stored yet. A stored status takes
-    precedence over the spam reasons in the record, because an admin may have decided that the lead is no
-    spam. `welcomed` are the leads whose welcomes went to the same mailbox in the last 24 hours. `limit` is
-    the maximum number of such welcomes.
+    - `status` is the lead's stored status, or None if the lead is not stored yet. It takes precedence over
+      the spam reasons in the record, because an admin may have released the lead.
+    - `welcomed` are the leads whose welcomes went to the same mailbox in the last 24 hours.
+    - `limit` is the maximum number of such welcomes.
     """
     if status is None:
         status = delivery.lead.first_status
@@ -148,8 +148,8 @@ def plan_batch(
         )
         row = rows[delivery.key]
         action = choose_action(delivery, row, reason, owner, in_progress)
-        # If one record has to wait, all records of the mail wait: recovered_outcomes.py relies on every
-        # committed record having an outcome.
+        # If a record has to wait, all records of the mail wait. Otherwise a record without an outcome could
+        # be committed, but recovered_outcomes.py requires an outcome for each committed record.
         for each in requested if action is Action.WAIT else [delivery]:
             plan.add(each, row, action, reason)
     return plan

@@ -58,7 +58,7 @@ class Delivery:
         return first_origin(self.record.headers, Origin.of(self.record, "")).timestamp_ms
 
     def settled(self, row: "DeliveryRow") -> bool:
-        """Return True if the outcome in `row` is the outcome of this delivery.
+        """Return True if `row` already has the outcome of this delivery.
 
         Earlier versions stored the `legacy_record_id` in `row` instead of the `record_id`.
         """
@@ -129,10 +129,9 @@ def requested_kind(record: Record) -> Kind | None:
 
 
 def requested_deliveries(record: Record, lead: LeadReceived, *, first: bool) -> list[Delivery]:
-    """Return the mails that a record requests.
+    """Return the mails that a record requests: one kind for a retry, both kinds for any other record.
 
-    A retry requests one kind of mail, any other record requests both kinds. `first` is True if the lead has
-    no rows in `email_delivery` yet. In that case, a retry requests both kinds too.
+    `first` is True if the lead has no rows in `email_delivery` yet. Then a retry requests both kinds too.
     """
     kind = requested_kind(record)
     kinds = KINDS if first or kind is None else (kind,)

@@ -27,9 +27,9 @@ def storable(text: str) -> str:
 def recipient_of(delivery: Delivery, identities: Identities) -> str | None:
     """Return the value of the column `recipient`.
 
-    This is the visitor's address for a welcome, and the admins' addresses, joined by commas, for an alert. A
-    visitor's address is in lower case, because the dashboard searches in lower case. Returns None for a
-    welcome to a lead without an address. Such a welcome is suppressed.
+    For a welcome, this is the visitor's address in lower case, because the dashboard searches in lower case.
+    For an alert, it is the list of the admins' addresses. Returns None for a welcome to a lead without an
+    address, which is suppressed.
     """
     if delivery.kind == "welcome":
         return storable(delivery.lead.email.lower()) if delivery.lead.email else None

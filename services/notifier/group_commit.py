@@ -28,8 +28,8 @@ class GroupCommit(Generic[Item, Result]):
     async def __call__(self, item: Item) -> Result:
         """Write one item and return its result.
 
-        Raises the error that `commit` raises for the item's group. If `commit` raised `RetryableError` for
-        several items, raises the error that it raises for this item alone.
+        If `commit` raises `RetryableError` for a group, each item of the group is committed alone, and this
+        method raises the item's own error. Any other error of `commit` is raised for all items of the group.
         """
         result: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._pending.append((item, result))

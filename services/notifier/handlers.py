@@ -24,8 +24,8 @@ class Handler:
     """Handles the batches of one consumer.
 
     The order of steps is: publish the failure of a mail, commit the mail's outcome, commit the offset of the
-    record. After a crash between two steps the failure is published again, with the same event id, and the
-    flusher ignores it.
+    record. After a crash between two steps, the failure is published again with the same event id, so that
+    the flusher ignores it.
     """
 
     def __init__(

@@ -150,8 +150,8 @@ class Store:
     async def release(self, deliveries: Collection[tuple[Delivery, bool]]) -> None:
         """Release the leases of mails that were certainly not sent.
 
-        Each delivery is paired with a flag, which is True if an attempt to send the mail has ended. A row in
-        the state `sending` is reset only if its flag is True.
+        The flag of a delivery is True if an attempt to send it has ended. Without it, a row in the state
+        `sending` is not reset, because an attempt may still be running.
         """
         if deliveries:
             # A cancelled caller's transition may still be running, and must not be committed after this.

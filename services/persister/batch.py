@@ -25,8 +25,9 @@ from runtime.database.circuit_breaker import LIMIT
 from runtime.failures import RetryableError
 from runtime.kafka.handler import Record
 
-# Records decoded while the database writes as many: about 8 ms, while nothing else in the process runs. The
-# database waits for the first part of a batch: with 500 records a backlog drained about 3 % slower.
+# The number of records that are decoded while the database writes the previous ones. Decoding them takes
+# about 8 ms, in which nothing else in the process runs. The database has to wait for the first part of a
+# batch: with parts of 500 records, a backlog drained about 3 % slower.
 PART_RECORDS: Final = 250
 
 
@@ -65,8 +66,8 @@ def decode_in_parts(records: Sequence[Record]) -> Iterator[DecodedBatch]:
     """Decode records lazily, `PART_RECORDS` at a time.
 
     Raises `RetryableError` if the batch has more undecodable leads than the circuit breaker allows. The
-    consumer then processes the batch again as two batches of half its size. The breaker counts the first one
-    before the second one is processed, and can stop the consumer between them.
+    consumer then processes each half of the batch separately. So the breaker counts the first half, and can
+    stop the consumer before the second half.
     """
     undecodable = 0
     for first in range(0, len(records), PART_RECORDS):
@@ -92,10 +93,11 @@ def decode_batch(records: Sequence[Record]) -> DecodedBatch:
 
 
 def _decode_entry(value: bytes) -> LeadRejected:
-    """Decode an audit entry and derive a new id from its id. A redelivered record gets the same new id.
+    """Decode an audit entry, and give it a new id that is derived from its own.
 
-    The topic's producer chooses the original id. A producer can also compute the ids of failures from topic,
-    offset and time, and could choose one of these. Then the audit entry of that failure would be ignored.
+    A redelivered record gets the same new id. The original id cannot be trusted: a producer could choose the
+    id of another audit entry, such as that of a failure. The other entry would then be ignored as a
+    duplicate.
     """
     entry = LeadRejected.model_validate_json(value)
     return entry.model_copy(update={"event_id": uuid5(entry.event_id, AuditEvent.LEAD_REJECTED)})

@@ -61,8 +61,8 @@ class Store:
     async def save(self, parts: Iterable[DecodedBatch], records: Sequence[Record]) -> BatchOutcome:
         """Store a batch in one transaction, and return the records whose failures the caller must publish.
 
-        `parts` decodes `records` lazily. While the database writes one part, the next part is decoded. This
-        saves up to 17 ms of the 70 ms that 500 leads need.
+        `parts` decodes `records` lazily: the next part is decoded while the database writes the current one.
+        This saves up to 17 ms of the 70 ms that 500 leads need.
         """
         outcome, writing = BatchOutcome(), None
         async with transaction(self._pool) as connection:

@@ -24,7 +24,10 @@ class _Environment(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset({"*", "**", "%"})
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        """Refuse what the sandbox refuses, and `"a".ljust(10**9)`, which would use up the memory."""
+        """Return False for what the sandbox forbids, and for padding, such as `"a".ljust(10**9)`.
+
+        Padding would use up the memory.
+        """
         return attr not in _PADDING and super().is_safe_attribute(obj, attr, value)
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
@@ -44,9 +47,9 @@ _PADDING: Final = frozenset({"center", "expandtabs", "ljust", "rjust", "zfill"})
 
 
 def e164(value: object) -> str | None:
-    """Return an international phone number in the form +442079460000 (E.164), or None if it is none.
+    """Return an international phone number in the form +442079460000 (E.164), or None for any other text.
 
-    A national number is None too, because nobody said in which country it is.
+    None is also returned for a national number, because its country is unknown.
     """
     text = re.sub(r"\(0\)|[\s()./-]", "", str(value or ""))
     number = re.sub(r"^00", "+", text)

@@ -30,7 +30,7 @@ USER_AGENT: Final = "FASTCore-Webhooks/1"
 
 @dataclass(frozen=True)
 class Request:
-    """A request to a destination. A response of success must contain `expect`."""
+    """A request to a destination. A 2xx response is a success only if it contains `expect`."""
 
     method: str
     url: str = field(repr=False)

@@ -20,7 +20,7 @@ from services.webhooks.destinations import Destinations
 def decode(record: Record) -> LeadReceived | LeadChanged | None:
     """Return the lead or the change that a record contains, or None if the record contains neither.
 
-    A retried record is decoded as a record of the topic that it was first on.
+    The topic decides which of the two is expected. For a retry, this is the topic of the original record.
     """
     topic = record.topic
     if topic.endswith(topics.RETRY_WEBHOOKS.name):
@@ -50,13 +50,15 @@ def events_of_change(
     """Return the events of a change of a lead, in the order in which they are sent.
 
     `row` is the lead's current row of `lead_inbox`. `known` are the destinations that already have a delivery
-    of the lead.
+    of the lead. The events depend on the lead's status:
 
-    A destination that lists `lead.received` must receive that event before any other event of the lead. The
-    record of the accepted lead may not be processed yet, so this function also returns `lead.received`, made
-    from `row`. If the lead was spam or held, and this change ends that, all destinations that list
-    `lead.received` get that event. If the lead is now spam or held, only the destinations in `known` get the
-    change.
+    - If the lead is now spam or held, only the destinations in `known` get the change.
+    - If the lead is released from spam or hold, every destination that lists `lead.received` gets that event
+      first.
+    - Otherwise, each destination that gets the change gets `lead.received` first, if it lists that event. The
+      record of the accepted lead may not be processed yet.
+
+    `lead.received` is made from `row`. If it is stored already, it is not stored again.
     """
     site = row["site"]
     names = destinations.receiving(site, change.type)

@@ -29,7 +29,7 @@ class Result(StrEnum):
 class Outcome:
     """The outcome of one attempt. `reason` contains only our own words; `response` is the receiver's text.
 
-    `duration_ms` is the duration of the request, until the response was read, or None without a request.
+    `duration_ms` is the time from the request to the end of the response. It is None if no request was sent.
     """
 
     result: Result

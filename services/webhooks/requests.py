@@ -34,10 +34,12 @@ def build_request(
 ) -> Request | None:
     """Return the request that sends an event to a destination.
 
-    Returns None if the event is an erasure and the destination has no template for it. `body` is the event's
-    JSON text. `now` has the time zone UTC. Raises `BodyTemplateError` if a template fails. A webhook gets a
-    new signature for each attempt, because the signature contains the time (Standard Webhooks 1.0). The
-    webhook's id and content stay the same. `traceparent` is sent if the destination's `trace` is true.
+    Returns None if the event is an erasure and the destination has no template for it. Raises
+    `BodyTemplateError` if a template fails.
+
+    `body` is the event's JSON text. `now` has the time zone UTC. `traceparent` is sent if the destination's
+    `trace` is true. Each attempt to call a webhook has a new signature, because the signature contains the
+    time (Standard Webhooks 1.0). The webhook's id and content stay the same.
     """
     settings = destination.settings
     headers, content = dict(_JSON), body

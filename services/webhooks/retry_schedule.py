@@ -52,8 +52,8 @@ class RetrySchedule:
 def pause(failures: int, rng: random.Random) -> timedelta | None:
     """Return how long a destination is paused after `failures` failures in a row, or None for no pause.
 
-    After each pause, one delivery is sent as a probe. With each failed probe the pause doubles, from 30 s to
-    10 min. A random part of up to 20 % is added to it.
+    After each pause, one delivery is sent as a probe. The pause doubles with each failed probe, from 30 s to
+    10 min. A random part of up to 20 % is added.
     """
     if failures < FAILURES_BEFORE_PAUSE:
         return None

@@ -136,8 +136,8 @@ class Sender:
         # A process that stood still: another one may have sent this delivery, and an erasure after it.
         if time.monotonic() > claim.deadline - self._client.timeout_seconds:
             return
-        # A delivery that failed, and not by interruption, is sent: since its last attempt, the settings may
-        # have got fewer waits.
+        # Only an interrupted delivery can have used up its retries here. The settings may also have got fewer
+        # waits since the last attempt: then a delivery that failed otherwise is still sent.
         if claim.is_interrupted and claim.retries > len(self._retry_schedule.waits):
             await self._record(claim, Outcome(Result.FAILED, reason=Reason.PROCESS_DIED_SENDING))
             return

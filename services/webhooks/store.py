@@ -39,9 +39,10 @@ PlanChange = Callable[[LeadChanged, Mapping[str, Any], Collection[str]], list[Ne
 class Claim:
     """A delivery that this process sends now.
 
-    `body` is None if the lead was erased meanwhile. `retries` is the number of retries before this attempt.
-    `is_interrupted` is True if the attempt before this one has no outcome, because its process ended. The
-    lease ends at `deadline`, a time of this process's monotonic clock in seconds.
+    - `body` is None if the lead was erased meanwhile.
+    - `retries` is the number of retries before this attempt.
+    - `is_interrupted` is True if the attempt before this one has no outcome, because its process ended.
+    - `deadline` is the end of the lease, on this process's monotonic clock in seconds.
     """
 
     destination: str
@@ -92,9 +93,9 @@ class Store:
     ) -> bool:
         """Store the events of a batch, a delivery for each destination, and the ledger in one transaction.
 
-        `plan` returns the events of each of the `changes`. Events that are already stored, and those of
-        erased leads, are left out. `queue_ids` are the rows of the replay queue from which records of this
-        batch were sent. Returns True if there may be deliveries to send.
+        `plan` returns the events of one of the `changes`. Events that are already stored, and events of
+        erased leads, are left out. `queue_ids` are the rows of the replay queue that the batch retries.
+        Returns True if there may be deliveries to send.
         """
         wrong = {id(record) for record in undecodable}
         async with transaction(self._pool) as connection:
@@ -147,8 +148,8 @@ class Store:
     async def claim(self, name: str, concurrency: int, gap: timedelta) -> list[Claim]:
         """Claim due deliveries of a destination. All processes together send at most `concurrency` at once.
 
-        `gap` is the least time between two requests. If it is not zero, at most one delivery is claimed.
-        While the destination is paused, nothing is claimed. After the pause, one delivery is claimed as a
+        `gap` is the minimum time between two requests. If it is not zero, at most one delivery is claimed.
+        Nothing is claimed during a pause of the destination. After the pause, one delivery is claimed as a
         probe.
         """
         deadline = time.monotonic() + self._lease.total_seconds()
@@ -171,8 +172,8 @@ class Store:
     async def settle(self, claim: Claim, settlement: Settlement, outcome: Outcome) -> bool:
         """Write the outcome of an attempt, for the delivery and its destination, in one transaction.
 
-        Returns False, and changes nothing, if another process has taken over the delivery. If the lead was
-        erased meanwhile, the response is not stored, and the delivery is not repeated.
+        If another process has taken over the delivery, nothing is changed and False is returned. If the lead
+        was erased meanwhile, the response is not stored, and the delivery is not repeated.
         """
         async with transaction(self._pool) as connection:
             erased = await SQL.lock_event(connection, event_id=claim.event_id)

@@ -29,8 +29,9 @@ async def start_bulk_change(
 ) -> schemas.BulkAnswer:
     """Set the status or the assignee of at most 100,000 leads, or erase them. Each change is audited.
 
-    `send` sends leads to a destination that does not have them yet, at most `per_second`. `retry` resends the
-    failed deliveries of leads to a destination. While the destination is disabled or paused, both wait.
+    Two actions concern a destination. `send` sends leads that the destination does not have yet, at most
+    `per_second`. `retry` resends failed deliveries of leads. Both wait while the destination is disabled or
+    paused.
 
     First request a preview with `dry_run`. It returns the number of matching leads as `leads`. Then send the
     request again, with this number as `expected`.

@@ -35,7 +35,10 @@ async def authenticate(
 
 
 def _redirect_browser_to_page(request: Request) -> None:
-    """Raise a redirect to the dashboard if a browser opens the API's path of leads or of the audit log."""
+    """Raise a redirect to the dashboard if a browser opens `/admin/leads` or `/admin/audit`.
+
+    These are routes of the JSON API, but people open them too.
+    """
     path = request.url.path
     if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
         for route, page in (("/admin/leads", "/admin/ui/leads"), ("/admin/audit", "/admin/ui/audit")):

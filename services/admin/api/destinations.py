@@ -48,7 +48,7 @@ async def test_destination(name: Name, adapters: CurrentAdapters, kinds: Kinds, 
     responses=documented(404, 409),
 )
 async def disable_destination(name: Name, adapters: CurrentAdapters, kinds: Kinds, actor: Actor) -> None:
-    """Stop sending to a destination. Its deliveries stay stored until it is enabled again. Audited."""
+    """Stop sending to a destination. Its deliveries wait until an admin enables the destination. Audited."""
     await adapters.destinations.disable(name, kinds, actor)
 
 
@@ -92,9 +92,10 @@ async def resend_delivery(
     *,
     if_delivered: Annotated[bool, Query(description="Also send a delivery that has arrived.")] = False,
 ) -> None:
-    """Send one delivery of a lead now, with the same `webhook-id` and all its retries. Audited.
+    """Send one delivery of a lead now, with the same `webhook-id`. Audited.
 
-    The status is 409 for an erased lead, for a disabled destination, and for a delivery that is being sent.
+    The number of retries starts again at 0. The status is 409 for an erased lead, for a disabled destination,
+    and for a delivery that is being sent.
     """
     await adapters.destinations.resend(
         lead_id, event_id, destination, kinds, actor, if_delivered=if_delivered

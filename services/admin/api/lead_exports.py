@@ -47,8 +47,8 @@ async def export_excel(
 ) -> StreamingResponse:
     """Stream all leads that match all parameters, newest first, as an Excel file. The export is audited.
 
-    Times are Excel dates in `zone`, or in UTC for `created_at_utc`. The heading of a column names the zone.
-    Excel shows every text as text and never runs it as a formula.
+    The columns show times in the zone `zone`, except that `created_at_utc` is in UTC. The heading of a column
+    names its zone. Excel shows every text as text and never runs it as a formula.
 
     The export contains spam and erased leads only if `include_spam_and_erased` is set, or if `status_filter`
     or `ids` selects them. Answers 409 if there are more leads than a sheet has rows (1,048,575).

@@ -12,7 +12,7 @@ router = APIRouter(tags=["operations"])
 async def list_jobs(adapters: CurrentAdapters) -> Jobs:
     """Return each scheduled job with its schedule, its last run (outcome and duration) and its next run.
 
-    Also returns after which waits each stage retries what failed.
+    Also returns the retry schedule of each stage.
     """
     return await adapters.system.read_jobs()
 

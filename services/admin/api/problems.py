@@ -75,7 +75,10 @@ def _internal_error(error: Exception) -> JSONResponse:
 
 
 def _field_problem(item: Mapping[str, Any]) -> FieldProblem:
-    """Return the parameter and the rule of an error of pydantic (`item`), without the submitted value."""
+    """Return the name of an invalid parameter and the rule that it violates, from pydantic's error `item`.
+
+    The result does not contain the submitted value.
+    """
     kind, location = item["type"], item["loc"]
     # The name of an unknown parameter is input too: name the place where it was sent.
     if kind == "extra_forbidden":

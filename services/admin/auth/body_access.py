@@ -13,11 +13,11 @@ from services.admin.auth.token_auth import TokenAuth
 def body_access(
     token_auth: TokenAuth, sessions: Sessions, login: str, now: Callable[[], float]
 ) -> Callable[[Scope], bool]:
-    """Return a function that returns True if a request may send a body.
+    """Return a function that decides whether the body of a request is read.
 
-    A request may send a body if its path is `login`, or if it has a valid token or session. `now` returns the
-    time in seconds since 1970. `RequestLimits` replaces the body of any other request by an empty one, and
-    the route then rejects the request.
+    The body is read if the request has a valid token or session, or if its path is `login`. Otherwise
+    `RequestLimits` gives the app an empty body, and the route then rejects the request. `now` returns the
+    time in seconds since 1970.
     """
 
     def authenticated(scope: Scope) -> bool:

@@ -21,12 +21,11 @@ class CsrfError(Exception):
 async def load_session(
     request: Request, adapters: CurrentAdapters
 ) -> tuple[Session, DependencyUnavailable | None]:
-    """Return the session in the request's cookie, and the error of the revocation check.
+    """Return the session in the request's cookie, and the error of the revocation check or None.
 
-    The error is None if the check succeeded. Otherwise the database was unavailable, so the session may have
-    been revoked. Raises `LoginRequired` if the session is missing, invalid or revoked. FastAPI caches the
-    result, so that the dependencies of a request share one lookup. Error pages read the session from
-    `request.state.session`.
+    There is an error if the database is unavailable: the session may then have been revoked. Raises
+    `LoginRequired` if the session is missing, invalid or revoked. FastAPI caches the result, so that the
+    dependencies of a request share one lookup. Error pages read the session from `request.state.session`.
     """
     sessions: Sessions = request.app.state.sessions
     session = sessions.read(request.cookies.get(COOKIE, ""), time.time())
@@ -83,8 +82,8 @@ async def verify_csrf(request: Request, lookup: SessionLookup) -> None:
 def require_same_origin(request: Request) -> None:
     """Raise `CsrfError` if the browser reports that another site sent this request.
 
-    Browsers send Sec-Fetch-Site over TLS and on localhost, and Origin everywhere. A client that sends neither
-    is not a browser. It has no cookie that another site could abuse.
+    Browsers send Sec-Fetch-Site over TLS and on localhost, and Origin everywhere. A request with neither
+    header is allowed: it does not come from a browser, so no other site can have triggered it.
     """
     site = request.headers.get("sec-fetch-site")
     if site is not None:

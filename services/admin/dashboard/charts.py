@@ -1,6 +1,6 @@
-"""Computes the overview's bar chart and its table of leads by weekday and hour. Templates draw both. No I/O.
+"""Computes the overview's bar chart, and its table of leads by weekday and hour. No I/O.
 
-The template draws the bars as SVG, which is stretched to the width of the page. All text is HTML beside the
+A template draws the bars as SVG, which is stretched to the width of the page. All text is HTML beside the
 SVG, so that it is not stretched (ADR 0037).
 """
 
@@ -61,7 +61,7 @@ class Bar:
     """A bar of the chart: the leads of one day or month.
 
     `value` is the number of leads. `before` is the number in the corresponding day or month of the previous
-    period. `x`, `height` and the `y`s are in units of the SVG.
+    period. The coordinates and sizes are in units of the SVG.
     """
 
     x: int
@@ -230,9 +230,8 @@ def scale_ticks(highest: int) -> list[int]:
     """Return the values above zero at which a chart has a horizontal line.
 
     There are at most five values, and the last is at least `highest`. The distance between two lines is an
-    integer that is 1, 2, 2.5 or 5 times a power of ten. If several scales meet these rules, the scale with
-    the lowest top value is returned. If several of them have this top value, the one with the most lines is
-    returned.
+    integer: 1, 2, 2.5 or 5 times a power of ten. Among the scales that meet these rules, the one with the
+    lowest top value is returned. If several have the same top value, the one with the most lines is returned.
     """
     highest = max(highest, 1)
     size = 10 ** max(0, len(str(highest)) - 2)
@@ -257,7 +256,7 @@ def _label(shown: Range, local: datetime) -> str:
 
 
 def _date_text(skeleton: str, local: datetime) -> str:
-    """Return these fields of a date in the viewer's format (CLDR's skeletons)."""
+    """Return a date in the viewer's format, with the fields that `skeleton` names (a CLDR skeleton)."""
     return format_skeleton(skeleton, local, locale=current_viewer().locale)
 
 

@@ -46,8 +46,8 @@ OUTAGES: Final = {
     "kafka": gettext_noop("Kafka is unavailable. Nothing was changed."),
     "smtp": gettext_noop("The mail server is unavailable. Nothing was changed."),
 }
-# What is wrong with a form field, by pydantic's error type, with the values of pydantic's context. The errors
-# of our own validators have texts of their own; all others have `OTHER_FIELD_ERROR`.
+# The message for an invalid form field, by pydantic's error type, with values of pydantic's context. Errors
+# of our own validators have their own texts. All other errors have `OTHER_FIELD_ERROR`.
 FIELD_ERRORS: Final = {
     "missing": gettext_noop("this field is required"),
     "uuid_parsing": gettext_noop("this is not a valid ID"),
@@ -89,7 +89,7 @@ def error_title(status: int) -> str:
 
 
 def http_message(status: int) -> str:
-    """Return what is wrong with a request that never reached a page."""
+    """Return the message for a request that the framework rejects with this HTTP status."""
     text = HTTP_ERRORS.get(status)
     return gettext(text) if text else gettext("The request was refused. Nothing was changed.")
 
@@ -136,7 +136,7 @@ def validation_message(error: RequestValidationError) -> str:
 
 
 def _problem(item: Mapping[str, Any]) -> str:
-    """Return what is wrong with a field. `item` is an error of pydantic."""
+    """Return the message about an invalid field. `item` is an error of pydantic."""
     if known := FIELD_ERRORS.get(item.get("type", "")):
         return gettext(known, **item.get("ctx", {}))
     text = str(item["msg"])

@@ -1,7 +1,7 @@
-"""Reads the health signals and makes the headline.
+"""Reads the health signals, and makes the dashboard's headline from them.
 
-Each request for a page that shows the headline does this. A poll also does it every 15 s, for the number in
-the navigation, and records the incidents.
+The pages that show the headline read the signals at each request. A background task also reads them every 15
+s: it counts the disruptions for the navigation, and records the incidents.
 """
 
 import asyncio
@@ -32,9 +32,9 @@ SPAM_MAX_AGE_SECONDS: Final = 60.0
 async def read_signals(app: FastAPI, cache: Cache) -> Signals:
     """Return all health signals, and store the resulting headline in `app.state.headline`.
 
-    The navigation on every page shows the number of disruptions in the stored headline. The texts of the
-    stored headline may be in another viewer's language. So a page that shows texts of the headline calls
-    `make_headline` itself.
+    The navigation on every page shows the number of disruptions in the stored headline. A page that shows
+    texts of the headline calls `make_headline` itself, because the stored texts may be in another viewer's
+    language.
     """
     adapters: Adapters = app.state.adapters
 
@@ -66,8 +66,8 @@ async def read_signals(app: FastAPI, cache: Cache) -> Signals:
 async def poll_headline(app: FastAPI) -> None:
     """Read the signals and record the incidents every `POLL_SECONDS`, until the task is cancelled.
 
-    The poll has its own cache. Otherwise a page that has just changed something could show signals that the
-    poll read before the change.
+    The poll must not share a cache with the pages: a page that has just changed something would show signals
+    from before the change.
     """
     while True:
         try:

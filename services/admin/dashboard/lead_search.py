@@ -68,9 +68,9 @@ class LeadQuery(LeadConditions):
         }
 
     def url(self, zone: ZoneInfo, **changes: Any) -> str:
-        """Return the URL of the list of leads, with `changes` applied to the filters.
+        """Return the URL of the list of leads with the filters, after applying `changes` to them.
 
-        The URL contains the time zone of the filters' dates. It contains no search words.
+        The URL also contains the time zone of the filters' dates. It contains no search words.
         """
         shown = self.model_copy(update=changes)
         view = {
@@ -117,7 +117,7 @@ class LeadSearch(LeadQuery):
 
 
 def chips(search: LeadSearch, site_name: Callable[[str], str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the text of each filter value, and the changes to the search that remove this value."""
+    """Yield a pair for each filter value: its text, and the changes to the search that remove the value."""
     words: dict[str, Callable[[str], str]] = {
         "site": site_name,
         "status": state_name,

@@ -1,6 +1,6 @@
 """The columns of the list of leads, and which of them a person has chosen. No I/O.
 
-A cookie stores the choice. So no database query is needed, and a person can choose different columns in each
+A cookie stores the choice. So no database query is needed, and a person can choose other columns in another
 browser, for example on a smaller screen. The choice is not personal data.
 """
 

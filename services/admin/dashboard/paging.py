@@ -1,8 +1,8 @@
 """The links between the pages of a list. No I/O.
 
-A cursor says where a page begins. A query with a cursor finds only older pages. To link to newer pages too, a
-page has the cursors of the newer pages and then its own cursor in its URL parameter `cursor`. Dots separate
-the cursors. No cursor contains a dot.
+A cursor marks the position where a page begins, and finds only older rows. To link back to newer pages too,
+the URL parameter `cursor` contains the cursors of all newer pages, followed by the page's own. They are
+separated by dots, which no cursor contains.
 """
 
 from collections.abc import Mapping
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
-# A cursor has about 100 characters, and proxies limit URLs to 4 to 8 kB. From deeper pages, `newer` leads
-# back this many pages, and then to the newest one.
+# A cursor has about 100 characters, and proxies limit URLs to 4 to 8 kB. From a deeper page, the link `newer`
+# leads back through this many pages, and then to the newest page.
 MAX_CURSORS: Final = 20
 
 

@@ -94,7 +94,7 @@ def render(
     """Render a page or a fragment from `values` and from the values that every template gets.
 
     Every template gets `session`, `path`, `is_htmx`, `site_name`, the `language` of its texts, and the
-    number and style of the headline's disruptions.
+    headline's number of disruptions and style.
     """
     html = _TEMPLATES.get_template(template).render(
         values,
@@ -115,7 +115,7 @@ def render_toast(request: Request, session: Session, message: str) -> Response:
 
 
 def is_htmx(request: Request) -> bool:
-    """Return True if htmx sent the request. A link or a form without scripts sends no such header."""
+    """Return True if htmx sent the request, and False if the browser sent it without a script."""
     return request.headers.get("hx-request") == "true"
 
 
@@ -156,11 +156,11 @@ class PageRoute(APIRoute):
 
 
 def _without_repetition(request: Request, response: Response) -> Response:
-    """Add a strong ETag to a response to htmx. If the page already shows the content, omit the body.
+    """Add a strong ETag to a response to htmx. Omit the body if the page already shows this content.
 
-    `If-None-Match` has the ETag of the content that the page shows. Only polls send it. The status for an
-    omitted body is 304 for GET. A POST gets 204, because 304 is only for GET (RFC 9110, 15.4.5). The list of
-    leads is polled with POST, because no URL may contain a search.
+    A poll sends the ETag of the shown content in `If-None-Match`. If the content is the same, GET is answered
+    with 304. POST is answered with 204, because 304 is only for GET (RFC 9110, 15.4.5). The list of leads is
+    polled with POST, because no URL may contain a search.
     """
     if not is_htmx(request) or not isinstance(response, HTMLResponse) or response.status_code != 200:
         return response
@@ -197,8 +197,8 @@ def _login_url(next_path: str) -> str:
 def error_page(request: Request, error: Exception) -> Response:
     """Render an error as a page, or as a toast if htmx sent the request.
 
-    If htmx sent the search form of a list, the error replaces the list. If the old list stayed, it would look
-    like the result of the search.
+    The error of a search replaces the list. If the old list stayed, it would look like the result of the
+    search.
     """
     status, message, headers = _error_details(error)
     if status == 500:

@@ -1,6 +1,6 @@
 """The viewer's time zone.
 
-app.js sends the browser's zone with each htmx request; the URL of a list contains it.
+app.js sends the browser's time zone with each htmx request. The URL of a list contains the time zone too.
 """
 
 from typing import Annotated

@@ -58,7 +58,7 @@ def counts_key(zone: ZoneInfo, actor: str) -> str:
 def build_links(saved: Iterable[SavedView], counts: dict[str, ViewCount], zone: ZoneInfo) -> list[ViewLink]:
     """Return the links to all views. `counts` maps the URL of a view to its count.
 
-    A view that was just saved has no count yet.
+    The link to a view without a count, such as a new one, has an empty count.
     """
     views = [(gettext(name), conditions, False) for name, conditions in BUILT_IN.items()]
     views += [(view.name, view.conditions, view.shared) for view in saved]

@@ -32,8 +32,8 @@ Lags: TypeAlias = dict[str, dict[str, int]]
 class LagReader:
     """Reads lags over one connection to Kafka, which is opened on first use and again after a failure.
 
-    Each `read` also updates `oldest_seconds`, which maps each consumer group to a time in seconds. The
-    group's oldest unread record has waited for at least that time.
+    Each `read` also updates `oldest_seconds`: for each consumer group, how long its oldest unread record has
+    waited at least.
     """
 
     def __init__(self, settings: Kafka) -> None:

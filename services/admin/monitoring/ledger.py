@@ -1,7 +1,7 @@
 """Compares the ledger, in which each stage counts its records, with the rows of the tables. No I/O.
 
 All these counts come from one database snapshot, so a difference is a fault, not a delay. Consumer lag and
-spools are read at other moments, so they are not compared.
+spools are not compared, because they cannot be read in the same snapshot.
 """
 
 from collections.abc import Iterable
@@ -18,8 +18,8 @@ OUTCOMES: Final = ("stored", "duplicate", "parked", "undecodable", "missing")
 class TopicCounts:
     """The number of records of one topic that a stage has processed, by outcome.
 
-    The counts are sums over rows of `partition_ledger`. `offsets` is the number of offsets that the stage has
-    passed. The numbers of all outcomes must add up to `offsets`.
+    The counts are sums over rows of `partition_ledger`. `offsets` is the number of offsets between the first
+    counted one and the next one. The numbers of all outcomes must add up to `offsets`.
     """
 
     stage: str
@@ -41,11 +41,13 @@ class TopicCounts:
 class LedgerCounts:
     """Counts from one database snapshot.
 
-    `topics` has the ledger's counts for each stage and topic. `leads` is the number of rows of `lead_inbox`,
-    without leads that were erased before they were stored. `queue` and `emails` are the numbers of rows of
-    `replay_queue` and `email_delivery` by state. `deliveries` is the number of rows of `webhook_delivery` by
-    state, where `waiting` stands for pending, failed and sending. `deliveries_wanted` is the sum of
-    `delivery_count` over all events.
+    - `topics` has the ledger's counts for each stage and topic.
+    - `leads` is the number of rows of `lead_inbox`. A lead that was erased before it was stored is not
+      counted.
+    - `queue` and `emails` are the numbers of rows of `replay_queue` and `email_delivery` by state.
+    - `deliveries` is the number of rows of `webhook_delivery` by state. `waiting` stands for the states
+      pending, failed and sending.
+    - `deliveries_wanted` is the sum of `delivery_count` over all events.
     """
 
     topics: tuple[TopicCounts, ...]
@@ -65,7 +67,7 @@ _MAIL_TOPICS: Final = (topics.RECEIVED.name, topics.RETRY_NOTIFIER.name)
 
 
 def compare(counts: LedgerCounts) -> Books:
-    """Compare each count in the ledger with the number that must equal this count. Return all such pairs."""
+    """Return the ledger's identities: a count in the ledger, and a count of rows that must be the same."""
     stages = sorted({each.stage for each in counts.topics})
     totals = [
         _stage_totals(stage, [each for each in counts.topics if each.stage == stage]) for stage in stages

@@ -102,7 +102,7 @@ async def _update_spam(pool: Pool) -> None:
 
 
 async def update_incidents(pool: Pool) -> None:
-    """Set the gauge of open incidents. While the database is unavailable, the gauge does not change."""
+    """Set the gauge of open incidents. If the database is unavailable, leave it unchanged."""
     try:
         counts = await count_open_incidents(pool)
     except DependencyUnavailable:

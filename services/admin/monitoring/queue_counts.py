@@ -22,9 +22,9 @@ STATES: Final = ("waiting", "replaying", "resolved", "dead", "archived")
 
 @dataclass(frozen=True)
 class QueueCounts:
-    """The counts of the replay queue by stage, and the ledger (`books`).
+    """The counts of the replay queue by stage, and the ledger (`books`), from one database snapshot.
 
-    All are from one database snapshot, which was taken at the time `at`.
+    `at` is the time of the snapshot.
     """
 
     at: datetime

@@ -1,15 +1,14 @@
 """Estimates how long the oldest unread record of a partition has waited. No I/O, no clock.
 
 Kafka does not report the age of an unread record. So each reading stores the partition's end offset and the
-time. If the group's committed offset is still below the end offset of an earlier reading, the oldest unread
-record already existed at that time. So it has waited at least since then. After a restart of the process, the
-ages begin at 0 again.
+time. A record below that end offset existed at that time. If the group has not committed such a record yet,
+it has waited at least since then. After a restart of the process, the ages begin at 0 again.
 """
 
 from typing import Final
 
-# Each new end offset adds a reading, so a group that makes no progress adds one per poll. Above this
-# number every second reading is dropped.
+# Each new end offset adds a reading. If a group makes no progress, no reading is removed. Above this number,
+# every second reading is dropped.
 MAX_READINGS: Final = 256
 
 

@@ -12,7 +12,10 @@ MAX_LEADS: Final = 10_000
 
 
 async def read_risen_spam(pool: Pool) -> list[SpamShare]:
-    """Return the sites whose share of spam has risen. Raises `DependencyUnavailable`."""
+    """Return the sites whose share of spam in the last 24 hours has risen (see `SpamShare.has_risen`).
+
+    Raises `DependencyUnavailable`.
+    """
     async with snapshot(pool) as connection:
         shares = [SpamShare(**dict(row)) async for row in _SQL.spam_by_site(connection, bound=MAX_LEADS)]
     return [share for share in shares if share.has_risen]

@@ -1,7 +1,7 @@
 """The activity that a lead's page shows: notes and events, newest first. No I/O, no clock.
 
-All events of one delivery (an email, or the storing of the lead) are one entry with the delivery's current
-state. So a failure and its retries are one entry.
+One entry shows all events of a delivery (an email, or the storing of the lead) and its current state. So a
+failure and its retries are one entry.
 """
 
 from collections.abc import Iterable
@@ -43,8 +43,8 @@ class Activity:
     """One entry: a note, a delivery or another event.
 
     `id` stays the same when newer entries are added. `title` is the sentence that describes an event.
-    `history` has the events of the entry, oldest first. A delivery has a `kind` and a `state`. `email` and
-    `queue` are the table rows that contain the state of the delivery.
+    `history` has the events of the entry, oldest first. A delivery has a `kind` and a `state`, which come
+    from the table rows `email` and `queue`.
     """
 
     id: str
@@ -91,8 +91,8 @@ def _event(entry_id: str, events: list[TimelineEvent]) -> Activity:
 def _delivery(kind: str, events: Iterable[TimelineEvent], details: LeadDetail) -> Activity:
     """Return the entry of one delivery.
 
-    Its state is that of the newest queue row, if that is not resolved or there is no email, else that of the
-    email.
+    The state comes from the delivery's newest queue row. It comes from the email instead if that row is
+    resolved, or if there is no row.
     """
     history = tuple(events)
     email = next((mail for mail in details.emails if mail.kind == kind), None)

@@ -73,8 +73,8 @@ def reply_url(
 ) -> str:
     """Return the link that opens a reply. The lead's message is quoted below `body`.
 
-    Without a `subject`, the reply has the subject of the team notification. The texts are
-    shortened if necessary, so that the link has at most `MAILTO_MAX` characters.
+    By default, the subject is that of the team notification. Subject, body and quote are shortened if
+    necessary, so that the link has at most `MAILTO_MAX` characters.
     """
     subject = _cut(" ".join(subject.split()) or f"Re: {alert_subject(lead.id)}", SUBJECT_MAX)
     begin = f"{mailto_url(email)}?subject={_encode(subject)}"
@@ -91,7 +91,10 @@ def reply_url(
 
 
 def _from_template(lead: Lead | ParkedLead, sites: Sites) -> tuple[str, str]:
-    """Return the subject and the body of the reply template of the lead's site, each empty if it has none."""
+    """Return the subject and the body of the reply template of the lead's site.
+
+    A part that the site does not define is an empty text.
+    """
     template = sites.get(lead.site).reply if isinstance(lead, Lead) else None
     if template is None or not isinstance(lead, Lead):
         return "", ""
@@ -118,11 +121,11 @@ def _cut(text: str, room: int) -> str:
 
 
 def tel_url(phone: str) -> str | None:
-    """Return the link that calls a phone number; None if the text is not exactly one number.
+    """Return the link that calls a phone number. Return None if the text is not exactly one number.
 
-    A number without a country code is used as it is. A phone then dials it as a number of the phone's own
-    country. RFC 3966 requires a `phone-context` for such a number. The context is omitted, because nobody
-    knows it, and phones do not need it.
+    A number without a country code is not changed, so a phone dials it as a number of the phone's own
+    country. RFC 3966 requires a `phone-context` for such a number. It is omitted, because nobody knows it and
+    phones do not need it.
     """
     match = _PHONE.fullmatch(ascii_phone(phone).strip())
     if match is None:

@@ -13,10 +13,10 @@ from services.admin.rules.export_values import read_value, to_text
 # Excel reads a CSV as UTF-8 only if it begins with a byte order mark. Programs may take it for a part of the
 # first column's name.
 BOM: Final = "\ufeff"
-# A spreadsheet may run a cell as a formula if it begins with one of these signs or their full-width forms
-# (OWASP, CSV injection), also after blanks and quotes. A spreadsheet with another separator, or without our
-# quoting, may also begin a cell after a separator or a line break inside our cell. The possessive quantifier
-# examines the characters before the sign once, so that a long run of blanks takes linear time.
+# A spreadsheet may run a cell as a formula if it begins with one of these signs or their full-width forms,
+# also after blanks and quotes (OWASP, CSV injection). A spreadsheet with other settings may also split our
+# cell at a separator or a line break, so a formula may begin there too. The possessive quantifier examines
+# the characters before the sign once, so that a long run of blanks takes linear time.
 _FORMULA: Final = re.compile(r"""(?<![\s"';|])[\s"';|]*+(?=[=+\-@\uff1d\uff0b\uff0d\uff20])""")
 _SEPARATORS: Final = ";|\t\r\n"
 # An international phone number (E.164, with the usual separators): at least six digits and no letter. It can
@@ -46,9 +46,9 @@ def escape_formulas(text: str) -> str:
 
 
 def _escape_match(match: re.Match[str]) -> str:
-    """Return the matched characters with an apostrophe where a spreadsheet may begin a cell.
+    """Return the matched characters, with an apostrophe inserted if a spreadsheet would begin a cell there.
 
-    A cell may begin after a separator or at the start of the text. Other matches are returned unchanged.
+    A cell can begin after a separator, or at the start of the text.
     """
     prefix = match[0]
     start = max(map(prefix.rfind, _SEPARATORS)) + 1

@@ -13,7 +13,7 @@ DISABLED_BY: Final = "disabled by "
 
 
 def disabled_by(reason: str | None) -> str | None:
-    """Return the admin who disabled a destination, or None if it was disabled after a 410."""
+    """Return the admin who disabled a destination, or None if a response with status 410 disabled it."""
     text = reason or ""
     return text.removeprefix(DISABLED_BY) if text.startswith(DISABLED_BY) else None
 
@@ -31,7 +31,7 @@ class ErasureNotices:
 
     @property
     def count(self) -> int:
-        """How many destinations have to be informed."""
+        """Return the number of destinations that have to be informed."""
         return len(self.informed) + len(self.pending) + len(self.failed)
 
 

@@ -1,6 +1,7 @@
 """The sentences for the events of a lead's timeline. No I/O.
 
-A sentence is one text of the catalogue with named values, because other languages have another order.
+Each sentence is one translatable text with named values, because the order of words differs between
+languages.
 """
 
 from collections.abc import Mapping

@@ -66,8 +66,8 @@ def check_status_change(current: LeadStatus, new: LeadStatus, expected: LeadStat
 def emails_due(current: LeadStatus, new: LeadStatus) -> tuple[Kind, ...]:
     """Return the kinds of email to send after a change of status.
 
-    A lead that leaves spam gets both emails. A lead that was held gets only the confirmation, because the
-    digest of held leads lists the lead for the team, even if the lead is released before the digest is sent.
+    A lead that leaves spam gets both emails. A lead that was held gets only the confirmation: the team learns
+    of the lead from the digest of held leads. The digest lists the lead even if it was released meanwhile.
     """
     if new is not LeadStatus.RECEIVED:
         return ()
@@ -90,8 +90,8 @@ def mails_text(kinds: Collection[str]) -> str:
 def undo_status(previous: LeadStatus, new: LeadStatus) -> LeadStatus | None:
     """Return the status that the undo button sets, or None if there is no undo button.
 
-    A change to or from spam has no undo button: an admin has to confirm that a lead leaves spam, because that
-    sends emails. A release from hold has no undo button, because nobody can put a lead on hold.
+    A change to or from spam has no undo button, because a release from spam sends emails and must be
+    confirmed. A release from hold has none, because nobody can put a lead on hold.
     """
     if LeadStatus.SPAM in (previous, new) or previous is LeadStatus.HELD or new is previous:
         return None

@@ -14,9 +14,9 @@ from services.admin.schemas.personal_data import KafkaKeeps, PersonLead, PersonQ
 
 @dataclass(frozen=True)
 class Traces:
-    """The ids of the leads and the ids of the queue rows that contain an address or a phone number.
+    """The leads and the queue rows that contain an address or a phone number, by id.
 
-    `records` has the ids of the queue rows. It does not include the queue rows of these leads.
+    `records` has the ids of the queue rows that belong to none of these leads.
     """
 
     leads: frozenset[UUID] = frozenset()
@@ -32,8 +32,8 @@ class Selection:
     """What an admin selected for the erasure of a person: the ids of leads and of queue rows.
 
     `leads` and `records` (queue rows) are erased only if they contain the person's address or phone number.
-    If `records` is None, all queue rows that contain one of them are erased. The lead `own_lead` is erased in
-    any case.
+    By default, all queue rows that contain the address or the phone number are erased. The lead `own_lead` is
+    erased in any case.
     """
 
     leads: frozenset[UUID]
@@ -69,7 +69,7 @@ def addresses_of(
 def own_rows(
     lead: Mapping[str, Any] | None, queue: Sequence[Mapping[str, Any]], addresses: set[str]
 ) -> list[Mapping[str, Any]]:
-    """Return a lead's queue rows. Leaves out rows whose records contain only addresses of other people.
+    """Return a lead's queue rows. Leave out rows whose records contain only other people's addresses.
 
     `addresses` are the lead's addresses. The SQL function `erase_lead` chooses the same rows.
     """
@@ -90,7 +90,7 @@ def erasure_message(leads: int, records: int) -> str:
 
 
 def kafka_keeps(at: datetime) -> list[KafkaKeeps]:
-    """Return each topic that may contain records of a lead, and when Kafka deletes those records.
+    """Return the topics that may contain records of a lead, each with the time at which Kafka deletes them.
 
     `at` is the time at which the records were written.
     """
@@ -102,7 +102,10 @@ def kafka_keeps(at: datetime) -> list[KafkaKeeps]:
 
 
 def to_queue_row(row: Mapping[str, Any]) -> PersonQueueRow:
-    """Return a row of the replay queue. Its records are decoded if possible."""
+    """Return a row of the replay queue with its records (the current and the original payload) decoded.
+
+    A record that cannot be decoded is returned in base64.
+    """
     records = {name: _decoded(row[name]) for name in ("payload", "original_payload")}
     return PersonQueueRow.model_validate({**row, **records})
 

@@ -100,7 +100,7 @@ def explain(reason: str) -> str | None:
 
 
 def concerns_address(reason: str) -> bool:
-    """Return True if an email failed because of its recipient's address. Editing the address then helps."""
+    """Return True if an email failed because of its recipient's address, so that editing it may help."""
     match Reason.match(reason):
         case ((Reason.ADDRESS_INVALID | Reason.SMTPUTF8_MISSING), _):
             return True

@@ -30,8 +30,8 @@ def state_of(replay: Mapping[str, Any]) -> ReplayState:
 def outcomes(replay: Mapping[str, Any], counts: Mapping[str, int]) -> dict[str, int]:
     """Return the number of a replay's rows by result. The numbers add up to all rows of the replay.
 
-    `counts` has the number of processed rows by result. If it covers only a sample of the processed rows, the
-    numbers are scaled up.
+    `counts` has the number of processed rows by result. If only a sample of the processed rows was counted,
+    the numbers are scaled up.
     """
     processed, counted = replay["taken"], sum(counts.values())
     scaled = {result: rows * processed // counted for result, rows in counts.items()}

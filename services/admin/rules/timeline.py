@@ -1,7 +1,7 @@
 """The timeline of a lead: its events as sentences for people, in order. No I/O, no clock.
 
-Most events are entries of the audit log. The others come from the lead's rows in the tables: when it was
-stored, what the mail server replied, which email is being sent, and when the next retry is due.
+Most events are entries of the audit log. Other events come from the lead's rows in the tables: its storing,
+the mail server's reply, an email that is being sent, and the next retry.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -114,9 +114,9 @@ def _audit_event(entry: Row, emails: list[Row]) -> TimelineEvent:
 
 
 def _smtp_answer(entry: Row, emails: list[Row]) -> dict[str, Any]:
-    """Return the mail server's answer to the attempt that an audit entry describes, as details of an event.
+    """Return the mail server's reply to the attempt that an audit entry describes, as details of an event.
 
-    Only the answer to an email's last attempt is stored. The details of other entries are empty.
+    Returns an empty dict if the reply is not stored. Only the reply to an email's last attempt is stored.
     """
     kind, attempt = entry["details_json"].get("kind"), entry["details_json"].get("attempt")
     for mail in emails:
@@ -136,7 +136,7 @@ def _sending_event(mail: Row) -> TimelineEvent:
 
 
 def _planned_event(row: Row) -> TimelineEvent:
-    """Return the event for what happens next to an open row of the replay queue."""
+    """Return the planned event of a queue row: the awaited result, the requested retry or the next retry."""
     delivery = delivery_name(row["kind"])
     details = {"queue_id": str(row["id"]), "stage": row["stage"], "kind": row["kind"]}
     if row["state"] == "replaying":

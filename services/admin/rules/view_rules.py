@@ -33,8 +33,8 @@ def check_change(view: SavedView, actor: str) -> None:
 def check_new(views: Collection[SavedView], name: str, *, shared: bool) -> None:
     """Raise `ConflictError` if there are too many views, or if one of them has this name.
 
-    `views` are all views that the actor can see. If the new view is `shared`, only the team's views are
-    counted and compared. Otherwise, only the actor's own views are counted and compared.
+    `views` are all views that the actor can see. For a `shared` view, only the team's views are considered.
+    Otherwise, only the actor's own views are considered.
     """
     if len([view for view in views if view.shared is shared]) >= VIEWS_MAX:
         text = (
@@ -49,8 +49,7 @@ def check_new(views: Collection[SavedView], name: str, *, shared: bool) -> None:
 def find_by_name(views: Collection[SavedView], name: str, *, shared: bool) -> SavedView | None:
     """Return the view with this name, or None. The comparison ignores case.
 
-    If `shared` is True, only the team's views are compared. Otherwise, only the actor's own views are
-    compared.
+    If `shared` is True, only the team's views are searched. Otherwise, only the actor's own views are.
     """
     return next((each for each in views if each.shared is shared and each.name.lower() == name.lower()), None)
 
@@ -58,8 +57,7 @@ def find_by_name(views: Collection[SavedView], name: str, *, shared: bool) -> Sa
 def check_name(views: Collection[SavedView], name: str, *, shared: bool) -> None:
     """Raise `ConflictError` if a view has this name. The comparison ignores case.
 
-    If `shared` is True, only the team's views are compared. Otherwise, only the actor's own views are
-    compared.
+    If `shared` is True, only the team's views are considered. Otherwise, only the actor's own views are.
     """
     if find_by_name(views, name, shared=shared):
         raise ConflictError(

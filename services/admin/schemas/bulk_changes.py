@@ -23,9 +23,9 @@ BulkState = Literal["running", "finished", "cancelled"]
 class BulkOrder(Filter):
     """A bulk change to preview or start: the action, and the leads to change.
 
-    The leads are those in `ids`, or all that match `filter`. The action `send` sends leads to `destination`,
-    and `retry` resends failed deliveries to it. `retry` selects leads by `ids` or by `deliveries`: the leads
-    that have such a delivery.
+    The leads are those in `ids`, or all that match `filter`. Two actions concern a `destination`. `send`
+    sends leads to it. `retry` resends failed deliveries to it: those of the leads in `ids`, or those that
+    match `deliveries`.
     """
 
     action: BulkAction
@@ -64,12 +64,12 @@ class BulkOrder(Filter):
 
     @property
     def sends(self) -> bool:
-        """True if the action sends leads to a destination."""
+        """Return True if the action sends leads to a destination."""
         return self.action in SENDING
 
     @property
     def rate(self) -> int | None:
-        """The number of leads that are sent per second, or None if the action sends none."""
+        """Return the number of leads that are sent per second, or None if the action sends none."""
         return (self.per_second or DEFAULT_PER_SECOND) if self.sends else None
 
     @property
@@ -145,7 +145,7 @@ ItemCursor = Annotated[int, Field(ge=0, le=_MAX_POSITION), CURSOR_FIELD]
 
 
 class BulkPage(Filter):
-    """Selects one page of the leads of a bulk change, by default of leads with any result."""
+    """Selects one page of the leads of a bulk change. By default, the result of the leads does not matter."""
 
     limit: Limit = 50
     result: BulkResult | None = None

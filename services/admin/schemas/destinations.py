@@ -27,7 +27,7 @@ class LastTest(BaseModel):
 
 
 class Destination(BaseModel):
-    """A destination, its state and the numbers of its deliveries. It does not include the secret."""
+    """A destination without its secret: its state and the numbers of its deliveries."""
 
     model_config = ConfigDict(frozen=True)
 

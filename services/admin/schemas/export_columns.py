@@ -11,7 +11,7 @@ class ExportColumn:
     """A column of an export. An Excel file shows `label` as its heading. `width` is in characters.
 
     `kind` is the type of the cells. Times of the kind `time` are in the viewer's zone, and times of the kind
-    `utc` are in UTC. The dashboard's form selects the columns with `usual` at first; the API exports all
+    `utc` are in UTC. Columns with `usual` are preselected in the dashboard's form. The API exports all
     columns by default.
     """
 

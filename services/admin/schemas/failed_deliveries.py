@@ -18,7 +18,7 @@ FailedState = Annotated[
 
 
 class FailedDeliveries(Filter):
-    """Selects failed deliveries of a destination: of one event type, reason or state, and by time.
+    """Selects failed deliveries of a destination by event type, reason, state and time.
 
     `since` and `until` are compared with the time of the last attempt.
     """

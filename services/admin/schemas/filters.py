@@ -98,7 +98,7 @@ MAX_SEARCH_OFFSET = 200
 
 
 def after(cursor: str | None, parse_id: Callable[[str], UUID | int] = UUID) -> dict[str, Any]:
-    """Return the SQL parameters of a page that begins after a cursor, or of the first page without a cursor.
+    """Return the SQL parameters that say where a page begins: after `cursor`, or at the start without one.
 
     `parse_id` returns the id in the cursor. Raises `ValueError` if the cursor is not valid.
     """

@@ -22,7 +22,7 @@ class HeldSite(BaseModel):
 
 
 class HeldDecision(BaseModel):
-    """The new status of those held leads of a site that were received until the time `until`."""
+    """The new status of a site's held leads. Leads that were received after `until` stay held."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -51,7 +51,7 @@ class Incident(BaseModel):
 
 
 class IncidentList(BaseModel):
-    """Incidents: the open ones first, then the resolved ones, each newest first."""
+    """Incidents: the open ones first, then the resolved ones. Both groups are sorted newest first."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -206,7 +206,7 @@ class Cleared(BaseModel):
 
 
 class Resumed(BaseModel):
-    """The result of a request to resume a stage: whether it was paused, and whether it is paused now."""
+    """The result of a request to resume a stage: whether the stage was paused before, and is paused now."""
 
     stage: str
     was_paused: bool

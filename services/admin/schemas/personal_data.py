@@ -26,9 +26,9 @@ class KafkaKeeps(BaseModel):
 
 
 class PersonQueueRow(BaseModel):
-    """A row of the replay queue, with its record (`payload`).
+    """A row of the replay queue, with the failed record (`payload`).
 
-    `original_payload` is the record before an admin edited it. Records are decoded if possible.
+    `original_payload` is the record as it was before an admin edited it. Records are decoded if possible.
     """
 
     id: UUID
@@ -60,7 +60,10 @@ class PersonData(BaseModel):
 
 
 class Erased(BaseModel):
-    """The result of erasing a lead. `already` is True if an earlier request erased it, at `erased_at`."""
+    """The result of erasing a lead. `already` is True if an earlier request had erased the lead.
+
+    `erased_at` is the time of the erasure.
+    """
 
     lead_id: UUID
     already: bool
@@ -111,7 +114,7 @@ class PersonLead(BaseModel):
     """One lead of a person. `status` is null if the lead is not stored yet.
 
     `email` is the lead's current address. After an edit, it can differ from the address that was searched
-    for. The `name` and `email` of a lead that is not stored come from its queued record, if the record can be
+    for. If the lead is not stored yet, `name` and `email` come from its queued record, if that can be
     decoded.
     """
 

@@ -1,8 +1,8 @@
 """Turns the text in the search box into the parameters of a query.
 
-A lead matches if it matches every term. The SQL function `search_patterns` (migration 0015) turns the terms
-into LIKE patterns. The patterns and the leads' texts are normalised, so that case, accents and apostrophes do
-not matter.
+The text is split into terms. A lead matches if it contains every term. The SQL function `search_patterns`
+(migration 0015) turns the terms into LIKE patterns. Both the patterns and the leads' texts are normalised, so
+that case, accents and apostrophes do not matter.
 """
 
 import re
@@ -23,7 +23,7 @@ _PHONE_BEGINNING: Final = ("+", "0", "(")
 # Words have at least three characters if an index is to find them anywhere (migration 0015).
 _MIN_WORD: Final = 3
 # The prefixes of international calls (ITU-T E.164): Australia's, most countries', North America's, Russia's.
-# The last two are also how national numbers begin, which are shorter.
+# National numbers may begin with 011 or 810 too, but they are shorter.
 _INTERNATIONAL_PREFIX: Final = re.compile(r"0011|00|(?:011|810)(?=\d{10})")
 # The trunk prefix of Russia and its neighbours, with a second one in Belarus, before ten digits of a number.
 _TRUNK_PREFIX_8: Final = re.compile(r"80?(?=\d{9,10}$)")
@@ -55,9 +55,8 @@ def search_parameters(search: str) -> dict[str, Any]:
 
     `term_1` to `term_6` are lists of texts. A lead must contain at least one text of each list.
 
-    The other parameters are set if the whole search may identify a lead. It may be the lead's id, the
-    beginning of that id, the reference that emails show (the last 8 characters of the id), or the id of a
-    request.
+    The other parameters are set if the search may be a lead's id or the id of its request. Instead of the
+    whole id, the beginning or the reference in emails (the last 8 characters) is enough.
     """
     text = " ".join(search.split())
     words = sorted(_join_phone_numbers(text.split()), key=len, reverse=True)
@@ -69,7 +68,7 @@ def search_parameters(search: str) -> dict[str, Any]:
 
 
 def _join_phone_numbers(words: list[str]) -> list[str]:
-    """Return the words, and each phone number that is written as several words as one."""
+    """Join successive words that are one phone number, and return all words."""
     joined = list[str]()
     for in_number, group in groupby(words, lambda word: bool(_PHONE.fullmatch(ascii_phone(word)))):
         run = list(group)
@@ -78,9 +77,9 @@ def _join_phone_numbers(words: list[str]) -> list[str]:
 
 
 def _is_one_number(words: list[str]) -> bool:
-    """Return True if words of digits are one phone number, and False if each of them is a number.
+    """Return True if successive words of digits are one phone number, and False if each is a term of its own.
 
-    Words of three digits and more are found as parts of any phone number. Shorter ones are not.
+    Words with three digits or more need not be joined: they are found as parts of any phone number.
     """
     counts = [sum(map(str.isdecimal, word)) for word in words]
     digits, short = sum(counts), sum(0 < count < _MIN_WORD for count in counts)
@@ -96,9 +95,10 @@ def _is_phone(text: str) -> bool:
 
 
 def _texts(term: str) -> list[str]:
-    """Return the term. If it is a phone number, also return the digits that a lead may have instead.
+    """Return a term, followed by other texts that a matching lead may contain instead.
 
-    `mueller` also finds `Müller`, whose normalised form is `muller`.
+    For a phone number, these are the forms in which its digits may be stored. For a word such as `mueller`,
+    it is `muller`, which is the normalised form of `Müller`.
     """
     phone = ascii_phone(term)
     digits = _spellings(phone) if _is_phone(phone) else []
@@ -127,7 +127,10 @@ def _spellings(phone: str) -> list[str]:
 
 
 def _request_id(text: str) -> dict[str, Any]:
-    """Return the id of a request: one word with a digit, in upper and lower case as it was sent."""
+    """Return the SQL parameter for a request id, if the text can be one: a single word with a digit.
+
+    The case of the text is kept, because request ids are compared exactly.
+    """
     return {"request_id": text} if " " not in text and any(map(str.isdecimal, text)) else {}
 
 

@@ -108,10 +108,10 @@ class Job(BaseModel):
 
 
 class RetrySchedule(BaseModel):
-    """After which waits a stage retries, as a process of the service that retries reported it.
+    """When a stage retries what failed. The service that does the retries reports this schedule.
 
-    `records` are the stage's rows of the replay queue, which the flusher retries. `deliveries` are requests
-    to destinations, which `webhooks` retries.
+    If `work` is `records`, the flusher retries the stage's rows of the replay queue. If it is `deliveries`,
+    the service `webhooks` retries requests to destinations.
     """
 
     stage: str

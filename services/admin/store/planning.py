@@ -11,8 +11,8 @@ _SQL: Any = load_queries(Path(__file__).with_name("planning.sql"))
 async def plan_for_values(connection: Connection) -> None:
     """Force custom plans for the rest of this transaction, and set `random_page_cost` and `work_mem`.
 
-    A generic plan would scan the whole table for an optional filter (`:x IS NULL OR column = :x`). The lower
-    `random_page_cost` makes PostgreSQL prefer an index to a scan with a sort. With the higher `work_mem`, a
-    bitmap of two filters is not lossy.
+    A generic plan would scan the whole table for an optional filter (`:x IS NULL OR column = :x`). A lower
+    `random_page_cost` makes PostgreSQL prefer an index to a scan with a sort. A higher `work_mem` keeps the
+    bitmap of two filters exact.
     """
     await _SQL.plan_for_values(connection)

@@ -31,11 +31,10 @@ class JobRuns:
             return requested
 
     async def begin_run(self, name: str, schedule: str, next_run_at: datetime | None) -> int | None:
-        """Record that a run begins, and return the run's number.
+        """Record that a run begins, and return the run's number. Return None if no run is needed.
 
-        `schedule` is the job's cron expression, and `next_run_at` its next tick. Returns None if no run is
-        needed: the run for the current tick of the schedule has already succeeded, and nobody has requested
-        another run.
+        A run is needed if it is requested, or if no run for the current tick of the schedule has succeeded.
+        `schedule` is the job's cron expression, and `next_run_at` its next tick.
         """
         async with transaction(self._pool) as connection:
             runs: int | None = await SQL.begin_run(

@@ -104,8 +104,8 @@ class ScheduledJob:
     async def tick(self) -> bool:
         """Run the job once. Return False if the run failed and must be repeated.
 
-        If another flusher is running the job, or if the run for the current tick of the schedule has already
-        succeeded, does nothing and returns True.
+        Does nothing and returns True if no run is needed: another flusher is running the job, or the run for
+        the current tick of the schedule has already succeeded.
         """
         async with self._runs.job_lock(self._name) as acquired:
             if not acquired:

@@ -83,9 +83,9 @@ class Claim:
         return [dead.row for dead in dying]
 
     async def move_to_end(self, ids: Iterable[UUID], *, processed: Sequence[UUID] = ()) -> None:
-        """Move the rows `ids` to the end of the queue, or to the end of the replay that the claim belongs to.
+        """Move the rows `ids` to the end of the queue, or of the replay that the claim belongs to.
 
-        `processed` are rows that the replay does not try again.
+        For a replay, the rows in `processed` are marked as processed.
         """
         if not self.replay_id:
             await SQL.move_to_end(self.connection, ids=list(ids), now=self.now)
@@ -155,7 +155,6 @@ class Claim:
         return DeadRow(row, row.failure(uuid4(), self.now).model_copy(update=changes))
 
     async def _mark_dead(self, dead: DeadRow) -> None:
-        """Record that a row is dead."""
         if dead.next_state:
             await self._move(dead, dead.next_state)
         else:

@@ -50,7 +50,8 @@ class _Run:
     def may_start(self, to: Destination) -> bool:
         """Return False if a task for this destination is running, or ended less than `LOOK_SECONDS` ago.
 
-        If rows are still due just after a task has ended, another process has locked them.
+        The pause prevents a busy loop: rows that are due just after a task has ended are locked by another
+        process.
         """
         is_running = to in self.tasks
         return not is_running and time.monotonic() - self.ended.get(to, -LOOK_SECONDS) >= LOOK_SECONDS
@@ -84,7 +85,7 @@ class DestinationSender:
         self._stopping = stopping
         self._backoff_of = DestinationBackoff(backoff)
         # Limits the chunks that are sent at the same time: one to Kafka and one to the gateway. Destinations
-        # that failed last time have slots of their own, so one that hangs delays only others that failed.
+        # whose last attempt failed share other slots. So a destination that hangs delays only those.
         self._slots = defaultdict[tuple[bool, bool], asyncio.Semaphore](lambda: asyncio.Semaphore(1))
         self._rng = random.Random()  # noqa: S311 - jitter, not a secret
         self._chunks = dict[Destination, int]()

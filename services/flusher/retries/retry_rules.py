@@ -137,14 +137,15 @@ class OutgoingRecord:
 
 @dataclass
 class SendResult:
-    """The result of sending a chunk of rows. Each row is in one of the lists.
+    """The results of sending a chunk of rows. Each row is in one of the lists.
 
-    The rows in `acknowledged` were sent to a stage, and Kafka has acknowledged them. The rows in `delivered`
-    and `refused` are leads from websites' queues or from form builders. Those in `delivered` were accepted,
-    and those in `refused` were not. The rows in `unsendable` can never be sent.
+    - `acknowledged`: sent to a stage, and Kafka has acknowledged the record
+    - `delivered`: a lead from a website's queue or a form builder that was accepted
+    - `refused`: such a lead that was refused
+    - `unsendable`: a row that can never be sent
+    - `unavailable`: a row that can be sent later
 
-    A row in `acknowledged` or `delivered` is paired with its event id, and a row in another list with the
-    reason.
+    In the first two lists, each row is paired with its event id. In the others, it is paired with the reason.
     """
 
     acknowledged: list[tuple[Row, UUID]] = field(default_factory=list)
@@ -216,8 +217,8 @@ def requeue(row: Row, by: str, comment: str | None, now: datetime) -> Row | None
 def attempts_after_send(row: Row) -> int:
     """Return how many retries the row has used up after this send.
 
-    Only a send on schedule uses up a retry. Two kinds of send use up none: a send on request, and a send that
-    is repeated because no result came in time.
+    Only a scheduled send uses up a retry. A send on request uses up none, and neither does a repetition
+    because no result came in time.
     """
     return min(row.attempts + (cause_of(row) == "automatic"), len(WAITS))
 
@@ -225,7 +226,7 @@ def attempts_after_send(row: Row) -> int:
 def replay_record(row: Row, event_id: UUID, now: datetime) -> OutgoingRecord:
     """Return the record that a replay sends: the original bytes, to the retry topic of the stage that failed.
 
-    A row with `by_origin` goes to the topic of its original record instead. For an audit record this is
+    A row with `by_origin` goes to a topic that the stage reads. For an audit record this is
     `audit.recorded.v1`. For an undecodable record or a conflict it is `leads.received.v1`. A conflict is sent
     as a new lead.
     """
@@ -253,10 +254,11 @@ def _encode_headers(headers: dict[str, str]) -> h.Headers:
 
 
 def _reissue(value: bytes, queue_id: UUID, lead_id: UUID) -> bytes:
-    """Replace the ids of a conflicting lead by new ids, which are the same each time the row is sent.
+    """Give a conflicting lead new ids, so that it is stored as a new lead.
 
-    The new request id contains the row's id. The row's audit entries contain the id of the lead that was
-    stored first.
+    The ids are derived from the row, so they are the same each time the row is sent. The new request id
+    contains the row's id. An admin finds the lead that was stored first by the row's audit entries, which
+    have that lead's id.
     """
     lead = json.loads(value)
     lead |= {

@@ -62,10 +62,10 @@ class RetryScheduler:
         self._in_progress = set[asyncio.Task[Any]]()
 
     async def run(self) -> None:
-        """Run three concurrent loops until cancelled or drained.
+        """Run three concurrent loops, once a second, until cancelled or drained.
 
-        Once a second, the first loop runs the scheduled job if it is due, the second sends requested rows,
-        and the third sends a chunk of each running replay.
+        The first loop runs the scheduled job if it is due. The second sends requested rows. The third sends a
+        chunk of each running replay.
         """
         async with asyncio.TaskGroup() as group:
             for poll in (self.job.poll, self.send_requested, self.send_replays):
@@ -116,9 +116,9 @@ class RetryScheduler:
         self._health.set("replays", ok=not reasons, reason="; ".join(reasons))
 
     async def _send_due(self) -> Report:
-        """Send all due rows. The run is repeated before the next tick if rows could not be sent.
+        """Send all due rows, and return the report. If rows could not be sent, the run is repeated soon.
 
-        After an error other than `DependencyUnavailable`, the next run is only at the next tick.
+        After an error other than `DependencyUnavailable`, the next run is at the next tick of the schedule.
         """
         self._bug = ""
         try:

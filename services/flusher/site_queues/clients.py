@@ -1,7 +1,7 @@
 """The HTTP client for websites' queues (list and remove entries) and for the gateway (submit leads).
 
-Each response is limited in time and size. A redirect is followed only if it adds or removes the last slash of
-the path. Any other redirect is not followed, because another server could get the token.
+Each response is limited in time and size. Redirects are not followed, because another server could get the
+token. An exception is a redirect that only adds or removes the last slash of the path.
 """
 
 import asyncio

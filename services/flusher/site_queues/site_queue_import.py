@@ -89,7 +89,7 @@ class SiteQueueImport:
         return Report({"sites": {name: each.details() for name, each in results.items()}}, reason or None)
 
     async def _import_safely(self, site: Site, deadline: float) -> ImportResult:
-        """Import one website's queue. Its failure does not affect the other websites."""
+        """Import one website's queue. An error becomes the result's reason, so that other queues follow."""
         state = ImportResult()
         try:
             await self._import_queue(site, state, deadline)
@@ -213,9 +213,10 @@ class SiteQueueImport:
 
 
 def _digest(submission: Submission) -> int:
-    """Return a digest of the key and the body, which is used as the offset of the lead's origin.
+    """Return a number that is derived from the key and the body of a refused lead.
 
-    So a refused lead with the same key but another body gets its own row in the replay queue.
+    It is used as the offset in the lead's origin, which identifies the row in the replay queue. So a lead
+    with the same key but another body gets its own row.
     """
     digest = sha256(submission.key.encode() + b"\n" + submission.body).digest()
     return int.from_bytes(digest[:8], "big") >> 1  # PostgreSQL's bigint is signed

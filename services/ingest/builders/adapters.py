@@ -20,8 +20,8 @@ class Adapter:
     """How the payload of one form builder is read. A path consists of keys, separated by slashes.
 
     The adapter applies to a payload that has a list or an object of answers at `answers_at`, and a value at
-    each path of `recognised_by`. At one of the paths in `submission_id`, the builder's own id of the
-    submission is found. The id stays the same if the builder repeats a request.
+    each path of `recognised_by`. `submission_id` lists the paths at which the builder's own id of the
+    submission may be. The id stays the same if the builder repeats a request.
     """
 
     name: str
@@ -155,9 +155,9 @@ def adapter_of(payload: Payload) -> Adapter:
 def read_body(adapter: Adapter, payload: Payload, names: Mapping[str, Sequence[str]]) -> dict[str, JsonValue]:
     """Return the body of a submission with the payload's answers.
 
-    `names` is the setting `fields` of the site: for a field of a lead, the names that the site's forms use.
-    If the adapter finds neither an email nor a phone, the payload probably comes from another builder. It is
-    then read as an object that maps names to answers.
+    `names` is the setting `fields` of the site: it maps a field of a lead to the names that the site's forms
+    use. If the adapter finds neither an email nor a phone, the payload probably comes from another builder.
+    It is then read as an object that maps names to answers.
     """
     body = map_answers(adapter.read_answers(payload), names)
     if adapter is FLAT or _is_answerable(body):

@@ -67,9 +67,9 @@ def _source_answers(payload: Payload) -> Iterator[Answer]:
 
 
 def _named_answers(payload: Payload) -> Iterator[Answer]:
-    """Yield the payload's own properties whose names mean a field of a lead.
+    """Yield those properties of the payload whose names are known names of a field of a lead.
 
-    A payload has many properties that are no answers, but some plugins put answers among them.
+    Some plugins put answers among the many other properties of a payload.
     """
     for name, value in payload.items():
         if isinstance(value, str | int | float) and target_of(name):

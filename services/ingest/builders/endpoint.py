@@ -36,10 +36,9 @@ _FRAMER_ID: Final = b"framer-webhook-submission-id"
 class HookEndpoint(AuthenticatedEndpoint):
     """The ASGI app of a webhook. It answers with 200 instead of 201.
 
-    After a 201, Elementor shows its visitors an error, and Wix repeats the request.
-
-    A lead that is invalid gets a 200 too, and becomes a failed delivery: the builder has already thanked the
-    visitor, so nobody else can correct the lead (ADR 0045).
+    After a 201, Elementor shows its visitors an error, and Wix repeats the request. An invalid lead gets a
+    200 too, and becomes a failed delivery. The form builder has already thanked the visitor, so only our own
+    people can correct the lead (ADR 0045).
     """
 
     def __init__(
@@ -93,7 +92,7 @@ class HookEndpoint(AuthenticatedEndpoint):
         context: RequestContext,
         headers: dict[str, str],
     ) -> Response:
-        """Return the response once the invalid lead is on `leads.failed.v1`."""
+        """Publish an invalid lead to `leads.failed.v1`, and return the response."""
         now = self._acceptance.now()
         lead_id, record = build_failed_record(problem, body, client_key, context, now)
         try:

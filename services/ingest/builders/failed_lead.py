@@ -27,10 +27,10 @@ _KNOWN_FIELDS: Final = ("name", "email", "phone", "company", "message")
 
 
 def is_correctable(problem: Problem, adapter: Adapter, body: Mapping[str, JsonValue]) -> bool:
-    """Return True if somebody can make a valid lead of this body.
+    """Return True if a person can turn this body into a valid lead.
 
-    A payload that no adapter recognises must have a field of a lead, because it can be a builder's test. A
-    body with a filled honeypot is spam.
+    A body with a filled honeypot is spam. A payload that no adapter recognises may be a builder's test, so it
+    needs a value in at least one field of a lead.
     """
     if problem.code != problems.invalid_lead([]).code:
         return False
@@ -49,8 +49,8 @@ def build_failed_record(
 ) -> tuple[UUID, LeadRecord]:
     """Return the lead's id and its record for `leads.failed.v1`.
 
-    The id of the lead, and the id of the failure, are derived from the site, the client's key and the body:
-    a repeated request is a duplicate for the flusher. The reason has the names of the invalid fields.
+    The ids of the lead and of the failure are derived from the site, the client's key and the body. So the
+    flusher recognizes a repeated request as a duplicate. The reason has the names of the invalid fields.
     """
     content = json.dumps(body, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
     digest = sha256(f"{client_key or ''}\n{content}".encode("utf-8", "replace")).digest()

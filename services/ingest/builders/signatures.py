@@ -16,10 +16,11 @@ Header = Callable[[bytes], str | None]
 
 @dataclass(frozen=True)
 class Signature:
-    """The header in which a form builder sends its signature, and the text that the signature covers.
+    """The header in which a form builder sends its signature, and the text that is signed.
 
-    That text is the result of `before`, then the body, then the result of `after`. Both functions get a
-    function that returns the value of a header. `encode` turns the HMAC into the header's value.
+    The signed text is `before(header)`, followed by the body, followed by `after(header)`. The argument
+    `header` is a function that returns the value of a request header. `encode` turns the HMAC into the text
+    in the signature's header.
     """
 
     header: bytes

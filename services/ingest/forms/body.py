@@ -117,7 +117,6 @@ class _Parts:
         self._name, self._is_file = b"", False
 
     def callbacks(self) -> "MultipartCallbacks":
-        """Return the parser's callbacks."""
         return {
             "on_part_begin": self._begin_part,
             "on_header_field": self._add_header_name,

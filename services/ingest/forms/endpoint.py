@@ -36,7 +36,7 @@ _HTML: Final = re.compile(r"text/html|application/xhtml\+xml", re.IGNORECASE)
 
 
 class _Submitted(NamedTuple):
-    """One request, as far as it has been read. `page` is the origin of the page that sent the form."""
+    """One request, with the parts that are known so far. `page` is the origin of the form's page."""
 
     request: LeadRequest
     scope: Scope
@@ -48,7 +48,7 @@ class _Submitted(NamedTuple):
 
     @property
     def accepts_html(self) -> bool:
-        """True for a browser that shows the response, False for a script."""
+        """Return True for a browser that shows the response, and False for a script."""
         return _HTML.search(self.request.header(b"accept") or "") is not None
 
     @property
@@ -188,9 +188,10 @@ def _next_page(submitted: _Submitted) -> str | None:
 
 
 def _form_to_send_again(submitted: _Submitted) -> FormBody:
-    """Return the form with the URLs that its page provided.
+    """Return the fields of the form, for the gateway's own page from which the visitor sends them again.
 
-    The visitor sends the form again from the gateway's own page, which cannot provide them.
+    The URLs of the website's page and of the page after the form are added as fields. They were headers or
+    relative to the website's page, which the gateway's page cannot repeat.
     """
     fields = dict(submitted.form.fields)
     if submitted.referer:

@@ -41,10 +41,15 @@ def map_answers(
 ) -> dict[str, JsonValue]:
     """Return the body of a submission with all answers that have a value.
 
-    An answer is assigned to a field of the lead by the first of these that matches: `names` (the setting
-    `fields` of the site), the common names of a field, the form builder's type, the shape of an email
-    address. If several answers match a field, the first answer is used. All other answers are stored under
-    their labels.
+    An answer is assigned to a field of the lead by the first rule that matches:
+
+    - `names`, the setting `fields` of the site
+    - the common names of a field
+    - the form builder's type
+    - the shape of an email address
+
+    If several answers match a field, the first answer is used. All other answers are stored under their
+    labels.
     """
     filled = [answer for answer in answers if not _is_empty(answer.value)]
     remaining, rest = filled[:_MAX_ANSWERS], filled[_MAX_ANSWERS:]
@@ -89,10 +94,11 @@ def _is_empty(value: JsonValue) -> bool:
 def _find_configured(
     target: str, alternatives: Sequence[str], remaining: list[Answer], found: dict[str, JsonValue]
 ) -> None:
-    """Move the answers of the first alternative that the form has from `remaining` to `found`.
+    """Move the answers for the lead's field `target` from `remaining` to `found`.
 
-    An alternative is a field's name or label. It may also be several names with blanks between them. Then the
-    answers of these fields are joined.
+    The first of the `alternatives` that the form has is used. An alternative is the name or the label of a
+    form field. It may also be several names with blanks between them. Then the answers of these fields are
+    joined.
     """
     for alternative in alternatives:
         parts = _named(remaining, [alternative]) or _named(remaining, alternative.split())

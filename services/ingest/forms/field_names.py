@@ -108,7 +108,11 @@ def target_of(name: str) -> str | None:
 
 
 def _candidates(name: str) -> Iterator[str]:
-    """Yield the forms of a name that may be in the table: whole, in brackets, and without a possessive."""
+    """Yield the folded forms of a name under which the name may be known.
+
+    These are the whole name, the text in its last brackets, and the name without a possessive such as
+    `your-`.
+    """
     yield fold_name(name)
     if bracketed := _LAST_BRACKET.search(name):
         yield fold_name(bracketed[1])

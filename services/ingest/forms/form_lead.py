@@ -67,7 +67,7 @@ def build_submission(form: FormBody, site: Site, visit: Visit) -> dict[str, Json
 
 
 def text_of(form: FormBody, name: str) -> str:
-    """Return the text of a field that is for the gateway, such as `_next`; an empty text if it is missing.
+    """Return the value of a field that controls the gateway, such as `_next`, or an empty text.
 
     If the field occurs several times, return the last text.
     """
@@ -81,9 +81,10 @@ def _object(value: JsonValue) -> dict[str, JsonValue]:
 
 
 def _unused(field: str, fields: Mapping[str, JsonValue]) -> str:
-    """Return a name under which a file is stored.
+    """Return a name under which a file's name is stored among the answers.
 
-    It differs from the names of answers and of a lead's fields, because a file is no message or address.
+    The result differs from the names of answers and of a lead's fields. Otherwise the file's name could be
+    taken for a message or an address.
     """
     name = field or "file"
     return f"{name} (file)" if name in fields or target_of(name) else name

@@ -63,10 +63,11 @@ def next_url(wanted: str, page: str, origins: Collection[str]) -> str | None:
 def visitor_address(scope: Scope, forwarded_for: str | None) -> str | None:
     """Return the visitor's address, or None if only the address of a proxy is known.
 
-    `forwarded_for` is the value of the header `X-Forwarded-For`. If the request comes from a trusted proxy,
-    uvicorn takes the client's address from this header and sets the port to 0. If a request with this header
-    comes directly from a private address, its sender is a proxy that is not configured. That proxy's address
-    must not be used: all visitors would share it, so the rate limit would treat their leads as spam.
+    `forwarded_for` is the value of the header `X-Forwarded-For`. If a trusted proxy sent the request, uvicorn
+    takes the client's address from this header and sets the port to 0.
+
+    If a private address sent a request with this header, it is a proxy that is not configured as trusted. All
+    visitors would share the proxy's address, so the rate limit would treat their leads as spam.
     """
     client = scope.get("client")
     if not client:

@@ -94,11 +94,11 @@ def form_page(site: Site, status: int, form: FormBody, wrong: Collection[str]) -
 
 
 def origin_page(site: Site, status: int, form: FormBody, origin: str) -> HTMLResponse:
-    """Return the page for a form that was sent from another origin than the site's.
+    """Return the page for a form that was sent from a page with an origin that is not the site's.
 
-    The page has the form with everything that was entered. The visitor may send it from there: no other page
-    can do so for the visitor. A note for the website's owner names the `origin`, which is empty if it is
-    hidden.
+    The page contains the form with everything that was entered. The visitor can send it by a click, which a
+    foreign page cannot imitate. A note for the website's owner names the `origin`. It is empty if the browser
+    did not send it.
     """
     _, texts = texts_for(site.locale)
     fields, invisible = _split_fields(form, site, texts)
@@ -173,9 +173,9 @@ def _labels(texts: Texts) -> dict[str, str]:
 
 
 def _mark(target: str, fields: list[Field], site: Site, texts: Texts) -> str:
-    """Set and return the error of the form's field that stands for the lead's field `target`.
+    """Set the error of the form field that stands for the lead's field `target`, and return the error.
 
-    Adds the field if the form has none.
+    If the form has no such field, it is added to `fields`.
     """
     field = next((each for each in fields if _target(each.name, site) == target), None)
     if field is None:

@@ -1,4 +1,4 @@
-"""The pages and the script of HTML forms, and the challenges of their captchas: everything that is read."""
+"""The routes of HTML forms that are only read: the thanks page, the script, and the captcha's challenges."""
 
 from typing import Final
 
@@ -17,7 +17,7 @@ ENGLISH_SCRIPT_PATH: Final = "/inbound/static/fastcore.js"
 
 
 def add_form_routes(api: FastAPI, directory: SiteDirectory) -> None:
-    """Add the routes. The captcha's comes from `api.state.captcha` at each request."""
+    """Add the routes. The route of the challenges uses the captcha in `api.state.captcha`."""
 
     async def thanks(form_key: str) -> Response:
         name = directory.find_by_form_key(form_key)

@@ -6,8 +6,8 @@ from typing import Final, NamedTuple
 class Texts(NamedTuple):
     """The words in one language.
 
-    `owner_origin` and `owner_hidden_origin` are for the website's owner. `saved` and `saved_sent` are for
-    fastcore.js: a message waits in the browser, and has been sent later.
+    `owner_origin` and `owner_hidden_origin` are for the website's owner. The script fastcore.js shows `saved`
+    while a message waits in the browser, and `saved_sent` once the message has been sent.
     """
 
     thanks_title: str

@@ -1,8 +1,8 @@
 """A worker's folder of spool segments, and the lock that shows that the worker is alive. Blocking I/O only.
 
-A segment is an append-only file. It is deleted once all of its leads are published. No read position is
-stored: if the process crashes before the deletion, all leads of the segment are published again. That is
-harmless, because the persister detects duplicates by the lead's id.
+A segment is an append-only file. It is deleted once all of its leads are published. If the process crashes
+before the deletion, all leads of the segment are published again. That is harmless, because the persister
+detects duplicates by the lead's id.
 """
 
 import contextlib
@@ -95,8 +95,8 @@ class SpoolFolder:
         """Write entries and fsync them. Return the path of the segment and the entries' size in bytes.
 
         After a failure, nothing more is written to the segment: a failed fsync leaves the file in an unknown
-        state, and a later successful fsync proves nothing. A new segment is removed after a failure, so that
-        a disk that stays full does not collect one file for each rejected lead.
+        state, and a later successful fsync does not repair it. If the segment is new, it is removed.
+        Otherwise a full disk would collect one file for each rejected lead.
         """
         open_segment = self._open_segment
         file = open_segment or self._create_segment()

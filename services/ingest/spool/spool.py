@@ -200,10 +200,12 @@ class Spool:
     async def drain(self, send: Callable[[LeadRecord], Awaitable[object]]) -> None:
         """Publish the leads of all segment files, the oldest file first.
 
-        A file is removed once all of its leads are acknowledged. If `send` raises `PermanentError` for a
-        lead, its file is kept as damaged, and draining goes on. Any other error of `send` ends this call and
-        is raised. The next call goes on after the last acknowledged lead. If a file cannot be read or
-        removed, the other files are published first. Then that file's `OSError` is raised.
+        - A file is removed once all of its leads are acknowledged.
+        - If `send` raises `PermanentError` for a lead, the lead's file is kept as damaged, and draining
+          continues.
+        - Any other error of `send` is raised at once. The next call continues after the last acknowledged
+          lead.
+        - If a file cannot be read or removed, its `OSError` is raised after the other files are published.
         """
         failed: list[tuple[Segment, OSError]] = []
         while rest := [each for each in self._segments if all(each is not one for one, _ in failed)]:

@@ -157,4 +157,4 @@ class HeldDigests:
 
 
 async def _nothing_to_commit() -> None:
-    """Commit nothing before the body, because a digest whose outcome is unknown is sent again."""
+    """Do nothing before the body is sent: no state is committed, because a digest may be sent twice."""

@@ -36,9 +36,8 @@ class RecordPosition(NamedTuple):
     def is_newer_than(self, other: "RecordPosition") -> bool:
         """Return True if this record is newer than the other.
 
-        Two records of one partition are compared by offset, and two records of different partitions by
-        timestamp. The records of one lead are in two partitions if the topic got more partitions after the
-        first record.
+        Records of the same partition are compared by offset. Records of one lead can be in two partitions if
+        the topic got more partitions meanwhile. These are compared by timestamp.
         """
         if self[:2] == other[:2]:
             return self.offset > other.offset
@@ -96,11 +95,11 @@ def recover_outcomes(
     The offsets of `records` are committed. The notifier publishes the failure of a mail before it stores the
     mail's outcome. So a mail without a published failure was sent or suppressed.
 
-    `rows` are the stored rows of the records' leads. Recovered rows are added to `rows`. `failures` are keyed
-    by event id. `uncounted` contains the `id()` of each record that the ledger does not count yet.
-
-    If a mail has several retries, only the newest committed retry decides the mail's state. `newest` has the
-    position of that retry for each mail. By default, only the retries among `records` are considered.
+    - `rows` are the stored rows of the records' leads. Recovered rows are added to `rows`.
+    - `failures` are the published failures, by event id.
+    - `uncounted` contains the `id()` of each record that the ledger does not count yet.
+    - `newest` has the position of the newest committed retry of each mail. Only this retry decides the mail's
+      state. By default, only the retries among `records` are considered.
     """
     newest = update_newest_retries(records, {}) if newest is None else newest
     mails, outcomes = list[RecoveredOutcome](), list[Outcome]()
@@ -130,8 +129,9 @@ def _is_lost(delivery: Delivery, row: DeliveryRow | None, *, uncounted: bool) ->
     if delivery.settled(row):
         return False
     if row.state in ("reserved", "sending"):
-        # A row has no outcome before its first record is settled, and has one before each retry. So this
-        # shows whether it is reserved for this record. A valid lease may belong to the next retry.
+        # A row gets its first outcome with the first record of the mail, so a row without one is reserved for
+        # the first record. A row that is reserved for a retry has the outcome of the previous record. If its
+        # lease is valid, the row may be reserved for a later retry.
         if delivery.retry:
             return row.settled_by is not None and row.lease_seconds <= 0
         return row.settled_by is None

@@ -38,8 +38,8 @@ RELEASE_SECONDS: Final = 5.0
 class MailSender:
     """Sends mails, publishes their failures and commits their outcomes.
 
-    A mail that has started is finished even if its batch is cancelled, and its outcome is cached at least
-    until it is committed. If the mail were cancelled too, nobody would know whether it was sent.
+    A mail that has started is finished even if its batch is cancelled: after a cancellation, nobody would
+    know whether the mail was sent. Its outcome is cached at least until the outcome is committed.
     """
 
     def __init__(
@@ -79,10 +79,10 @@ class MailSender:
         self._in_progress.remove_superseded(delivery)
 
     def suspects_last(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
-        """Sort the deliveries by their number of dependency failures so far, the fewest first.
+        """Return the deliveries sorted by their number of dependency failures so far, the fewest first.
 
-        The first mails show whether the server works. If it does, and a later mail fails again, that mail
-        causes its own failures.
+        So the first mails show whether the server works. If they pass and a later mail fails again, that mail
+        causes its failures, not the server.
         """
         return sorted(deliveries, key=lambda each: self._failures.count_of(each.key))
 
@@ -111,10 +111,9 @@ class MailSender:
         return outcome
 
     async def commit_outcome(self, delivery: Delivery, outcome: MailOutcome) -> None:
-        """Publish the mail's failure, if it failed, and commit its outcome.
+        """Publish the mail's failure, if it failed, and commit its outcome. Raises `DependencyUnavailable`.
 
-        If the status is in `UNSETTLED`, the mail was certainly not sent, and the outcome is removed from the
-        cache. Any other outcome stays in the cache. Raises `DependencyUnavailable`.
+        The outcome stays in the cache, unless the mail was certainly not sent (a status in `UNSETTLED`).
         """
         await self.settle(delivery, outcome)
         self._failures.remove(delivery.key)
@@ -153,7 +152,7 @@ class MailSender:
                 self._in_progress.discard(delivery.key)
 
     async def settle(self, delivery: Delivery, outcome: MailOutcome) -> None:
-        """If the mail was not sent, publish a failure. Then write the outcome to the database.
+        """Write a mail's outcome to the database. If the mail was not sent, first publish a failure.
 
         Raises `DependencyUnavailable`.
         """

@@ -33,8 +33,8 @@ class MailsInProgress:
     """Tracks the mails that are being sent, and caches the outcomes of the last mails.
 
     An outcome stays in the cache after its commit, because a failover to an asynchronous standby may lose the
-    committed outcome. Kafka then redelivers the record, but the cache still has the outcome, so the mail is
-    not sent twice. `holds(topic, partition)` returns True if the partition is assigned to this process.
+    commit. Kafka then redelivers the record, and the cached outcome prevents a second mail. `holds(topic,
+    partition)` returns True if the partition is assigned to this process.
     """
 
     def __init__(self, holds: Holds) -> None:

@@ -1,7 +1,7 @@
 """Decides whether one mail causes its repeated dependency failures. No I/O, no clock.
 
-A mail passes if the server accepts or refuses it. If other mails pass between the failures of one mail, the
-server is not the cause.
+A mail passes if the server accepts or refuses it. If other mails pass between the failures of one mail, that
+mail is the cause, not the server.
 """
 
 from collections.abc import Callable

@@ -11,8 +11,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-# Per accepted mail. Without a limit the rate doubles every 35 s. At a limit of 14 mails a second some 2 % of
-# the mails are attempted twice, because the server refuses the first attempt; at 1 mail a second one in 15.
+# Added to the rate for each accepted mail. While there is no limit, the rate doubles every 35 s. At a limit
+# of 14 mails a second, the server refuses the first attempt for some 2 % of the mails; at 1 mail a second,
+# for one in 15.
 INCREASE_PER_SECOND: Final = 0.02
 DECREASE: Final = 0.7
 # Probe a quota that stays exhausted for hours once a minute.

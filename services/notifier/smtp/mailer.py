@@ -36,9 +36,8 @@ class Mailer:
     """Sends mails.
 
     The commands before the body may take as long as RFC 5321 (4.5.3.2) allows. If the service stops, they are
-    cancelled, because no mail was sent yet. The three steps that follow share one time limit: the database
-    commit before the body, the body, and the reply to the body. A stopping service waits longer than that
-    limit (ARCHITECTURE.md, Stopping: the drain inequality).
+    cancelled, because no mail was sent yet. The rest has one short time limit: the database commit before the
+    body, the body, and the reply to it. A stopping service waits for this rest (ARCHITECTURE.md, "Stopping").
     """
 
     def __init__(self, settings: Settings, health: Health, stopping: asyncio.Event) -> None:
@@ -147,8 +146,8 @@ class Mailer:
         ok = outcome.status is not MailStatus.UNAVAILABLE
         self._health.set("smtp", ok=ok, reason="" if ok else outcome.pause_reason)
         self._checked_at = time.monotonic()
-        # If the server refused after the login, a successful connection does not show that it accepts mails
-        # again. Only a mail does.
+        # If the server refuses mails after the login, a successful connection does not show that it accepts
+        # mails again. Only an accepted mail shows that.
         self._connection_failed = not ok and session.phase in (Phase.CONNECT, Phase.EHLO, Phase.LOGIN)
         if ok and outcome.status is not MailStatus.UNKNOWN and session.client.is_connected:
             session.used_at, session.clean = time.monotonic(), outcome.status is MailStatus.SENT

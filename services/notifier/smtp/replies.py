@@ -1,7 +1,7 @@
 """Replies whose code is ambiguous: rate limits, and refusals of our own sender, login or host. No I/O.
 
-Each rule names its source. Rules match the text without angle brackets and without the recipients' addresses:
-otherwise a visitor could put the words of a rule into an address.
+Each rule names its source. The rules are matched against the text without recipients' addresses and without
+text in angle brackets. Otherwise a visitor could put the words of a rule into an address.
 """
 
 import re

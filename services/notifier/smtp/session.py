@@ -48,9 +48,10 @@ class StaleSessionError(Exception):
 class Session:
     """One connection, and the phase of its current mail.
 
-    `used_at` is the monotonic time of the last mail in seconds; 0 means not connected yet. `clean` is True if
-    the server accepted the last mail. That ended the SMTP transaction, so no RSET is needed (RFC 5321,
-    4.1.1.4). `refused` has the outcomes of the refused recipients of the current mail.
+    - `used_at` is the monotonic time of the last mail in seconds; 0 means not connected yet.
+    - `clean` is True if no RSET is needed before the next mail, because the server accepted the last one (RFC
+      5321, 4.1.1.4).
+    - `refused` has the outcomes of the refused recipients of the current mail.
     """
 
     client: aiosmtplib.SMTP
@@ -101,9 +102,9 @@ class Session:
     async def send_envelope(self, mail: Mail) -> MailOutcome | None:
         """Send MAIL, RCPT and DATA. Return None if the body may follow, else the outcome of the mail.
 
-        In `aiosmtplib`, `sendmail` and `data` send DATA and the body together. They cannot be used, because
-        the caller commits to the database between DATA and the body. The caller limits the time, so no
-        command has a timeout of its own.
+        The methods `sendmail` and `data` of `aiosmtplib` cannot be used. They send DATA and the body
+        together, but the caller commits to the database in between. The commands have no timeout of their
+        own, because the caller limits the time.
         """
         client, options, encoding = self.client, list[str](), "ascii"
         if mail.smtputf8:

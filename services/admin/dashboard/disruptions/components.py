@@ -74,12 +74,10 @@ def failed_jobs(signals: Signals) -> Iterator[Disruption]:
 
 
 def unknown_signals(signals: Signals) -> Iterator[Disruption]:
-    """Yield a disruption for each signal that could not be read.
+    """Yield a disruption for each health signal that could not be read.
 
-    A signal whose state is unknown does not count as good.
-
-    Omits signals that depend on a component that is itself disrupted: the mail server if the notifier is not
-    up, and everything in the database if the database is not up.
+    A signal that depends on a disrupted component is left out. If the notifier is not up, this is the mail
+    server. If the database is not up, this is everything in the database.
     """
     health, stats = signals.health, signals.stats
     notifier = health.services.get("notifier")

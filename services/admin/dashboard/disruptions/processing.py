@@ -70,7 +70,7 @@ def old_deliveries(signals: Signals) -> Iterator[Disruption]:
 
 
 def ledger_errors(signals: Signals) -> Iterator[Disruption]:
-    """Yield what the ledger reports: counts that differ, and missing records."""
+    """Yield disruptions of data integrity: counts in the ledger that are wrong, and missing records."""
     books = signals.stats.books
     if books is None:
         return

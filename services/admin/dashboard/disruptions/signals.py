@@ -37,8 +37,8 @@ class Disruption:
 class Signals:
     """All health signals that the headline depends on.
 
-    `spam` lists the sites whose share of spam has risen, and `held` the sites with held leads. Each of
-    `recent`, `jobs`, `spam`, `held` and `destinations` is None if it could not be read.
+    `spam` lists the sites whose share of spam has risen, and `held` the sites with held leads. A signal that
+    could not be read is None: `recent`, `jobs`, `spam`, `held` or `destinations`.
     """
 
     health: SystemHealth

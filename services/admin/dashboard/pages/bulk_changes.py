@@ -39,10 +39,12 @@ PAGE_ROWS = 30
 class BulkForm(LeadSearch):
     """The form below the list of leads: an action on the selected leads.
 
-    `ids` are the selected leads. If `matching` is set, all leads that match the search are selected instead.
-    `expected` is the number of leads in the preview. A form without it requests the preview. To confirm an
-    erasure, the admin types the number of leads (`typed`). `event`, `reason` and `failed_state` select the
-    failed deliveries of the action `retry`. `zone` is the time zone of the search's dates.
+    - `ids` are the selected leads. If `matching` is set, all leads that match the search are selected
+      instead.
+    - `expected` is the number of leads in the preview. Without it, the form requests the preview.
+    - `typed` is the number of leads, which the admin types to confirm an erasure.
+    - `event`, `reason` and `failed_state` select the failed deliveries of the action `retry`.
+    - `zone` is the time zone of the search's dates.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -64,8 +66,8 @@ class BulkForm(LeadSearch):
     def to_order(self, selected: ExportFilter) -> BulkOrder:
         """Return the order for the store. Raises `RequestValidationError` for an invalid field.
 
-        `selected` is the filter of the search. The order contains this filter if `matching` is set, otherwise
-        it contains `ids`. An order to retry deliveries without `ids` contains the filter of the deliveries.
+        The order contains the search's filter `selected` if `matching` is set, and `ids` otherwise. An order
+        to retry deliveries contains the filter of the deliveries if there are no `ids`.
         """
         sends, retries = self.action in SENDING, self.action == "retry" and not self.ids
         failed = {"event": self.event, "reason": self.reason, "state": self.failed_state}
@@ -129,7 +131,10 @@ async def show_send_form(
     session: CurrentSession,
     destination: Annotated[BlankAsNone[str], Query()] = None,
 ) -> Response:
-    """Show the form that selects earlier leads, by the time when they were received, to send them."""
+    """Show the form with which an admin sends earlier leads to a destination.
+
+    The form selects the leads by the time at which they were received.
+    """
     return render(
         request,
         session,

@@ -44,7 +44,7 @@ async def show_destinations(request: Request, session: CurrentSession, adapters:
 
 
 def is_testing(destination: Destination) -> bool:
-    """Return True if the result of a destination's test event is expected within seconds."""
+    """Return True if a test event is still being sent: the page then reloads until it has the result."""
     test = destination.last_test
     is_open = test is not None and test.attempts <= 1 and test.state in ("pending", "sending")
     return is_open and destination.state == "healthy"

@@ -11,6 +11,6 @@ router = APIRouter(prefix="/admin/ui/jobs", route_class=PageRoute)
 
 @router.get("")
 async def show_jobs(request: Request, session: CurrentSession, adapters: CurrentAdapters) -> Response:
-    """Show each scheduled task and its last run, and when each step retries what failed."""
+    """Show each scheduled task and its last run, and the retry schedule of each processing step."""
     read = await adapters.system.read_jobs()
     return render(request, session, "jobs.html", jobs=read.jobs, retries=read.retries)

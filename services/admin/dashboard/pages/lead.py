@@ -75,7 +75,10 @@ async def show_lead(
 
 
 async def _other_requests(lead: Lead | ParkedLead | None, adapters: Adapters) -> list[PersonLead]:
-    """Return the newest other leads with this lead's address or phone, at most `OTHERS_MAX` + 2."""
+    """Return the newest leads that have the same address or phone, without this lead itself.
+
+    At most `OTHERS_MAX` + 2 leads are returned. If there are more than `OTHERS_MAX`, the page says so.
+    """
     if lead is None or not (lead.email or lead.phone):
         return []
     person = await adapters.erasures.find_person(lead.email, lead.phone, limit=OTHERS_MAX + 2)
@@ -85,12 +88,13 @@ async def _other_requests(lead: Lead | ParkedLead | None, adapters: Adapters) ->
 class StatusForm(BaseModel):
     """A form that sets the status of a lead if it still has the `expected` status.
 
-    Releasing a lead from spam or hold requires `confirmed`. The undo button sends `undoes`: the value that
-    the lead's `updated_at` had after the change to undo. If the lead was changed again, nothing is undone.
+    `confirmed` is required to release a lead from spam or hold. `undoes` is sent by the undo button: the
+    change to undo set the lead's `updated_at` to this value. If the lead was changed again since, nothing is
+    undone.
 
-    The lead's page has another form, for the assignee, which sends the `updated_at` that the page shows. This
-    form sends the same value as `shown_updated_at`. If the value was current before this change, the response
-    contains the new `updated_at`. So the admin can still save the other form.
+    `shown_updated_at` is for another form on the lead's page, which sets the assignee and checks
+    `updated_at`. A change of the status would make that check fail. So if `shown_updated_at` was current
+    before the change, the response contains the new value for the other form.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -1,4 +1,4 @@
-"""Editing a lead: the visitor's fields have their own page; the assignee is edited on the lead's page.
+"""Editing a lead: the visitor's fields have a page of their own, and the lead's page has the assignee.
 
 The lead's field `notes` (a text without author or time) is shown only if it is not empty.
 """
@@ -39,9 +39,9 @@ async def edit_lead(
 ) -> Response:
     """Save the submitted fields. An empty text clears an optional field.
 
-    Saving the visitor's fields leads to the lead's page, which says that they are saved. With htmx, the
-    response for the assignee is its form again, with a message. If the fields were not saved, the response is
-    the form with an error at each invalid field.
+    After saving the visitor's fields, redirect to the lead's page. After saving the assignee with htmx,
+    return its form again, with a message. If the fields are not saved, return the form with an error at each
+    invalid field.
     """
     form = await request.form()
     # Save only the submitted fields: a form must not clear fields that it does not show.
@@ -80,7 +80,7 @@ async def _read_lead(lead_id: UUID, adapters: Adapters) -> Lead | ParkedLead:
 def _errors_by_field(
     error: ValidationError | ConflictError, fields: Mapping[str, str]
 ) -> tuple[int, dict[str, str]]:
-    """Return the HTTP status, and what is wrong with each field; the key "" is the whole form."""
+    """Return the HTTP status and the error message of each field. The key "" is for the form as a whole."""
     if isinstance(error, ConflictError):
         is_cleared_address = not fields.get("email", "-").strip()
         return 409, {"email" if is_cleared_address else "": str(error)}

@@ -63,8 +63,8 @@ async def show_leads(
 class ListForm(LeadSearch):
     """The search form.
 
-    When the page reloads its list, it also sends `shown`. Leads that arrived after this time are counted, but
-    not added to the list.
+    `shown` is the time at which the page loaded its list. It is sent when the page reloads the list: leads
+    that arrived later are counted, but not added to the list.
     """
 
     shown: BlankAsNone[Time] = None
@@ -81,8 +81,8 @@ async def search_leads(
 ) -> Response:
     """Show a page of the leads that match a search.
 
-    If the form has no search words and was sent without htmx, the response redirects to the URL that contains
-    the filters, so that the address bar shows this URL.
+    Without search words, the response to a browser is a redirect to the URL with the filters, so that the
+    address bar shows this URL. Requests by htmx are not redirected.
     """
     if not search.q and not is_htmx(request):
         return redirect(request, search.url(zone))
@@ -126,8 +126,8 @@ async def _render_leads(
 ) -> Response:
     """Render the list of leads.
 
-    With `shown`, leads that came after that time are only counted. If the list contained them, rows would
-    move while somebody reads it.
+    Leads that came after the time `shown` are only counted. Adding them would move the rows while somebody
+    reads.
     """
     filters = search.search_filter(zone, session.actor)
     page, new_leads = await _read_page(adapters, filters, shown)
@@ -186,10 +186,7 @@ async def _read_page(adapters: Adapters, filters: LeadFilter, shown: datetime | 
 
 
 def _shown_until(page: LeadPage, filters: LeadFilter, shown: datetime | None) -> datetime | None:
-    """Return the time before which the leads of a page came, or None for an empty page.
-
-    A lead that comes after that time is new.
-    """
+    """Return the time of the newest lead on a page: leads that came later are new. None for an empty page."""
     if not page.leads or shown:
         return shown if page.leads else None
     times = [lead.created_at_utc for lead in page.leads]

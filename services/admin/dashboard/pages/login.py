@@ -84,10 +84,9 @@ async def log_out(request: Request, session: CurrentSession, adapters: CurrentAd
 
 
 def own_url(url: str) -> str:
-    """Return the path and query of a URL if the URL is a page of the dashboard.
+    """Return the path and query of a URL of the dashboard. For any other URL, return the home page's path.
 
-    Otherwise return the home page's path. The result always begins with the home page's path. This prevents
-    open redirects.
+    The result always begins with the home page's path, which prevents open redirects.
     """
     path, mark, query = url.partition("?")
     if not (url.isascii() and url.isprintable()) or any(part in path for part in ("\\", "//", "..")):

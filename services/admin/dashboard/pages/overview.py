@@ -61,8 +61,8 @@ async def show_overview(
 ) -> Response:
     """Show the page without data. The browser then requests each panel.
 
-    A browser without scripts requests `full`: the page with all panels. If the database is unavailable, that
-    page has no panel of leads, because it is unknown whether the session is revoked.
+    With `full`, which a browser without scripts requests, the page contains all panels. If the database is
+    unavailable, the panel of leads is left out, because the session may have been revoked.
     """
     session, database_error = lookup
     shown = RANGES.get(key, RANGES[DEFAULT_RANGE])
@@ -155,6 +155,5 @@ async def _leads_values(adapters: Adapters, zone: ZoneInfo, cache: Cache, shown:
 
 
 def _leads_url(zone: ZoneInfo, **filters: object) -> str:
-    """Return the URL of the list of leads with these filters."""
     values = {name: str(value) for name, value in filters.items() if value}
     return f"{LEADS}?{urlencode(values | {'zone': zone.key})}"

@@ -47,9 +47,11 @@ class Contact:
 class DeletionForm(BaseModel):
     """The form of the confirmation page and of the result page.
 
-    `address` is the text that the admin typed: the lead's email address, or its phone if it has no address.
-    `lead_ids` are the selected leads. Only a retry of a failed deletion sends `phone` (the lead's phone) and
-    `failed_ids` (the leads and queue rows whose deletion failed).
+    - `address` is what the admin typed to confirm: the lead's email address, or its phone if it has no
+      address.
+    - `lead_ids` are the selected leads.
+    - `phone` is the lead's phone. Only a retry of a failed deletion sends it.
+    - `failed_ids` are the leads and queue rows whose deletion failed. Only a retry sends them.
     """
 
     address: str = ""
@@ -79,8 +81,8 @@ async def delete_personal_data(
 ) -> Response:
     """Delete this lead, the selected leads and the queue rows with the email address. Report the result.
 
-    The first request contains the address that the admin typed. A retry also contains the phone, because the
-    lead itself may already be erased. Both requests can delete only this lead and data of the same person.
+    A retry of a failed deletion sends the address and the phone again, because the lead itself may already be
+    erased. No request can delete more than this lead and data of the same person.
     """
     contact = await _find_contact(lead_id, adapters)
     typed = form.address.strip()
@@ -151,7 +153,7 @@ async def _confirmation_values(
 ) -> dict[str, Any]:
     """Return the values for the confirmation page's template.
 
-    Without `selected`, all leads are selected that certainly belong to this person.
+    By default, the leads that certainly belong to this person are selected. `selected` replaces this choice.
     """
     records = await adapters.erasures.find_person(contact.email, contact.phone)
     leads = sorted(records.leads, key=lambda lead: lead.lead_id != lead_id)[:LISTED_MAX]

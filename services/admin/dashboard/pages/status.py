@@ -1,7 +1,7 @@
 """The system status: a page for operators, with panels that load separately.
 
-The page shows no lead. So it opens even if the database is unavailable and the session cannot be checked for
-revocation.
+The page shows no lead, so it does not require the revocation check of the session. It opens even if the
+database is unavailable.
 """
 
 from typing import Annotated, Any

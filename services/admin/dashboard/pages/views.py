@@ -29,8 +29,8 @@ router = APIRouter(prefix=VIEWS, route_class=PageRoute)
 class ViewForm(LeadSearch):
     """The filters and the order of the list, and the name under which they are saved.
 
-    If the admin has confirmed that the form replaces an existing view, `replaces` is the id of that view. The
-    view gets the filters and the order, and keeps its name.
+    `replaces` is the id of an existing view, set once the admin has confirmed that it is replaced. That view
+    gets the new filters and order, and keeps its name.
     """
 
     name: str = ""
@@ -39,7 +39,7 @@ class ViewForm(LeadSearch):
     zone: str = ""
 
     def saved_conditions(self) -> dict[str, Any]:
-        """Return the conditions to save. They contain neither the search words nor the page's cursor."""
+        """Return the conditions to save: without the search words and without the page's cursor."""
         return self.model_dump(include=set(LeadConditions.model_fields), exclude_none=True)
 
 
@@ -80,8 +80,8 @@ async def save_view(
 ) -> Response:
     """Save a view and open it.
 
-    If the name is invalid or taken, or if there are too many views, show the form again. If the name is taken
-    by a view that the admin may change, the form offers to replace that view.
+    If the name is invalid or taken, or if there are too many views, show the form again. If the admin may
+    change the view that has the name, the form offers to replace that view.
     """
     try:
         if form.replaces:
@@ -107,7 +107,10 @@ async def save_view(
 
 
 def _open_view(request: Request, session: Session, cache: Cache, view: SavedView, zone_name: str) -> Response:
-    """Return a redirect to the list of leads with the filters of a view. The view's count is read again."""
+    """Return a redirect to the list of leads with the filters of a view.
+
+    Also drops the cached counts, so that the page shows the current count of the view.
+    """
     zone = zone_or_utc(zone_name)
     cache.invalidate(counts_key(zone, session.actor))
     return redirect(request, view_url(view.conditions, zone))
@@ -188,7 +191,7 @@ async def _render_views(
 ) -> Response:
     """Render the page of views.
 
-    With `error`, the view `wrong_id` could not get the name `wrong_name`.
+    After a failed rename, `wrong_id` is the view, `wrong_name` the rejected name, and `error` the reason.
     """
     views = await adapters.views.list_views(session.actor)
     site_name = request.app.state.sites.display_name

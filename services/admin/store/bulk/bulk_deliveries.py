@@ -46,8 +46,8 @@ async def count_to_send(
 ) -> tuple[int, list[RefusedGroup], int]:
     """Count the selected leads, at most `bound`.
 
-    Returns their number, those that cannot be sent by status and reason, and the number of those that the
-    destination has already.
+    Returns the number of leads, the groups of leads that cannot be sent, and the number of leads that the
+    destination already has. The leads of a group have the same status and reason.
     """
     leads, already, refused = 0, 0, Counter[tuple[str, str]]()
     async for row in SQL.count_to_send(connection, **selection, destination=destination.name, bound=bound):
@@ -65,8 +65,9 @@ async def send(
 ) -> dict[UUID, tuple[str, str | None]]:
     """Store a delivery of each lead to the bulk change's destination, and return the result of each lead.
 
-    The transaction must block erasures, and have locked `leads`, rows of `lead_inbox`. A failed delivery
-    starts again. A lead that the destination has, or that is being sent to it, is unchanged.
+    `leads` are rows of `lead_inbox` that the transaction has locked. The transaction must also block
+    erasures. If a delivery of the lead has failed, it is made due again. If it has arrived or is being sent,
+    the result is `unchanged`.
     """
     name = bulk["value"]
     destination = sites.destinations.get(name)
@@ -115,10 +116,11 @@ async def _store_deliveries(
 async def retry(
     connection: Connection, bulk: Mapping[str, Any], ids: Collection[UUID], sites: Sites
 ) -> dict[UUID, tuple[str, str | None]]:
-    """Let all failed deliveries of these leads to the bulk change's destination be sent again, in order.
+    """Make all failed deliveries of these leads to the bulk change's destination due now, in order.
 
-    Returns the result of each lead. A lead without a failed delivery is unchanged. All are refused if the
-    sites file no longer has the destination: nothing would send them, and no page would list them as failed.
+    Returns the result of each lead. It is `unchanged` for a lead without a failed delivery. If the sites file
+    no longer has the destination, the result of every lead is `refused`, because the deliveries would never
+    be sent.
     """
     if bulk["value"] not in sites.destinations:
         return dict.fromkeys(ids, ("refused", gettext(NOT_IN_FILE)))
@@ -129,7 +131,10 @@ async def retry(
 
 
 async def _restart(connection: Connection, name: str, lead_ids: Collection[UUID]) -> set[UUID]:
-    """Let all failed deliveries of these leads to a destination be sent now, and return their leads."""
+    """Make all failed deliveries of these leads to a destination due now.
+
+    Returns the ids of the leads that had a failed delivery.
+    """
     rows = SQL.restart(connection, lead_ids=list(lead_ids), destination=name)
     return {row["lead_id"] async for row in rows}
 

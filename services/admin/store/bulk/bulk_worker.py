@@ -63,7 +63,10 @@ async def run_bulk_changes(pool: Pool, current_sites: Callable[[], Sites]) -> No
 
 
 async def work_chunk(pool: Pool, sites: Sites) -> bool:
-    """Change the next leads of the oldest bulk change that may go on. Return False if there is none."""
+    """Change the next leads of the oldest bulk change that can continue. Return False if there is none.
+
+    A bulk change with a rate can continue once a second.
+    """
     async with transaction(pool) as connection:
         bulk = await SQL.take_running(connection, chunk=CHUNK, actions=list(get_args(BulkAction)))
         if bulk is None:
@@ -109,7 +112,7 @@ async def _perform(connection: Connection, bulk: Any, ids: Sequence[UUID], sites
 
 
 async def _erase(connection: Connection, bulk: Any, ids: Sequence[Any]) -> Results:
-    """Erase these leads. Does not lock their rows first, because an erasure must first take its own lock."""
+    """Erase these leads. Their rows must not be locked yet: an erasure first takes the erasure lock."""
     results: Results = {}
     for lead_id in ids:
         done = await erasure.erase_lead(connection, lead_id, bulk["actor"])

@@ -128,9 +128,9 @@ class Destinations:
     ) -> None:
         """Send one delivery of a lead now, with the same `webhook-id`. Audited.
 
-        A delivery that has arrived is sent again only with `if_delivered`. Raises `NotFoundError` if there
-        is no such delivery, or if the sites file does not contain the destination. Raises `ConflictError` if
-        the lead was erased, the destination is disabled, the delivery was suppressed, or it is sent already.
+        A delivery that has arrived is sent again only with `if_delivered`. Raises `NotFoundError` if there is
+        no such delivery, or if the sites file does not contain the destination. Raises `ConflictError` if the
+        lead was erased, the destination is disabled, or the delivery was suppressed or is being sent.
         """
         if name not in kinds:
             raise NotFoundError(gettext(NOT_IN_FILE))

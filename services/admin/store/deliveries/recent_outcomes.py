@@ -11,7 +11,7 @@ _SQL: Any = load_queries(Path(__file__).with_name("recent_outcomes.sql"))
 
 @dataclass(frozen=True)
 class EmailOutcomes:
-    """How many emails of one kind were sent, and how many failed. The last outcome of an email counts.
+    """The numbers of emails of one kind that were sent and that failed. An email counts by its last outcome.
 
     `failed` includes emails with an unknown outcome.
     """

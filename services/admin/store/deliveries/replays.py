@@ -102,8 +102,8 @@ class Replays:
             await plan_for_values(connection)
             counts = await _count_results(connection, row)
             selection = {"id": replay_id, "after": page.cursor, "result": page.result}
-            # A rare result would be searched for in all rows of the replay, so a page examines a window of
-            # them. An index finds the rows that are not processed.
+            # A page with a rare result would have to search all rows of the replay. So it examines only a
+            # window of the rows. Rows that are not processed need no window, because an index finds them.
             is_windowed = page.result not in (None, "queued", "cancelled")
             window = RESULT_WINDOW if is_windowed else page.limit + 1
             window_end = (

@@ -1,8 +1,8 @@
-"""Writes leads as an Excel file. It is sent while it is written, so no complete copy is in memory or on disk.
+"""Writes leads as an Excel file, in parts that can be sent at once.
 
-Only a closed workbook can be sent, and XlsxWriter stores all rows in a temporary file until it closes the
-workbook. So this module has XlsxWriter write each part of the rows as a separate workbook, and copies the
-rows of all these workbooks into one sheet (docs/decisions/0035).
+So no complete copy of the file is in memory or on disk. XlsxWriter alone cannot do this: it stores all rows
+in a temporary file until it closes the workbook. So XlsxWriter writes each part of the rows as a separate
+workbook. This module copies the rows of all these workbooks into one sheet (docs/decisions/0035).
 """
 
 import io
@@ -85,7 +85,7 @@ class ExcelFile:
         return self._output.take()
 
     def _workbook(self, leads: Iterable[Mapping[str, Any]] = ()) -> ZipFile:
-        """Return a workbook that has the header and, after the rows that are already written, these leads.
+        """Return a workbook with the header and these leads, numbered after the rows already written.
 
         XlsxWriter numbers the formats in the order of their use. Each cell, even an empty one, uses the
         format of its column, so all workbooks have the same numbers.

@@ -39,8 +39,8 @@ class LeadExports:
     async def count(self, query: ExportQuery) -> tuple[int, int, bool]:
         """Return the number of leads in an export, the number of omitted leads, and True for estimates.
 
-        Omitted leads are spam and erased leads that match the other filters, but that the query does not
-        select. The last value is True if one of the two numbers is an estimate.
+        Omitted leads are spam and erased leads that match the other filters, but whose statuses are not
+        selected. The last value is True if one of the two numbers is an estimate.
         """
         if query.ids:
             return len(set(query.ids)), 0, False

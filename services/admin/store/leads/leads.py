@@ -128,9 +128,9 @@ class Leads:
     ) -> StatusChanged:
         """Set a lead's status, write the audit entry, and request the emails that become due.
 
-        Raises `NotFoundError` if the lead is not stored. Raises `ConflictError` if the change is not allowed,
-        if the current status is not `expected`, or if the lead's `updated_at` is not `unchanged_since`. None
-        as `expected` or `unchanged_since` omits that check.
+        Raises `NotFoundError` if the lead is not stored, and `ConflictError` if the change is not allowed.
+        Raises `ConflictError` also if the current status is not `expected`, or if the lead's `updated_at` is
+        not `unchanged_since`. These two checks are left out if the argument is None.
         """
         async with transaction(self._pool) as connection:
             row = await lock_existing_lead(connection, lead_id)

@@ -19,10 +19,10 @@ _PREVIOUS: Final = "(created_at_utc, id) > (:after_at::timestamptz, :after_id::u
 
 
 def _grouped(key: str) -> dict[str, tuple[str, str, str]]:
-    """Return an order in which many leads share a key, in both directions.
+    """Return the queries' parts for an order by `key`, ascending and descending.
 
-    Leads with the same key are sorted newest first, or in the other direction oldest first. The first
-    comparison of `beyond` limits how much of the index is read.
+    Many leads may have the same key. They are sorted newest first, or oldest first if the order is
+    descending. The first comparison with `after_key` limits how much of the index is read.
     """
     after = ":after_key::text"
     return {
@@ -61,8 +61,8 @@ _ORDERS: Final[dict[str, tuple[str, str, str]]] = {
 # Names are personal data and must not be in a cursor, which is part of a URL. These orders read the last
 # lead's key instead.
 _BY_NAME: Final = ("name", "name_desc")
-# If a filter selects one assignee, or leads without one, all leads have the same key. Then order by time: the
-# index of the key would be read from the first assignee on.
+# If a filter selects one assignee, or leads without one, all leads have the same key. Sort them by time
+# instead. Otherwise the index would be read from the first assignee on.
 _OF_ONE_ASSIGNEE: Final = {"assignee": "newest", "assignee_desc": "oldest"}
 
 

@@ -26,10 +26,11 @@ ALWAYS_GATHER_UP_TO: Final = 3_000
 async def find_leads(connection: Connection, filters: LeadFilter) -> tuple[list[LeadSummary], int, bool]:
     """Return the leads of a page, the number of matches, and True if that number is an estimate.
 
-    If there is a next page, the list ends with one additional lead: the first of the next page. If many leads
-    match, a scan from the newest lead finds a page quickly. If few match, the trigram index finds all of them
-    quickly. This function uses PostgreSQL's estimates to choose one of these two queries. If this choice were
-    left to PostgreSQL, it would read the whole table for a count or a deep page.
+    If there is a next page, its first lead is returned too, at the end of the list.
+
+    If many leads match, a scan from the newest lead finds a page quickly. If few match, the trigram index
+    finds all of them quickly. PostgreSQL would choose badly between the two, and read the whole table for a
+    count or a deep page. So this function chooses, with PostgreSQL's estimates.
     """
     selection = await choose_services(connection, filters.selection())
     page = filters.after() | {"limit": filters.limit + 1, "offset": filters.offset}
@@ -71,11 +72,10 @@ async def find_sorted(
 
 
 def _total_of_page(filters: LeadFilter, found: int) -> int | None:
-    """Return the number of matches if it follows from a page without a next page; else None.
+    """Return the number of matches if the page shows it, because it is the last page. Else return None.
 
-    `found` is the number of leads that the query for the page returned. Then no count is needed, and an
-    estimate may be wrong where two filters exclude each other. Returns None for a page after a cursor, and
-    for a page after the last lead.
+    `found` is the number of leads that the query for the page returned. A count from the page is exact and
+    needs no query. Returns None for a page after a cursor, and for a page beyond the last lead.
     """
     is_last = found <= filters.limit and (found > 0 or filters.offset == 0)
     return filters.offset + found if is_last and not filters.cursor else None
@@ -84,9 +84,9 @@ def _total_of_page(filters: LeadFilter, found: int) -> int | None:
 async def choose_services(connection: Connection, selection: dict[str, Any]) -> dict[str, Any]:
     """Return the SQL parameters `selection`, with the services that the text in `service` selects.
 
-    The text selects all services whose names contain it, in upper or lower case. If the text is the exact
-    name of a service, it selects only that service, so that a link to a service does not find leads of
-    others.
+    If the text is the exact name of a service, it selects only that service. So a link to a service finds no
+    leads of other services. Otherwise the text selects all services whose names contain it, in upper or lower
+    case.
     """
     part = selection["service"]
     if part is None or await _SQL.has_service(connection, service=part):

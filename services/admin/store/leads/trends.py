@@ -1,7 +1,7 @@
 """Counts leads for the overview: over time, by weekday and hour, and by site, source or other values.
 
-The table `lead_summary` has the counts of past days. A job of the flusher updates it. Each request counts the
-leads of the later days, which the table does not cover yet.
+A job of the flusher writes the counts of past days to the table `lead_summary`. The leads of the days since
+then are counted at each request.
 """
 
 from dataclasses import dataclass

@@ -87,8 +87,8 @@ class Erasures:
     ) -> ErasedPerson:
         """Erase the leads and queue rows with this email address, and the stored leads with this phone.
 
-        `only` selects some of these leads and rows. By default, all are erased, each in its own transaction.
-        If a lead or row cannot be erased, `failed` in the result maps its id to the reason. Raises
+        `only` limits the erasure to some of these leads and rows. Each lead or row is erased in its own
+        transaction. If one cannot be erased, `failed` in the result maps its id to the reason. Raises
         `DependencyUnavailable` if the search for the leads and rows fails.
         """
         async with transaction(self._pool) as connection:
@@ -149,8 +149,8 @@ async def find_traces(connection: Connection, email: str | None, phone: str | No
 def _with_record(lead: PersonLead, row: Mapping[str, Any], email: str | None) -> PersonLead:
     """Return a lead that is not stored, with the name and address of its queued record.
 
-    A record that cannot be decoded gives no name, and may contain several addresses. Then the lead gets the
-    searched address `email` if the record contains it, else the first address.
+    If the record cannot be decoded, the lead gets no name. Its address is then the searched address `email`
+    if the record contains it, or else the first address in the record.
     """
     if parked := parked_lead(row):
         return lead.model_copy(update={"name": parked.name, "email": parked.email, "phone": parked.phone})

@@ -41,7 +41,7 @@ class PersonalData:
         self._pool = pool
 
     async def edit(self, lead_id: UUID, edit: LeadEdit, actor: str) -> Edited:
-        """Change a lead's fields, also in the queued records from which the lead's emails may be resent.
+        """Change a lead's fields, also in queued records that may be sent again as emails of the lead.
 
         If the lead is not stored yet, only its queued record is changed.
         """
