@@ -144,7 +144,7 @@ async def compare_failures(kafka: Kafka, pool: Pool) -> Comparison:
 async def compare_mails(pool: Pool, waiting: int) -> Comparison:
     """Find leads that do not have two email deliveries in the database.
 
-    `waiting` is the notifier's lag. If it is more than 0, no lead counts as missing, because the notifier may
+    `waiting` is the notifier's lag. While there is lag, no lead counts as missing, because the notifier may
     still create the deliveries.
     """
     comparison = Comparison("two deliveries of each lead in email_delivery", waiting=waiting)
@@ -156,7 +156,7 @@ async def compare_mails(pool: Pool, waiting: int) -> Comparison:
 
 
 async def compare_deliveries(pool: Pool) -> Comparison:
-    """Find events that do not have one delivery for each destination that wanted them."""
+    """Find events that lack a delivery for a destination that receives them."""
     comparison = Comparison("a delivery of each event for each destination in webhook_delivery")
     async with transaction(pool) as connection:
         comparison.compared = await SQL.count_events(connection)

@@ -69,7 +69,7 @@ async def _check_encoding(connection: Connection) -> None:
 async def _exclusive_transaction(connection: Connection) -> AsyncIterator[None]:
     """Open a transaction that holds the migrations' lock, so that no other migration runs meanwhile.
 
-    The lock ends with the transaction. A lock of the session would not: behind a pooler in transaction mode,
+    The lock ends with the transaction. A session's lock cannot be used behind a pooler in transaction mode:
     it would stay on the pooler's connection to the server.
     """
     async with connection.transaction():
@@ -91,11 +91,11 @@ async def _apply_missing(connection: Connection) -> list[str]:
 
 
 async def _apply_file(connection: Connection, name: str, sql: str) -> bool:
-    """Apply one file and return True. If it has been applied before, return False.
+    """Apply one file and return True. Return False if the file has been applied before.
 
-    Before the file's first statement, it locks every table. Running services lock several tables in one
-    transaction, so a file that locked one table after the other could deadlock with a service. The services
-    see a short outage.
+    All tables are locked before the file's first statement, which causes a short outage. Running services
+    lock several tables in one transaction. If a file locked one table after the other, it could deadlock with
+    a service.
     """
     digest = hashlib.sha256(sql.encode()).hexdigest()
     deadline = time.monotonic() + BUSY_SECONDS
@@ -160,8 +160,8 @@ async def _grant_rights(connection: Connection, service_url: str) -> None:
 async def _restrict_database(connection: Connection, role: str) -> None:
     """Revoke the rights to create schemas and temporary tables in the database.
 
-    PostgreSQL would find a temporary table before a table of the same name in the search_path. If the current
-    role does not own the database, nothing is revoked, and the doctor reports it.
+    A temporary table could replace a table of the same name in a query. If the current role does not own the
+    database, nothing is revoked, and the doctor reports it.
     """
     database = await connection.fetchval(
         "SELECT quote_ident(datname) FROM pg_database"

@@ -26,8 +26,8 @@ async def read_stage_positions(
     async with asyncio.timeout(KAFKA_SECONDS):
         starts = await consumer.beginning_offsets(partitions)
         committed = {each: await consumer.committed(each) for each in partitions}
-        # Read the ledger after the committed offsets and before the end offsets. All three only grow while
-        # the services run, so this order never shows a ledger that seems to be behind.
+        # Read in this order: committed offsets, ledger, end offsets. All three only grow while the services
+        # run. In another order, the ledger could seem to be behind.
         pages = await Ledger(stage).read(connection, partitions)
         ends = await consumer.end_offsets(partitions)
     return await read_positions(kafka, pages, committed, starts, ends)

@@ -40,7 +40,10 @@ async def has_search_index(connection: Any) -> bool:
 
 
 async def _trigram_schema(connection: Connection) -> str | None:
-    """Return the quoted schema of pg_trgm, which is created if that is allowed; None if there is none."""
+    """Return the quoted schema of the extension pg_trgm. Create the extension if it is missing.
+
+    Returns None if the extension is not available or this role may not create it.
+    """
     find = (
         "SELECT quote_ident(nspname) FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace"
         " WHERE extname = 'pg_trgm'"

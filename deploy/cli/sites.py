@@ -79,7 +79,8 @@ def _destination_lines(destination: Destination) -> Iterator[str]:
 def _has_private_address(url: str) -> bool:
     """Return True if the URL names this machine or an address that is not public.
 
-    A name is not looked up, and neither is a reference (`env:`).
+    Returns False for any other host name, which is not resolved, and for a reference (`env:`), which is not
+    read.
     """
     host = "" if is_reference(url) else urlsplit(url).hostname or ""
     try:

@@ -88,9 +88,9 @@ async def repair_settings(
     By topic, `declared` has the declared settings, and `replicas` has the number of replicas. Returns a line
     for each change, and for each repair that Kafka refused.
 
-    Usually the required min.insync.replicas follows from `replication`, because a broker may not yet show
-    replicas that were just added. Kafka refused to add replicas to the topics in `lacking`, so for these it
-    follows from `replicas`. A min.insync.replicas above the number of replicas is lowered.
+    The required min.insync.replicas follows from `replication`. For the topics in `lacking`, to which Kafka
+    refused to add replicas, it follows from their `replicas`. A min.insync.replicas above the number of
+    replicas is lowered.
     """
     lines = list[str]()
     for name, settings in (await read_settings(admin, declared)).items():

@@ -48,8 +48,9 @@ class ProgramStates:
 class Startup:
     """One start of the stack.
 
-    If a program does not answer, the start fails with an error that shows the end of the program's log. If
-    only the mail server that SMTP_HOST names does not work, the start succeeds, and `mail_problem` says why.
+    If a program does not answer, the start fails with an error that shows the end of the program's log. An
+    external mail server (SMTP_HOST) that does not work is an exception: the start succeeds, and
+    `mail_problem` has the reason.
     """
 
     def __init__(
@@ -147,9 +148,10 @@ class Startup:
 
 
 def mail_problem(answer: httpx.Response) -> str:
-    """Return why the mail server does not work, if that is the only reason why the notifier is not ready.
+    """Return why the mail server does not work, or an empty text.
 
-    Otherwise return an empty text.
+    `answer` is the notifier's `/readyz`. The text is also empty if the notifier has another problem, because
+    the start must then fail.
     """
     try:
         failed = {name: part["reason"] for name, part in answer.json()["parts"].items() if not part["ok"]}

@@ -1,7 +1,7 @@
 """`python -m deploy.generate.alerts`: check Prometheus' configuration and alert rules with promtool.
 
-If promtool is not installed, this command downloads and unpacks Debian's package of Prometheus. It does not
-install the package, so it needs no root and starts nothing.
+If promtool is not installed, this command downloads and unpacks Debian's package of Prometheus. The package
+is not installed, so the command needs no root.
 """
 
 import shutil

@@ -1,8 +1,8 @@
 """`python -m deploy.generate.chart [--check]`: lint and render the Helm chart, and validate the result.
 
-The result is in deploy/kubernetes/rendered, and is committed. So the contract tests need no Helm, and the
-diff of a commit shows how the rendered objects change. The command builds Helm from its Go module. Without
-Go, it uses an installed Helm. `make check` uses the option `--at-hand`, which builds and downloads nothing.
+The result is committed in deploy/kubernetes/rendered. So the contract tests need no Helm, and the diff of a
+commit shows how the rendered objects change. The command builds Helm from its Go module, or uses an installed
+Helm if there is no Go. `make check` uses the option `--at-hand`, which builds and downloads nothing.
 """
 
 import json

@@ -61,7 +61,7 @@ async def run_checks() -> AsyncIterator[CheckResult]:
 async def _check_database_and_offsets(postgres: Postgres, kafka: Kafka | str) -> AsyncIterator[CheckResult]:
     """Check the database, the groups' offsets and the broker's clock.
 
-    If Kafka shows no members of any group, only the database is checked.
+    Only the database is checked if Kafka cannot be queried, or if no group has a member.
     """
     members = 0 if isinstance(kafka, str) else await count_members(kafka)
     async with open_pool(postgres, "doctor") as pool:
@@ -121,8 +121,8 @@ def main(
     Reads the services' settings from the environment and .env, and queries Kafka, PostgreSQL, the mail server
     and each service. Changes nothing: it sends no email, writes no record and prints no secret.
 
-    Each line shows one check: its level, and what the check observed. The level is ok, warn (works, but not
-    as production should) or fail. The next line says what to do. Exits with 1 if a check fails, else with 0.
+    Each line shows the level of one check and what the check observed. The level is ok, warn (works, but not
+    as production should) or fail. The next line says what to do. Exits with 1 if a check failed, else with 0.
 
     --json prints one object: the counts "ok", "warn" and "fail", and the list "findings". Each finding has
     "check", "level", "seen" and "todo".

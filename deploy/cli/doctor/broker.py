@@ -97,7 +97,7 @@ async def check_offsets(kafka: Kafka, pool: Pool) -> AsyncIterator[CheckResult]:
 
 
 async def check_broker_clock(kafka: Kafka) -> AsyncIterator[CheckResult]:
-    """Check the broker's clock. Compare it with the clocks of the gateway and of this machine.
+    """Compare the broker's clock with the clocks of the gateway and of this machine.
 
     The broker's clock is known from the timestamp that the broker gave the newest lead in Kafka. The
     gateway's timestamp is in the lead itself.

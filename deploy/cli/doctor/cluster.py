@@ -205,7 +205,7 @@ def _check_topics(
 
 
 def _check_unreadable_settings(settings: Mapping[str, TopicSettings]) -> Iterator[CheckResult]:
-    """Warn of each topic whose retention or min.insync.replicas Kafka does not show."""
+    """Warn of each topic for which Kafka does not show the retention or min.insync.replicas."""
     for name, topic in settings.items():
         hidden = {"retention.ms", "min.insync.replicas"} - topic.effective.keys()
         if hidden:

@@ -25,8 +25,8 @@ async def check_destinations(
 ) -> AsyncIterator[CheckResult]:
     """Warn of each destination that is disabled or paused, or that has dead deliveries.
 
-    `configured` are the destinations of the sites file: others were removed from it, and are left out. If it
-    is None, the file is unknown, and none is left out.
+    `configured` are the destinations of the sites file. Other destinations are left out, because they were
+    removed from the file. If `configured` is None, all destinations are checked.
     """
     healthy = 0
     async for row in SQL.destinations(connection):

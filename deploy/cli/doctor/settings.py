@@ -80,7 +80,7 @@ def _check_sites_file(*, debug: bool) -> Iterator[CheckResult]:
 
 
 def configured_destinations() -> Collection[str] | None:
-    """Return the names of the destinations in the sites file, or None if no valid file is known here."""
+    """Return the names of the destinations in the sites file. Return None if there is no valid file."""
     loaded = read_settings(SitesFile)
     path = None if isinstance(loaded, str) else loaded.path
     if path is None:

@@ -35,7 +35,7 @@ _MAIL_HEADERS = _HEADERS | {
 class MailPages:
     """The pages and the JSON, with one method for each route.
 
-    The methods read files. They are synchronous, so that Starlette runs them in threads.
+    The methods are synchronous, because they read files: Starlette runs them in threads.
     """
 
     def __init__(self, mails: MailStore) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-#: Every process of a stack has its data folder in this variable. So a process that a crash left behind
-#: can be distinguished from a foreign process before it gets a signal.
+#: Every process of a stack has its data folder in this variable. So before a process that a crash left behind
+#: is stopped, it can be distinguished from a foreign process.
 OWNER_VARIABLE = "FASTCORE_EMBEDDED_OWNER"
 
 

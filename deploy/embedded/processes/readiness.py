@@ -10,7 +10,7 @@ Alive = Callable[[], bool]
 
 
 def always_alive() -> bool:
-    """Return True. It is the default for servers whose process the caller does not watch."""
+    """Return True. The default for servers whose process the caller does not watch."""
     return True
 
 

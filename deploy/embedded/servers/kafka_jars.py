@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 LOCK = Path(__file__).with_name("kafka-jars.lock")
 
-# Each root is resolved alone. jgo would apply the managed versions of one root to the jars of another, and
-# log4j's would bring the clients of an older Kafka.
+# Each root is resolved separately. Together, jgo would apply the managed versions of one root to the jars of
+# another: log4j's would bring the clients of an older Kafka.
 ROOTS = (
     "org.apache.kafka:kafka_2.13:4.4.0",
     "org.apache.logging.log4j:log4j-slf4j-impl:2.25.5",  # connects Kafka's slf4j 1.7 to its log4j 2.25.5
