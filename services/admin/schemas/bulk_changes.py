@@ -16,7 +16,7 @@ MAX_IDS: Final = 1000
 _MAX_POSITION: Final = 2**31 - 1  # of the column's type
 BulkAction = Literal["status", "assign", "erase", "send", "retry"]
 SENDING: Final = frozenset({"send", "retry"})
-BulkResult = Literal["changed", "unchanged", "refused"]
+BulkResult = Literal["changed", "unchanged", "refused", "failed"]
 BulkState = Literal["running", "finished", "cancelled"]
 
 
@@ -155,7 +155,8 @@ class BulkPage(Filter):
 class BulkItem(BaseModel):
     """A lead of a bulk change: its current fields, and the result of the change.
 
-    The result is null until the lead has been processed.
+    The result is null until the lead has been processed. `refused` leads cannot be changed, and `failed` ones
+    caused an error three times; both have a reason.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -120,3 +120,22 @@ async def test_groups_are_on_the_tabs_of_their_states(admin: Admin) -> None:
     assert "No failed deliveries" not in page
     archived = (await admin.client.get("/admin/ui/workbench?state=archived")).text
     assert "Deliveries to destinations" not in archived
+
+
+async def test_a_lead_that_failed_has_its_reason_and_is_counted(admin: Admin) -> None:
+    await sign_in(admin)
+    lead = await admin.add_lead(name="Ada")
+    bulk_id = await admin.db.fetchval(
+        "INSERT INTO bulk_change (id, actor, action, value, total, next_position, finished_at)"
+        " VALUES (gen_random_uuid(), 'ann', 'status', 'won', 2, 3, now()) RETURNING id"
+    )
+    await admin.db.execute(
+        "INSERT INTO bulk_change_item VALUES ($1, 1, $2, 'changed', NULL),"
+        " ($1, 2, $2, 'failed', 'database answered P0001')",
+        bulk_id,
+        lead.lead_id,
+    )
+    page = (await admin.client.get(f"/admin/ui/bulk/{bulk_id}?result=failed")).text
+    assert "2 of 2 leads done, 1 could not be changed" in page
+    assert page.count("<code>database answered P0001</code>") == 1
+    assert "Not changed" not in page

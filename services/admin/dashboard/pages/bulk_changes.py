@@ -221,7 +221,7 @@ def summarise_bulk(bulk: BulkChange, results: dict[BulkResult, int]) -> tuple[st
 
     The style is amber if some leads could not be changed.
     """
-    refused = results.get("refused", 0)
+    refused = results.get("refused", 0) + results.get("failed", 0)
     values = {"done": number(bulk.done), "all": number(bulk.total)}
     if bulk.state == "cancelled":
         text = gettext("Cancelled after %(done)s of %(all)s leads. The others stay as they were.", **values)

@@ -55,16 +55,21 @@ WHERE id = :bulk_id AND finished_at IS NULL AND cancelled_at IS NULL
 RETURNING {columns};
 
 -- name: take_running^
--- The oldest action that may go on, locked: one process works at it at a time. A cancellation waits for the chunk. An action
+-- The next action that may go on, locked: one process works at it at a time. A cancellation waits for the chunk. An action
 -- with a rate may go on once a second, with `allowed` leads, so that it holds up no other action. An action that only a newer
--- version knows is left to it.
-SELECT b.id, b.actor, b.action, b.value, b.total, b.next_position,
+-- version knows is left to it. An action that failed lets the others go first.
+SELECT b.id, b.actor, b.action, b.value, b.total, b.next_position, b.failures,
        CASE WHEN b.per_second IS NULL THEN :chunk::integer
             ELSE least(:chunk, floor(extract(epoch FROM now() - b.updated_at) * b.per_second))::integer END AS allowed
 FROM bulk_change AS b
 WHERE b.finished_at IS NULL AND b.cancelled_at IS NULL AND b.action = ANY(:actions::text[])
+  AND (b.retry_at IS NULL OR b.retry_at <= now())
   AND (b.per_second IS NULL OR b.updated_at <= now() - interval '1 second' AND NOT {held_up})
-ORDER BY b.created_at LIMIT 1 FOR UPDATE OF b SKIP LOCKED;
+ORDER BY b.retry_at NULLS FIRST, b.created_at LIMIT 1 FOR UPDATE OF b SKIP LOCKED;
+
+-- name: try_later!
+-- Try the next leads of an action later. `failures` is how often they failed in a row.
+UPDATE bulk_change SET failures = :failures, retry_at = now() + :wait::interval WHERE id = :bulk_id;
 
 -- name: announce_version!
 -- Let this transaction work at the actions with a rate (migration 0037).
@@ -89,6 +94,6 @@ FROM unnest(:positions::integer[], :results::text[], :reasons::text[]) AS done (
 WHERE item.bulk_id = :bulk_id AND item.position = done.position;
 
 -- name: advance!
-UPDATE bulk_change SET next_position = :next_position, updated_at = now(),
+UPDATE bulk_change SET next_position = :next_position, updated_at = now(), failures = :failures, retry_at = NULL,
        finished_at = CASE WHEN :next_position > total THEN now() END
 WHERE id = :bulk_id;

@@ -3,23 +3,29 @@
 Every admin process runs this module. A row lock ensures that only one process at a time works on a bulk
 change. The changes, audit entries, results and progress of a chunk are committed in one transaction. So if a
 process dies, another process continues after the last committed chunk, and no lead is changed twice.
+
+A chunk that fails is tried three times, while other bulk changes go on. At the third attempt each lead is
+changed by itself, and those that fail have the result `failed`.
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any, Final, get_args
 from uuid import UUID
 
 from contracts.audit import AuditEvent
 from contracts.leads import LeadStatus
+from contracts.reasons import Reason
 from runtime import metrics
 from runtime.database import erasure
 from runtime.database.audit_log import append_entries
-from runtime.database.postgres import Connection, Pool, transaction
-from runtime.failures import Failure
+from runtime.database.postgres import Connection, Pool, transaction, translate_error
+from runtime.failures import DependencyRefused, DependencyUnavailable, Failure
 from runtime.logs import logger
 from runtime.sites.model import Sites
+from runtime.workarounds.asyncpg import DRIVER_ERRORS
 from services.admin.rules.bulk_rules import is_unchanged, refusal
 from services.admin.schemas.bulk_changes import BulkAction
 from services.admin.store.bulk import bulk_deliveries
@@ -33,9 +39,11 @@ CHUNK: Final = 100
 # An erasure holds a lock that the notifier and the flusher wait for.
 ERASE_CHUNK: Final = 10
 ERROR_SECONDS: Final = 10.0
+# How often a chunk that fails is tried, `ERROR_SECONDS` apart.
+ATTEMPTS: Final = 3
 
 Results = dict[UUID, tuple[str, str | None]]
-"""The result of each lead, and the reason if it is refused."""
+"""The result of each lead, and the reason if it is refused or has failed."""
 NOT_STORED: Final = ("refused", gettext_noop("The lead is not stored."))
 
 
@@ -63,35 +71,88 @@ async def run_bulk_changes(pool: Pool, current_sites: Callable[[], Sites]) -> No
 
 
 async def work_chunk(pool: Pool, sites: Sites) -> bool:
-    """Change the next leads of the oldest bulk change that can continue. Return False if there is none.
+    """Change the next leads of a bulk change that can continue, the oldest first.
 
-    A bulk change with a rate can continue once a second.
+    A bulk change with a rate can continue once a second. Returns False if none can continue. Raises
+    `DependencyUnavailable` if the database is unavailable. This counts as no attempt.
     """
-    async with transaction(pool) as connection:
-        bulk = await SQL.take_running(connection, chunk=CHUNK, actions=list(get_args(BulkAction)))
-        if bulk is None:
-            return False
-        await SQL.announce_version(connection)
-        limit = ERASE_CHUNK if bulk["action"] == "erase" else bulk["allowed"]
-        rows = SQL.next_items(
-            connection, bulk_id=bulk["id"], next_position=bulk["next_position"], limit=limit
-        )
-        items = [row async for row in rows]
-        ids = [item["lead_id"] for item in items]
-        results = await _perform(connection, bulk, ids, sites)
-        await SQL.save_results(
-            connection,
-            bulk_id=bulk["id"],
-            positions=[item["position"] for item in items],
-            results=[results[item["lead_id"]][0] for item in items],
-            reasons=[results[item["lead_id"]][1] for item in items],
-        )
-        await SQL.advance(connection, bulk_id=bulk["id"], next_position=bulk["next_position"] + len(items))
+    bulk = None
+    try:
+        async with transaction(pool) as connection:
+            bulk = await SQL.take_running(connection, chunk=CHUNK, actions=list(get_args(BulkAction)))
+            if bulk is None:
+                return False
+            await SQL.announce_version(connection)
+            results = await _work(connection, bulk, sites)
+    except DependencyUnavailable:
+        if bulk is not None:
+            # The reason may be this chunk, for example a lead that somebody has locked: others come first.
+            async with transaction(pool) as connection:
+                await _try_later(connection, bulk, bulk["failures"])
+        raise
     if bulk["action"] == "erase":
         # After the restore of an older backup, only the logs have the ids that must be erased again.
-        for lead_id in ids:
+        for lead_id in [each for each, (result, _) in results.items() if result != "failed"]:
             logger("bulk changes").info("Lead erased", lead_id=str(lead_id))
     return True
+
+
+async def _work(connection: Connection, bulk: Any, sites: Sites) -> Results:
+    """Change the next leads of a bulk change. Returns their results; none if they are tried again later."""
+    limit = ERASE_CHUNK if bulk["action"] == "erase" else bulk["allowed"]
+    rows = SQL.next_items(connection, bulk_id=bulk["id"], next_position=bulk["next_position"], limit=limit)
+    items = [row async for row in rows]
+    ids = [item["lead_id"] for item in items]
+    failures = 0
+    results, reason = await _attempt(connection, bulk, ids, sites)
+    if reason:
+        failures = bulk["failures"] + 1
+        if failures < ATTEMPTS:
+            await _try_later(connection, bulk, failures)
+            return {}
+        for lead_id in ids:
+            result, reason = await _attempt(connection, bulk, [lead_id], sites)
+            results |= result or {lead_id: ("failed", reason)}
+        # If leads failed, the next chunk has one attempt: all leads of the change may fail.
+        failures = ATTEMPTS - 1
+    await SQL.save_results(
+        connection,
+        bulk_id=bulk["id"],
+        positions=[item["position"] for item in items],
+        results=[results[item["lead_id"]][0] for item in items],
+        reasons=[results[item["lead_id"]][1] for item in items],
+    )
+    next_position = bulk["next_position"] + len(items)
+    await SQL.advance(connection, bulk_id=bulk["id"], next_position=next_position, failures=failures)
+    return results
+
+
+async def _attempt(
+    connection: Connection, bulk: Any, ids: Sequence[UUID], sites: Sites
+) -> tuple[Results, str | None]:
+    """Change these leads. If that fails, changes none of them, and returns no results and the reason.
+
+    Raises `DependencyUnavailable` or an error of the driver if the database is unavailable.
+    """
+    log = logger("bulk changes").bind(bulk_id=str(bulk["id"]), leads=len(ids))
+    try:
+        async with connection.transaction():  # a savepoint
+            return await _perform(connection, bulk, ids, sites), None
+    except Exception as error:
+        failure = translate_error(error) if isinstance(error, DRIVER_ERRORS) else error
+        if isinstance(failure, DependencyUnavailable) and not isinstance(failure, DependencyRefused):
+            raise
+        if isinstance(failure, Failure):
+            log.warning("bulk change failed", reason=failure.reason)
+            return {}, failure.reason
+        metrics.BUGS.inc()
+        log.exception("bulk change failed")
+        return {}, Reason.BUG.format(exception=type(error).__name__)
+
+
+async def _try_later(connection: Connection, bulk: Any, failures: int) -> None:
+    wait = timedelta(seconds=ERROR_SECONDS)
+    await SQL.try_later(connection, bulk_id=bulk["id"], failures=failures, wait=wait)
 
 
 async def _perform(connection: Connection, bulk: Any, ids: Sequence[UUID], sites: Sites) -> Results:
