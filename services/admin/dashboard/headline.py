@@ -18,7 +18,7 @@ from services.admin.dashboard.cache import Cache
 from services.admin.dashboard.disruptions.headline import make_headline
 from services.admin.dashboard.disruptions.signals import Signals
 from services.admin.dashboard.sightings import find_sightings
-from services.admin.schemas.destinations import Destination
+from services.admin.schemas.destinations import DestinationSummary
 from services.admin.store.deliveries.destinations import kinds_of
 
 Loaded = TypeVar("Loaded")
@@ -42,7 +42,7 @@ async def read_signals(app: FastAPI, cache: Cache) -> Signals:
         # What could not be read is not cached: a page would show it long after the database is back.
         return await _or_none(partial(cache.get_or_load, key, read, seconds))
 
-    async def list_destinations() -> list[Destination]:
+    async def list_destinations() -> list[DestinationSummary]:
         found = await adapters.destinations.list_destinations(kinds_of(app.state.sites))
         return found.destinations
 

@@ -106,19 +106,23 @@ def event_sentence(event: str, details: Mapping[str, Any], actor: str) -> tuple[
 
 def _choose_sentence(event: str, details: Mapping[str, Any]) -> str | None:
     """Return the sentence for an event with these details, or None if `TITLES` has it."""
+    sentence: str | None
     match event, details:
         case AuditEvent.LEAD_PARKED, {"final": True}:
-            return gettext_noop("%(Delivery)s failed: %(reason)s. A retry cannot help.")
+            sentence = gettext_noop("%(Delivery)s failed: %(reason)s. A retry cannot help.")
         case AuditEvent.EMAIL_SENT, {"code": code} if code:
-            return gettext_noop("%(Delivery)s was sent (the mail server answered %(code)s).")
+            sentence = gettext_noop("%(Delivery)s was sent (the mail server answered %(code)s).")
         case AuditEvent.LEAD_REPLAYED, {"cause": "requested", "comment": comment} if comment:
-            return gettext_noop('Retried %(delivery)s: requested by %(actor)s ("%(comment)s").')
+            sentence = gettext_noop('Retried %(delivery)s: requested by %(actor)s ("%(comment)s").')
         case AuditEvent.LEAD_REPLAYED, {"cause": "requested"}:
-            return gettext_noop("Retried %(delivery)s: requested by %(actor)s.")
+            sentence = gettext_noop("Retried %(delivery)s: requested by %(actor)s.")
         case AuditEvent.LEAD_REPLAYED, {"cause": "overdue"}:
-            return gettext_noop("Retried %(delivery)s, because there was no result within an hour.")
+            sentence = gettext_noop("Retried %(delivery)s, because there was no result within an hour.")
+        case AuditEvent.DELIVERY_REQUESTED, {"action": "retry"}:
+            sentence = gettext_noop("%(actor)s retried the failed deliveries to %(destination)s.")
         case _:
-            return None
+            sentence = None
+    return sentence
 
 
 def delivery_name(kind: object) -> str:

@@ -26,7 +26,7 @@ class LastTest(BaseModel):
     updated_at: datetime
 
 
-class Destination(BaseModel):
+class DestinationSummary(BaseModel):
     """A destination without its secret: its state and the numbers of its deliveries."""
 
     model_config = ConfigDict(frozen=True)
@@ -44,6 +44,10 @@ class Destination(BaseModel):
     reason: Annotated[str | None, Field(description="Why it is paused or disabled.")]
     paused_until: Annotated[datetime | None, Field(description="When the next delivery is tried.")]
     waiting: Annotated[int, Field(description="Deliveries that wait, at most 10,000.")]
+    retrying: Annotated[
+        int,
+        Field(description="Of `waiting`: deliveries that failed and have retries left, at most 10,000."),
+    ]
     dead: Annotated[int, Field(description="Deliveries without retries left, at most 10,000.")]
     delivered_last_day: Annotated[int, Field(description="Delivered in the last 24 hours, at most 10,000.")]
     oldest_waiting_at: Annotated[datetime | None, Field(description="When the oldest of them was created.")]
@@ -66,7 +70,7 @@ class DestinationList(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    destinations: list[Destination]
+    destinations: list[DestinationSummary]
 
 
 class SentTest(BaseModel):
@@ -107,6 +111,10 @@ class LeadDelivery(BaseModel):
     created_at: datetime
     updated_at: datetime
     delivered_at: datetime | None
+    held_up_by: Annotated[
+        Literal["paused", "disabled"] | None,
+        Field(description="The state of the destination, if the delivery waits for the end of that state."),
+    ]
 
 
 class LeadDeliveries(BaseModel):

@@ -20,8 +20,9 @@ from tests.support.stack import Stack
 NOW = datetime.now(UTC)
 KINDS = {"chat": "slack", "crm": "webhook"}
 HEALTHY = {
-    "state": "healthy", "since": None, "reason": None, "waiting": 0, "dead": 0, "delivered_last_day": 0,
-    "oldest_waiting_at": None, "last_success_at": None, "last_failure_at": None, "last_failure_reason": None,
+    "state": "healthy", "since": None, "reason": None, "waiting": 0, "retrying": 0, "dead": 0,
+    "delivered_last_day": 0, "oldest_waiting_at": None, "last_success_at": None, "last_failure_at": None,
+    "last_failure_reason": None,
     "duration_p50_ms": None, "duration_p95_ms": None, "paused_until": None, "last_test": None,
 }  # fmt: skip
 
@@ -79,10 +80,10 @@ async def test_the_list_counts_what_waits_is_dead_and_was_delivered(admin: Admin
         "UPDATE webhook_delivery SET delivered_at = now() - interval '25 hours' WHERE delivered_at IS NULL"
     )
     found = await _list(admin)
-    numbers = [found["crm"][key] for key in ("waiting", "dead", "delivered_last_day")]
-    assert numbers == [2, 3, 1]
+    numbers = [found["crm"][key] for key in ("waiting", "retrying", "dead", "delivered_last_day")]
+    assert numbers == [2, 1, 3, 1]
     assert found["crm"]["oldest_waiting_at"] is not None
-    assert (found["chat"]["waiting"], found["chat"]["dead"]) == (0, 1)
+    assert [found["chat"][key] for key in ("waiting", "retrying", "dead")] == [0, 0, 1]
 
 
 async def test_a_paused_destination_shows_since_when_and_why(admin: Admin) -> None:

@@ -1,5 +1,6 @@
 """Failed deliveries to destinations on a real PostgreSQL: groups, leads, and a retry of a group."""
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import uuid4
@@ -7,6 +8,7 @@ from uuid import uuid4
 import pytest
 
 from runtime.settings import Kafka, Postgres, SitesFile
+from services.admin.rules.send_rules import NOT_RELEASED
 from services.admin.store.deliveries import failed_deliveries
 from tests.support.services.admin import Admin, running_admin
 from tests.support.services.deliveries import add_delivery, finish_bulk, preview_bulk, run_bulk, start_bulk
@@ -90,8 +92,12 @@ async def test_a_group_is_previewed_and_retried_with_all_retries(admin: Admin) -
     ]  # fmt: skip
     left = await admin.db.fetchval("SELECT event_id FROM webhook_delivery WHERE state = 'dead' LIMIT 1")
     assert left == other
-    entries = await admin.db.fetch("SELECT lead_id FROM audit_log WHERE event = 'delivery.requested'")
+    entries = await admin.db.fetch("SELECT * FROM audit_log WHERE event = 'delivery.requested'")
     assert {row["lead_id"] for row in entries} == {lead.lead_id for lead in dead}
+    details = {"bulk_id": detail["bulk"]["id"], "action": "retry", "destination": "crm"}
+    assert [json.loads(row["details_json"]) for row in entries] == [details] * 4
+    timeline = (await admin.get(f"/admin/leads/{dead[0].lead_id}"))["timeline"]
+    assert "ann retried the failed deliveries to crm." in [each["title"] for each in timeline]
     await start_bulk(admin.client, 409, **order)
 
 
@@ -142,3 +148,31 @@ async def test_nothing_is_retried_at_a_destination_that_the_file_lost(admin: Adm
     detail = await finish_bulk(admin.client, started["bulk"]["id"])
     assert detail["results"] == {"refused": 1}
     assert await admin.db.fetchval("SELECT state FROM webhook_delivery") == "dead"
+
+
+@pytest.mark.parametrize("status", ["spam", "held"])
+async def test_a_lead_that_became_spam_before_it_was_received_is_refused(admin: Admin, status: str) -> None:
+    good, spam, known = await admin.add_lead(), await admin.add_lead(status), await admin.add_lead(status)
+    for lead in (good, spam):
+        await add_delivery(admin.db, "crm", "dead", lead.lead_id, next_attempt_at=None)
+    later = await add_delivery(admin.db, "crm", "failed", spam.lead_id, "lead.updated")
+    # The destination has this lead, so it also gets its change.
+    await add_delivery(admin.db, "crm", "delivered", known.lead_id)
+    change = await add_delivery(admin.db, "crm", "dead", known.lead_id, "lead.status_changed")
+    order = {"action": "retry", "destination": "crm", "deliveries": {}}
+    preview = await preview_bulk(admin.client, **order)
+    assert (preview["leads"], preview["message"]) == (3, "2 of 3 leads can be changed.")
+    assert [(each["status"], each["leads"]) for each in preview["refused"]] == [(status, 1)]
+    detail = await run_bulk(admin, **order)
+    assert detail["results"] == {"changed": 2, "refused": 1}
+    (refused,) = [each for each in detail["items"] if each["result"] == "refused"]
+    assert (refused["lead_id"], refused["reason"]) == (str(spam.lead_id), NOT_RELEASED)
+    states = "SELECT state FROM webhook_delivery WHERE event_id = $1"
+    assert [await admin.db.fetchval(states, each) for each in (later, change)] == ["failed", "pending"]
+    # Alone, and with all of its destination, it is refused too.
+    path = f"/admin/leads/{spam.lead_id}/deliveries/{later}/crm/resend"
+    assert (await admin.client.post(path)).json()["detail"] == NOT_RELEASED
+    retried = (await admin.client.post("/admin/destinations/crm/retry")).json()
+    assert retried == {"retried": 0, "left": 2}
+    await admin.db.execute("UPDATE lead_inbox SET status = 'received' WHERE id = $1", spam.lead_id)
+    assert (await run_bulk(admin, **order))["results"] == {"changed": 1}

@@ -93,7 +93,7 @@ async def test_each_lead_is_sent_once_and_a_failed_delivery_begins_again(admin: 
     assert len(entries) == 2, "one entry for each lead"
     assert entries[0]["actor"] == "ann"
     details = json.loads(entries[0]["details_json"])
-    assert details == {"bulk_id": detail["bulk"]["id"], "destination": "crm"}
+    assert details == {"bulk_id": detail["bulk"]["id"], "action": "send", "destination": "crm"}
     await assert_books_balance(admin.db)
 
 

@@ -148,3 +148,33 @@ async def test_an_erased_lead_offers_only_its_erasure_again(admin: Admin) -> Non
     assert "0 of 1 destination that may have this lead was informed." in page
     assert "Could not be informed" in page
     assert page.count(f"/deliveries/{informed}/crm/resend") == page.count("/resend") == 2
+
+
+async def test_an_erased_lead_says_why_a_destination_is_not_informed_yet(admin: Admin) -> None:
+    await sign_in(admin)
+    lead = await admin.add_lead("erased")
+    path = f"/admin/ui/leads/{lead.lead_id}"
+    off, paused = "waits until somebody enables", "waits until the pause"
+    await admin.add_delivery("crm", "pending", lead.lead_id, event="lead.erased")
+
+    async def reasons() -> list[str]:
+        page = await _page(admin, path)
+        informed = page[page.index('class="informed"') :]
+        informed = informed[: informed.index("</ul>")]
+        assert "Not informed yet" in informed
+        return [each for each in (off, paused, "waits: the sites file no longer has") if each in informed]
+
+    assert await reasons() == []
+    await admin.db.execute("INSERT INTO webhook_destination (name) VALUES ('crm')")
+    await _set_state(admin, paused="now() + interval '1 min'")
+    assert await reasons() == [paused]
+    await admin.db.execute(
+        "UPDATE webhook_delivery SET state = 'failed', next_attempt_at = now() + interval '2 h'"
+    )
+    assert await reasons() == [], "its own next attempt is later"
+    await _set_state(admin, disabled="now()")
+    assert await reasons() == [off]
+    await admin.db.execute("UPDATE webhook_delivery SET state = 'delivered', delivered_at = now()")
+    assert off not in await _page(admin, path)
+    await admin.db.execute("UPDATE webhook_delivery SET destination = 'gone', state = 'pending'")
+    assert await reasons() == ["waits: the sites file no longer has"]

@@ -9,7 +9,7 @@ from runtime.sites.model import Site, Sites
 from services.admin.dashboard.disruptions.headline import SIGNALS, make_headline
 from services.admin.dashboard.disruptions.signals import Severity, Signals
 from services.admin.monitoring.ledger import LedgerCounts, compare
-from services.admin.schemas.destinations import Destination
+from services.admin.schemas.destinations import DestinationSummary
 from services.admin.schemas.ledger import Books
 from services.admin.schemas.system import (
     GatewaySpool,
@@ -74,13 +74,13 @@ def signals(**changes: Any) -> Signals:
     return replace(Signals(make_health(), make_stats(), RecentOutcomes(), [job()], [], [], SITES), **changes)
 
 
-def target(**changes: Any) -> Destination:
+def target(**changes: Any) -> DestinationSummary:
     """Return the destination crm: healthy, with some values changed."""
     values: dict[str, Any] = {
-        **dict.fromkeys(Destination.model_fields), "name": "crm", "kind": "webhook", "state": "healthy",
-        "waiting": 0, "dead": 0, "delivered_last_day": 0,
+        **dict.fromkeys(DestinationSummary.model_fields), "name": "crm", "kind": "webhook",
+        "state": "healthy", "waiting": 0, "retrying": 0, "dead": 0, "delivered_last_day": 0,
     }  # fmt: skip
-    return Destination(**(values | changes))
+    return DestinationSummary(**(values | changes))
 
 
 def outcomes(**kinds: tuple[int, int]) -> RecentOutcomes:

@@ -7,7 +7,7 @@ from services.admin.dashboard.disruptions.signals import Disruption, Signals
 from services.admin.dashboard.labels import stage_name
 from services.admin.rules.destinations import disabled_by
 from services.admin.rules.reasons import explain
-from services.admin.schemas.destinations import Destination
+from services.admin.schemas.destinations import DestinationSummary
 from services.admin.texts import gettext, ngettext
 
 DESTINATIONS: Final = "/admin/ui/destinations"
@@ -38,7 +38,7 @@ def destination_problems(signals: Signals) -> Iterator[Disruption]:
             yield Disruption(component, reason, url, "amber", f"{each.name}, dead", each.dead)
 
 
-def _destination_state(destination: Destination) -> str:
+def _destination_state(destination: DestinationSummary) -> str:
     name, reason = destination.name, destination.reason or ""
     if destination.state == "paused":
         return gettext(

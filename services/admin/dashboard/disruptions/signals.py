@@ -6,7 +6,7 @@ from typing import Literal
 from runtime.sites.model import Sites
 from services.admin.dashboard.formatting import duration
 from services.admin.rules.spam_shares import SpamShare
-from services.admin.schemas.destinations import Destination
+from services.admin.schemas.destinations import DestinationSummary
 from services.admin.schemas.held_leads import HeldSite
 from services.admin.schemas.system import Job, QueueStats, SystemHealth
 from services.admin.store.deliveries.recent_outcomes import RecentOutcomes
@@ -48,7 +48,7 @@ class Signals:
     spam: list[SpamShare] | None
     held: list[HeldSite] | None
     sites: Sites = field(default_factory=Sites)
-    destinations: list[Destination] | None = field(default_factory=list)
+    destinations: list[DestinationSummary] | None = field(default_factory=list)
 
 
 def reason_of(subject: str, reason: str | None) -> str:

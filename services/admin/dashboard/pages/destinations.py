@@ -10,7 +10,7 @@ from services.admin.dashboard.disruptions.destinations import DESTINATIONS, dest
 from services.admin.dashboard.rendering import PageRoute, is_htmx, redirect, render, render_toast
 from services.admin.rules.destinations import disabled_by
 from services.admin.rules.errors import NotFoundError
-from services.admin.schemas.destinations import Destination
+from services.admin.schemas.destinations import DestinationSummary
 from services.admin.schemas.incidents import IncidentFilter
 from services.admin.store.deliveries.destinations import NOT_IN_FILE, kinds_of
 from services.admin.texts import gettext
@@ -27,7 +27,6 @@ async def show_destinations(request: Request, session: CurrentSession, adapters:
     """Show each destination: its state, its numbers, and the result of its last test event."""
     found = await adapters.destinations.list_destinations(kinds_of(request.app.state.sites))
     incidents = await adapters.incidents.list_incidents(IncidentFilter(state="open"))
-    failures = (await adapters.failed_deliveries.list_groups()).groups
     any_test = any(map(is_testing, found.destinations))
     return render(
         request,
@@ -38,12 +37,11 @@ async def show_destinations(request: Request, session: CurrentSession, adapters:
         destination_url=destination_url,
         disabled_by=disabled_by,
         is_testing=is_testing,
-        retried={group.destination for group in failures if group.state == "failed"},
         poll_seconds=TEST_POLL_SECONDS if any_test else POLL_SECONDS,
     )
 
 
-def is_testing(destination: Destination) -> bool:
+def is_testing(destination: DestinationSummary) -> bool:
     """Return True if a test event is still being sent: the page then reloads until it has the result."""
     test = destination.last_test
     is_open = test is not None and test.attempts <= 1 and test.state in ("pending", "sending")

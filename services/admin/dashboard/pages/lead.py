@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from contracts.leads import LeadStatus
 from services.admin.adapters import Adapters, CurrentAdapters
 from services.admin.dashboard.auth import CurrentSession
+from services.admin.dashboard.disruptions.destinations import destination_url
 from services.admin.dashboard.fields import BlankAsNone
 from services.admin.dashboard.labels import state_name
 from services.admin.dashboard.rendering import (
@@ -62,6 +63,8 @@ async def show_lead(
         activity=build_activity(details),
         deliveries=newest_events_first(found.deliveries),
         notices=erasure_notices(found.deliveries),
+        destinations=request.app.state.sites.destinations,
+        destination_url=destination_url,
         may_change=may_change,
         note_text="",
         note_error="",

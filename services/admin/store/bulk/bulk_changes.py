@@ -22,7 +22,7 @@ from services.admin.schemas.cursors import Position, split_page
 from services.admin.schemas.failed_deliveries import FailedDeliveries
 from services.admin.schemas.replay_filters import HistoryPage
 from services.admin.store.bulk.bulk_deliveries import SQL as DELIVERIES
-from services.admin.store.bulk.bulk_deliveries import count_to_send
+from services.admin.store.bulk.bulk_deliveries import count_to_retry, count_to_send
 from services.admin.store.leads.search import LEAD_FILTER, choose_services
 from services.admin.store.planning import plan_for_values
 from services.admin.texts import gettext, gettext_noop
@@ -177,7 +177,7 @@ async def _count(
     refused: list[schemas.RefusedGroup] = []
     already = 0
     if order.action == "retry":
-        leads = await DELIVERIES.count_to_retry(connection, **selection)
+        leads, refused = await count_to_retry(connection, selection)
     elif order.action == "send" and destination:
         leads, refused, already = await count_to_send(connection, destination, selection, bound)
     else:

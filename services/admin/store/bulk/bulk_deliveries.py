@@ -18,9 +18,10 @@ from runtime.database.lead_events import NewEvent, add_deliveries, in_order, ins
 from runtime.database.postgres import Connection, load_queries
 from runtime.sites.destinations import Destination
 from runtime.sites.model import Sites
-from services.admin.rules.send_rules import send_refusal
+from services.admin.rules.send_rules import NOT_RELEASED, send_refusal
 from services.admin.schemas.bulk_changes import RefusedGroup
 from services.admin.store.deliveries.destinations import NOT_IN_FILE
+from services.admin.store.deliveries.destinations import SQL as DELIVERIES
 from services.admin.store.leads.search import LEAD_FILTER
 from services.admin.texts import gettext
 
@@ -58,6 +59,19 @@ async def count_to_send(
             already += row["leads"]
     groups = [RefusedGroup(status=key[0], leads=count, why=key[1]) for key, count in refused.items()]
     return leads, groups, already
+
+
+async def count_to_retry(
+    connection: Connection, selection: Mapping[str, Any]
+) -> tuple[int, list[RefusedGroup]]:
+    """Count the leads with a selected failed delivery, and those of them that cannot be sent."""
+    counts = {row["status"]: row["leads"] async for row in SQL.count_to_retry(connection, **selection)}
+    refused = [
+        RefusedGroup(status=status, leads=leads, why=gettext(NOT_RELEASED))
+        for status, leads in counts.items()
+        if status
+    ]
+    return sum(counts.values()), refused
 
 
 async def send(
@@ -118,32 +132,43 @@ async def retry(
 ) -> dict[UUID, tuple[str, str | None]]:
     """Make all failed deliveries of these leads to the bulk change's destination due now, in order.
 
-    Returns the result of each lead. It is `unchanged` for a lead without a failed delivery. If the sites file
-    no longer has the destination, the result of every lead is `refused`, because the deliveries would never
-    be sent.
+    Returns the result of each lead. It is `unchanged` for a lead without a failed delivery, and `refused` for
+    a lead that became spam or held before the destination received it. If the sites file no longer has the
+    destination, the result of every lead is `refused`, because the deliveries would never be sent.
     """
     if bulk["value"] not in sites.destinations:
         return dict.fromkeys(ids, ("refused", gettext(NOT_IN_FILE)))
     await block_erasures(connection)
-    restarted = await _restart(connection, bulk["value"], ids)
+    restarted, unsent = await _restart(connection, bulk["value"], ids)
     await _audit(connection, bulk, dict.fromkeys(restarted))
-    return {each: ("changed" if each in restarted else "unchanged", None) for each in ids}
+    return (
+        dict.fromkeys(ids, ("unchanged", None))
+        | dict.fromkeys(restarted, ("changed", None))
+        | dict.fromkeys(unsent, ("refused", gettext(NOT_RELEASED)))
+    )
 
 
-async def _restart(connection: Connection, name: str, lead_ids: Collection[UUID]) -> set[UUID]:
+async def _restart(
+    connection: Connection, name: str, lead_ids: Collection[UUID]
+) -> tuple[set[UUID], set[UUID]]:
     """Make all failed deliveries of these leads to a destination due now.
 
-    Returns the ids of the leads that had a failed delivery.
+    Returns two sets of ids: the leads that had a failed delivery, and those that are not sent because they
+    became spam or held before the destination received them.
     """
-    rows = SQL.restart(connection, lead_ids=list(lead_ids), destination=name)
-    return {row["lead_id"] async for row in rows}
+    rows = DELIVERIES.lock_failed_of_leads(connection, lead_ids=list(lead_ids), name=name)
+    failed = [row async for row in rows]
+    event_ids = [row["event_id"] for row in failed if not row["is_unsent"]]
+    await DELIVERIES.restart_deliveries(connection, event_ids=event_ids, name=name)
+    unsent = {row["lead_id"] for row in failed if row["is_unsent"]}
+    return {row["lead_id"] for row in failed} - unsent, unsent
 
 
 async def _audit(
     connection: Connection, bulk: Mapping[str, Any], request_ids: Mapping[UUID, str | None]
 ) -> None:
     """Append an entry for each lead. `request_ids` has the id of the lead's request, if it is known."""
-    details = {"bulk_id": str(bulk["id"]), "destination": bulk["value"]}
+    details = {"bulk_id": str(bulk["id"]), "action": bulk["action"], "destination": bulk["value"]}
     entries = [
         AuditRecorded(
             event_id=uuid4(),

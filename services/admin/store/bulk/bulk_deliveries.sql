@@ -12,9 +12,13 @@ SELECT status, site, is_sent, count(*) AS leads FROM (
     LIMIT :bound::bigint
 ) AS chosen GROUP BY status, site, is_sent ORDER BY status, site;
 
--- name: count_to_retry$
--- How many leads have such a failed delivery.
-SELECT count(DISTINCT lead_id) FROM ({failed}) AS failed;
+-- name: count_to_retry
+-- How many leads have such a failed delivery, by the status that lets them not be sent, if they have one.
+SELECT l.status, count(*) AS leads FROM (SELECT DISTINCT lead_id FROM ({failed}) AS failed) AS chosen
+LEFT JOIN lead_inbox l ON l.id = chosen.lead_id AND l.status IN ('spam', 'held') AND EXISTS (
+    SELECT FROM webhook_delivery d WHERE d.lead_id = l.id AND d.destination = :destination
+    AND d.type = 'lead.received' AND d.state IN ('failed', 'dead'))
+GROUP BY l.status;
 
 -- name: choose_to_retry!
 -- Store the leads that have such a failed delivery as the items of an action, in the order of their events.
@@ -32,13 +36,3 @@ WHERE event_id = ANY(:event_ids::uuid[]) AND destination = :destination AND stat
 SELECT later.id FROM webhook_event AS received
 JOIN webhook_event AS later ON later.lead_id = received.lead_id AND later.position > received.position
 WHERE received.id = ANY(:event_ids::uuid[]) AND later.type = ANY(:types::text[]) AND later.type <> 'lead.erased';
-
--- name: restart
--- Let the failed deliveries of these leads be sent now, with all their retries, and return their leads. They are locked in
--- one order, so that two actions on the same leads do not wait for each other.
-UPDATE webhook_delivery SET state = 'pending', retries = 0, next_attempt_at = now(), updated_at = now()
-WHERE (event_id, destination) IN (
-    SELECT event_id, destination FROM webhook_delivery
-    WHERE lead_id = ANY(:lead_ids::uuid[]) AND destination = :destination AND state IN ('failed', 'dead')
-    ORDER BY event_id FOR UPDATE)
-RETURNING lead_id;

@@ -16,10 +16,11 @@ from runtime.database.postgres import Connection, Pool, load_queries, snapshot, 
 from runtime.sites.model import Sites
 from services.admin.rules.destinations import DISABLED_BY
 from services.admin.rules.errors import ConflictError, NotFoundError
+from services.admin.rules.send_rules import NOT_RELEASED
 from services.admin.schemas.destinations import (
-    Destination,
     DestinationList,
     DestinationState,
+    DestinationSummary,
     LastTest,
     LeadDeliveries,
     LeadDelivery,
@@ -28,7 +29,14 @@ from services.admin.schemas.destinations import (
 )
 from services.admin.texts import gettext, gettext_noop
 
-_SQL: Any = load_queries(Path(__file__).with_name("destinations.sql"))
+# A change of such a lead was made while it was not spam, so it is sent if the destination has the lead.
+_IS_UNSENT: Final = """
+    EXISTS (SELECT FROM lead_inbox l
+            JOIN webhook_delivery r ON r.lead_id = l.id AND r.destination = d.destination
+                 AND r.type = 'lead.received' AND r.state IN ('failed', 'dead')
+            WHERE l.id = d.lead_id AND l.status IN ('spam', 'held'))
+"""
+SQL: Any = load_queries(Path(__file__).with_name("destinations.sql"), is_unsent=_IS_UNSENT)
 RETRY_MAX: Final = 10_000
 """How many deliveries one request lets be sent again."""
 NOT_IN_FILE: Final = gettext_noop("The sites file has no destination with this name.")
@@ -51,7 +59,7 @@ class Destinations:
     async def list_destinations(self, kinds: Mapping[str, str]) -> DestinationList:
         """Return the destinations of the sites file, and those that were removed from it."""
         async with snapshot(self._pool) as connection:
-            rows = _SQL.list_destinations(connection, names=sorted(kinds))
+            rows = SQL.list_destinations(connection, names=sorted(kinds))
             return DestinationList(destinations=[_destination(row, kinds) async for row in rows])
 
     async def enable(self, name: str, kinds: Mapping[str, str], actor: str) -> None:
@@ -61,7 +69,7 @@ class Destinations:
         """
         async with transaction(self._pool) as connection:
             await _lock(connection, name, kinds)
-            await _SQL.enable_destination(connection, name=name)
+            await SQL.enable_destination(connection, name=name)
             await append_action(connection, AuditEvent.DESTINATION_ENABLED, actor, {"destination": name})
 
     async def disable(self, name: str, kinds: Mapping[str, str], actor: str) -> None:
@@ -75,7 +83,7 @@ class Destinations:
             if row["disabled_at"] is not None:
                 raise ConflictError(gettext("The destination is disabled already."))
             reason = DISABLED_BY + actor
-            await _SQL.disable_destination(connection, name=name, reason=reason)
+            await SQL.disable_destination(connection, name=name, reason=reason)
             await append_action(
                 connection,
                 AuditEvent.DESTINATION_DISABLED,
@@ -95,8 +103,8 @@ class Destinations:
             if row["disabled_at"] is not None:
                 raise ConflictError(gettext("The destination is disabled: enable it first."))
             body = example_event(lead_id, datetime.now(UTC)).model_dump_json()
-            await _SQL.insert_test_event(connection, id=event_id, lead_id=lead_id, name=name, body=body)
-            await _SQL.set_last_test(connection, name=name, event_id=event_id)
+            await SQL.insert_test_event(connection, id=event_id, lead_id=lead_id, name=name, body=body)
+            await SQL.set_last_test(connection, name=name, event_id=event_id)
             details = {"destination": name, "event_id": str(event_id)}
             await append_action(connection, AuditEvent.DESTINATION_TESTED, actor, details)
         return SentTest(event_id=event_id)
@@ -104,13 +112,17 @@ class Destinations:
     async def retry(self, name: str, kinds: Mapping[str, str], actor: str) -> Retried:
         """Make at most 10,000 failed or dead deliveries of a destination due now. Audited.
 
-        A failed delivery has retries left. A dead delivery has none. Raises `NotFoundError` if the sites file
-        does not contain the destination.
+        A failed delivery has retries left. A dead delivery has none. Leaves out leads that became spam or
+        held before the destination received them. Raises `NotFoundError` if the sites file does not contain
+        the destination.
         """
         async with transaction(self._pool) as connection:
             await _lock(connection, name, kinds)
-            retried = await _SQL.retry(connection, name=name, limit=RETRY_MAX)
-            left = await _SQL.count_failed(connection, name=name)
+            rows = SQL.lock_failed(connection, name=name, limit=RETRY_MAX)
+            event_ids = [row["event_id"] async for row in rows]
+            await SQL.restart_deliveries(connection, event_ids=event_ids, name=name)
+            retried = len(event_ids)
+            left = await SQL.count_failed(connection, name=name)
             if retried:
                 details = {"destination": name, "retried": retried}
                 await append_action(connection, AuditEvent.DESTINATION_RETRIED, actor, details)
@@ -128,15 +140,16 @@ class Destinations:
     ) -> None:
         """Send one delivery of a lead now, with the same `webhook-id`. Audited.
 
-        A delivery that has arrived is sent again only with `if_delivered`. Raises `NotFoundError` if there is
-        no such delivery, or if the sites file does not contain the destination. Raises `ConflictError` if the
-        lead was erased, the destination is disabled, or the delivery was suppressed or is being sent.
+        A delivery that has arrived is sent again only with `if_delivered`. Raises `NotFoundError` if there
+        is no such delivery, or if the sites file does not contain the destination. Raises `ConflictError` if
+        the lead was erased, the destination is disabled, the delivery was suppressed or is being sent, or the
+        lead became spam or held before the destination received it.
         """
         if name not in kinds:
             raise NotFoundError(gettext(NOT_IN_FILE))
         async with transaction(self._pool) as connection:
-            event = await _SQL.lock_event(connection, lead_id=lead_id, event_id=event_id)
-            row = await _SQL.lock_delivery(connection, event_id=event_id, name=name) if event else None
+            event = await SQL.lock_event(connection, lead_id=lead_id, event_id=event_id)
+            row = await SQL.lock_delivery(connection, event_id=event_id, name=name) if event else None
             if event is None or row is None:
                 raise NotFoundError(gettext("The lead has no such delivery."))
             if event["is_erased"]:
@@ -144,7 +157,9 @@ class Destinations:
             if row["is_disabled"]:
                 raise ConflictError(gettext("The destination is disabled: enable it first."))
             _check_resendable(row["state"], if_delivered=if_delivered)
-            await _SQL.resend_delivery(connection, event_id=event_id, name=name)
+            if row["is_unsent"]:
+                raise ConflictError(gettext(NOT_RELEASED))
+            await SQL.restart_deliveries(connection, event_ids=[event_id], name=name)
             details = {"destination": name, "event": event["type"], "event_id": str(event_id)}
             await append_action(connection, AuditEvent.DELIVERY_RESENT, actor, details, lead_id)
 
@@ -156,14 +171,14 @@ class Destinations:
 
 async def list_lead_deliveries(connection: Connection, lead_id: UUID) -> list[LeadDelivery]:
     """Return the deliveries of a lead's events in the order of the events, at most 1,000."""
-    rows = _SQL.list_lead_deliveries(connection, lead_id=lead_id)
+    rows = SQL.list_lead_deliveries(connection, lead_id=lead_id)
     return [LeadDelivery(**dict(row)) async for row in rows]
 
 
 async def _lock(connection: Connection, name: str, kinds: Mapping[str, str]) -> Mapping[str, Any]:
     if name not in kinds:
         raise NotFoundError(gettext(NOT_IN_FILE))
-    row: Mapping[str, Any] = await _SQL.lock_destination(connection, name=name)
+    row: Mapping[str, Any] = await SQL.lock_destination(connection, name=name)
     return row
 
 
@@ -177,7 +192,7 @@ def _check_resendable(state: str, *, if_delivered: bool) -> None:
         raise ConflictError(gettext("The delivery has arrived. Confirm that it is sent again."))
 
 
-def _destination(row: Mapping[str, Any], kinds: Mapping[str, str]) -> Destination:
+def _destination(row: Mapping[str, Any], kinds: Mapping[str, str]) -> DestinationSummary:
     state: DestinationState = "healthy"
     since = reason = paused_until = None
     if row["name"] not in kinds:
@@ -189,7 +204,7 @@ def _destination(row: Mapping[str, Any], kinds: Mapping[str, str]) -> Destinatio
         paused_until = row["paused_until"]
     same = {name: row[name] for name in _SAME}
     test = LastTest(**{name: row[name] for name in LastTest.model_fields}) if row["event_id"] else None
-    return Destination(
+    return DestinationSummary(
         name=row["name"],
         kind=kinds.get(row["name"]),
         state=state,
@@ -203,6 +218,6 @@ def _destination(row: Mapping[str, Any], kinds: Mapping[str, str]) -> Destinatio
 
 
 _SAME: Final = (
-    "waiting", "dead", "delivered_last_day", "oldest_waiting_at", "duration_p50_ms", "duration_p95_ms",
-    "last_success_at", "last_failure_at",
+    "waiting", "retrying", "dead", "delivered_last_day", "oldest_waiting_at", "duration_p50_ms",
+    "duration_p95_ms", "last_success_at", "last_failure_at",
 )  # fmt: skip

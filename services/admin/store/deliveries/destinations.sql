@@ -1,4 +1,5 @@
--- The queries of store/deliveries/destinations.py.
+-- The queries of store/deliveries/destinations.py. `{is_unsent}` is true if the lead of a delivery `d` became spam or held before
+-- the destination received it.
 
 -- name: list_destinations
 -- The destinations of the sites file, and all others that have a state. Every count is bounded.
@@ -15,7 +16,9 @@ SELECT n.name, w.paused_until, w.paused_since, w.disabled_at, w.disabled_reason,
                               AND d.delivered_at > now() - interval '24 hours' LIMIT 10000) AS bounded)
            AS delivered_last_day,
        (SELECT min(d.created_at) FROM webhook_delivery d WHERE d.destination = n.name
-                              AND d.state IN ('pending', 'failed')) AS oldest_waiting_at
+                              AND d.state IN ('pending', 'failed')) AS oldest_waiting_at,
+       (SELECT count(*) FROM (SELECT FROM webhook_delivery d WHERE d.destination = n.name AND d.state = 'failed'
+                              LIMIT 10000) AS bounded) AS retrying
 FROM (SELECT name FROM webhook_destination UNION SELECT unnest(:names::text[])) AS n (name)
 LEFT JOIN webhook_destination w ON w.name = n.name
 LEFT JOIN webhook_delivery t ON t.event_id = w.last_test_id AND t.destination = w.name
@@ -57,16 +60,23 @@ SELECT id, :name, lead_id, position FROM event;
 -- The event of the last test of a destination.
 UPDATE webhook_destination SET last_test_id = :event_id WHERE name = :name;
 
--- name: retry$
--- Let failed and dead deliveries of a destination be sent now, with all their retries. Return how many.
-WITH retried AS (
-    UPDATE webhook_delivery SET state = 'pending', retries = 0, next_attempt_at = now(), updated_at = now()
-    WHERE (event_id, destination) IN (
-        SELECT event_id, destination FROM webhook_delivery WHERE destination = :name AND state IN ('failed', 'dead')
-        ORDER BY position LIMIT :limit FOR UPDATE SKIP LOCKED)
-    RETURNING 1
-)
-SELECT count(*) FROM retried;
+-- name: lock_failed
+-- The oldest failed and dead deliveries of a destination, locked, except those of leads that are not sent any more.
+SELECT d.event_id FROM webhook_delivery d
+WHERE d.destination = :name AND d.state IN ('failed', 'dead') AND NOT {is_unsent}
+ORDER BY d.position LIMIT :limit FOR UPDATE OF d SKIP LOCKED;
+
+-- name: lock_failed_of_leads
+-- The failed and dead deliveries of these leads to a destination, and whether the lead is not sent any more. Locked in one
+-- order, so that two actions on the same leads do not wait for each other.
+SELECT d.event_id, d.lead_id, {is_unsent} AS is_unsent FROM webhook_delivery d
+WHERE d.lead_id = ANY(:lead_ids::uuid[]) AND d.destination = :name AND d.state IN ('failed', 'dead')
+ORDER BY d.event_id FOR UPDATE OF d;
+
+-- name: restart_deliveries!
+-- Let locked deliveries be sent now, with all their retries.
+UPDATE webhook_delivery SET state = 'pending', retries = 0, next_attempt_at = now(), updated_at = now()
+WHERE event_id = ANY(:event_ids::uuid[]) AND destination = :name;
 
 -- name: count_failed$
 -- How many failed and dead deliveries a destination has, at most 10,000.
@@ -74,11 +84,16 @@ SELECT count(*) FROM (SELECT FROM webhook_delivery WHERE destination = :name AND
                       LIMIT 10000) AS bounded;
 
 -- name: list_lead_deliveries
--- The deliveries of a lead's events.
+-- The deliveries of a lead's events. The state of a destination holds up those that are due before it changes.
 SELECT d.event_id, e.type AS event, d.destination, d.state, d.attempts, d.status_code, d.reason, d.response,
-       d.duration_ms, d.next_attempt_at, d.created_at, d.updated_at, d.delivered_at
+       d.duration_ms, d.next_attempt_at, d.created_at, d.updated_at, d.delivered_at,
+       CASE WHEN d.state NOT IN ('pending', 'failed') THEN NULL
+            WHEN w.disabled_at IS NOT NULL THEN 'disabled'
+            WHEN d.state = 'pending' AND w.paused_until IS NOT NULL OR d.next_attempt_at <= w.paused_until THEN 'paused'
+       END AS held_up_by
 FROM webhook_delivery d
 JOIN webhook_event e ON e.id = d.event_id
+LEFT JOIN webhook_destination w ON w.name = d.destination
 WHERE d.lead_id = :lead_id
 ORDER BY d.position, d.destination
 LIMIT 1000;
@@ -88,12 +103,7 @@ LIMIT 1000;
 SELECT type, body IS NULL AS is_erased FROM webhook_event WHERE id = :event_id AND lead_id = :lead_id FOR SHARE;
 
 -- name: lock_delivery^
--- A delivery, locked until this transaction ends, and whether its destination is disabled.
-SELECT d.state, EXISTS (SELECT FROM webhook_destination w WHERE w.name = d.destination AND w.disabled_at IS NOT NULL)
+-- A delivery, locked until this transaction ends, whether its destination is disabled, and whether its lead is not sent any more.
+SELECT d.state, {is_unsent} AS is_unsent, EXISTS (SELECT FROM webhook_destination w WHERE w.name = d.destination AND w.disabled_at IS NOT NULL)
            AS is_disabled
 FROM webhook_delivery d WHERE d.event_id = :event_id AND d.destination = :name FOR UPDATE OF d;
-
--- name: resend_delivery!
--- Let a delivery be sent now, with all its retries.
-UPDATE webhook_delivery SET state = 'pending', retries = 0, next_attempt_at = now(), updated_at = now()
-WHERE event_id = :event_id AND destination = :name;
