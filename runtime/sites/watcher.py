@@ -1,7 +1,7 @@
 """Applies a new version of the sites file while a service runs."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -17,9 +17,12 @@ CHECK_SECONDS: Final = 5.0
 SETTLE_SECONDS: Final = 0.5
 PART: Final = "sites_file"
 
+Apply = Callable[[Sites], Awaitable[None] | None]
+"""Lets a service use a new version. If the service cannot, raises `SitesFileError` and changes nothing."""
+
 
 def watch_sites(
-    path: Path | None, loaded: Sites, health: Health, apply: Callable[[Sites], None]
+    path: Path | None, loaded: Sites, health: Health, apply: Apply
 ) -> Callable[[], Coroutine[Any, Any, None]]:
     """Return a coroutine function that calls `apply` with each new version of the file.
 
@@ -37,11 +40,9 @@ class SitesWatcher:
 
     Compares the content, not the modification time. This detects a replaced file, a symbolic link to another
     file (a ConfigMap), and two edits within the clock's resolution.
-
-    If the service cannot use a version, `apply` must raise `SitesFileError` and change nothing.
     """
 
-    def __init__(self, path: Path, loaded: Sites, health: Health, apply: Callable[[Sites], None]) -> None:
+    def __init__(self, path: Path, loaded: Sites, health: Health, apply: Apply) -> None:
         self._path = path
         self._health = health
         self._apply = apply
@@ -70,12 +71,14 @@ class SitesWatcher:
                 self._report_valid()
         else:
             # Also a version that was refused: a secret that it refers to may be there now.
-            self._use(content, digest)
+            await self._use(content, digest)
 
-    def _use(self, content: bytes, digest: str) -> None:
+    async def _use(self, content: bytes, digest: str) -> None:
         try:
             sites = parse_sites(content)
-            self._apply(sites)
+            applied = self._apply(sites)
+            if applied is not None:
+                await applied
         except SitesFileError as error:
             self._report_invalid(error, digest)
             return

@@ -8,6 +8,7 @@ from runtime.sites.file import SitesFileError
 from runtime.sites.model import Sites
 from runtime.sites.secrets import ResolvedDestination, resolve_destinations
 from services.webhooks.body_template import BodyTemplateError, compile_template
+from services.webhooks.secret_reader import SecretReader
 
 
 class Destinations:
@@ -19,18 +20,26 @@ class Destinations:
     def __init__(self, sites: Sites, variables: Mapping[str, str]) -> None:
         """Use these destinations. Raises `SitesFileError` if one of them is invalid.
 
+        Reads the files of secrets, and blocks if one hangs: call it before the process serves anything.
         `variables` are the environment variables from which the sites file takes its secrets.
         """
         self.wake = asyncio.Event()
-        self.variables = variables
-        self.apply(sites)
+        self.secrets = SecretReader(variables)
+        self.use(sites, resolve_destinations(sites, variables))
 
-    def apply(self, sites: Sites) -> None:
-        """Use these destinations from now on.
+    async def apply(self, sites: Sites) -> None:
+        """Read the secrets of these destinations, and use both from now on.
 
-        If one is invalid, raises `SitesFileError` and changes nothing.
+        If a destination is invalid, or if the files of secrets do not answer within some seconds, raises
+        `SitesFileError` and changes nothing.
         """
-        by_name = resolve_destinations(sites, self.variables)
+        self.use(sites, await self.secrets.read(sites))
+
+    def use(self, sites: Sites, by_name: Mapping[str, ResolvedDestination]) -> None:
+        """Use these destinations from now on. `by_name` has those of `sites` with their secrets.
+
+        If a template is invalid, raises `SitesFileError` and changes nothing.
+        """
         for name, destination in by_name.items():
             for key in ("body", "erased_body"):
                 try:
@@ -40,7 +49,7 @@ class Destinations:
                         f"destinations.{name}.{key}: is no Jinja template ({error})"
                     ) from None
         self.sites = sites
-        self.by_name: Mapping[str, ResolvedDestination] = by_name
+        self.by_name = by_name
         self.wake.set()
 
     def receiving(self, site: str, event: EventType) -> tuple[str, ...]:

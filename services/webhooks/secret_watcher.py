@@ -6,8 +6,6 @@ from typing import Final
 from runtime.health import Health
 from runtime.logs import logger
 from runtime.sites.file import SitesFileError
-from runtime.sites.model import Sites
-from runtime.sites.secrets import ResolvedDestination, resolve_destinations
 from services.webhooks.destinations import Destinations
 
 CHECK_SECONDS: Final = 5.0
@@ -37,22 +35,19 @@ class SecretWatcher:
     async def check(self) -> None:
         """Apply the values of the files if one has changed."""
         sites, current = self._destinations.sites, self._destinations.by_name
+        read = self._destinations.secrets.read
         try:
-            found = await self._read(sites)
+            found = await read(sites)
             if found != current:
                 await asyncio.sleep(SETTLE_SECONDS)
-                if await self._read(sites) == found and self._destinations.sites is sites:
-                    self._destinations.apply(sites)
+                if await read(sites) == found and self._destinations.sites is sites:
+                    self._destinations.use(sites, found)
                     changed = [name for name, each in found.items() if each != current[name]]
                     self._log.info("secrets applied", destinations=changed)
         except SitesFileError as error:
             self._report(str(error))
         else:
             self._report("")
-
-    async def _read(self, sites: Sites) -> dict[str, ResolvedDestination]:
-        """Read all secrets, in a thread because a disk may hang. Raises `SitesFileError`."""
-        return await asyncio.to_thread(resolve_destinations, sites, self._destinations.variables)
 
     def _report(self, problem: str) -> None:
         if problem and problem != self._rejected:

@@ -38,13 +38,13 @@ async def test_a_changed_file_signs_the_next_request_without_a_restart(
     file = tmp_path / "secret"
     file.write_text(SECRET)
     applied = list[str]()
-    apply = Destinations.apply
+    use = Destinations.use
 
-    def note(self: Any, sites: Any) -> None:
-        apply(self, sites)
+    def note(self: Any, *arguments: Any) -> None:
+        use(self, *arguments)
         applied.append(self.by_name["crm"].secrets[0])
 
-    monkeypatch.setattr(Destinations, "apply", note)
+    monkeypatch.setattr(Destinations, "use", note)
     async with webhook_receiver() as receiver:
         sites = write_sites(tmp_path, destination("crm", receiver.url, secret=f"file:{file}"))
         async with webhooks(kafka, postgres, sites, monkeypatch):

@@ -27,10 +27,10 @@ def test_a_lead_goes_to_the_destinations_of_its_site() -> None:
     assert destinations.receiving("shop", ERASED) == ()
 
 
-def test_a_new_version_replaces_them_and_wakes_the_sender() -> None:
+async def test_a_new_version_replaces_them_and_wakes_the_sender() -> None:
     destinations = Destinations(sites_of(CRM), VARIABLES)
     destinations.wake.clear()
-    destinations.apply(sites_of(SHOP))
+    await destinations.apply(sites_of(SHOP))
     assert set(destinations.by_name) == {"shop"}
     assert destinations.wake.is_set()
 
@@ -43,12 +43,12 @@ def test_a_new_version_replaces_them_and_wakes_the_sender() -> None:
         (CRM.replace("env:KEY", "env:ABSENT"), r"^destinations\.crm\.secret: the variable ABSENT is not set"),
     ],
 )
-def test_a_version_with_a_mistake_changes_nothing(table: str, message: str) -> None:
+async def test_a_version_with_a_mistake_changes_nothing(table: str, message: str) -> None:
     destinations = Destinations(sites_of(SHOP), VARIABLES)
     before = (destinations.sites, destinations.by_name)
     destinations.wake.clear()
     with pytest.raises(SitesFileError, match=message):
-        destinations.apply(sites_of(table))
+        await destinations.apply(sites_of(table))
     assert (destinations.sites, destinations.by_name) == before
     assert not destinations.wake.is_set()
     with pytest.raises(SitesFileError, match=message):

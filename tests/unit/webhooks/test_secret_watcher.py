@@ -8,7 +8,7 @@ import pytest
 from runtime.health import Health
 from runtime.sites.file import parse_sites
 from runtime.sites.secrets import resolve_destinations
-from services.webhooks import secret_watcher
+from services.webhooks import secret_reader, secret_watcher
 from services.webhooks.destinations import Destinations
 from services.webhooks.secret_watcher import PART, SecretWatcher
 
@@ -83,7 +83,7 @@ async def test_a_value_that_is_still_being_written_waits(file: Path, monkeypatch
         _write(file, next(keys))
         return resolve_destinations(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(secret_watcher, "resolve_destinations", write_then_resolve)
+    monkeypatch.setattr(secret_reader, "resolve_destinations", write_then_resolve)
     await watcher.check()
     assert destinations.by_name["crm"].secrets == (_key("a"),)
     await watcher.check()
@@ -98,11 +98,11 @@ async def test_a_new_sites_file_meanwhile_is_not_replaced(
 
     def apply_meanwhile(*arguments: object) -> object:
         found = resolve_destinations(*arguments)  # type: ignore[arg-type]
-        destinations.apply(new)
+        destinations.use(new, {})
         return found
 
     _write(file, _key("b"))
-    monkeypatch.setattr(secret_watcher, "resolve_destinations", apply_meanwhile)
+    monkeypatch.setattr(secret_reader, "resolve_destinations", apply_meanwhile)
     await SecretWatcher(destinations, Health()).check()
     assert destinations.sites is new
     assert destinations.by_name == {}
