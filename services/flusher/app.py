@@ -20,10 +20,10 @@ from services.flusher.jobs.outbox_relay import OutboxRelay
 from services.flusher.jobs.retention import Retention
 from services.flusher.jobs.statistics import statistics_job
 from services.flusher.publisher import ReplayPublisher
-from services.flusher.retries.destination_sender import CONNECTIONS
 from services.flusher.retries.retry_claims import RetryClaims
 from services.flusher.retries.retry_rules import JITTER, WAITS
 from services.flusher.retries.retry_scheduler import RetryScheduler, utc_now
+from services.flusher.retries.target_sender import CONNECTIONS
 from services.flusher.settings import Settings
 from services.flusher.site_queues.clients import open_site_queues
 from services.flusher.site_queues.site_queue_import import SiteQueueImport

@@ -69,38 +69,38 @@ SET state = :state, final = :final, attempts = :attempts, next_attempt_at = :nex
     record_key = :key, payload = :payload, headers = :headers, last_failed_at = :failed_at, updated_at = now()
 WHERE id = :id;
 
--- name: list_due_destinations
--- The destinations of the due rows (retry_rules.Row.destination computes the same).
-SELECT DISTINCT stage, CASE WHEN by_origin OR stage = 'site' THEN origin_topic ELSE stage END AS destination
+-- name: list_due_targets
+-- The targets of the due rows (retry_rules.Row.target computes the same).
+SELECT DISTINCT stage, CASE WHEN by_origin OR stage = 'site' THEN origin_topic ELSE stage END AS target
 FROM replay_queue
 WHERE state IN ('waiting', 'replaying') AND next_attempt_at <= :now;
 
--- name: list_requested_destinations
--- The destinations of the requested rows. Queried every second.
-SELECT DISTINCT stage, CASE WHEN by_origin OR stage = 'site' THEN origin_topic ELSE stage END AS destination
+-- name: list_requested_targets
+-- The targets of the requested rows. Queried every second.
+SELECT DISTINCT stage, CASE WHEN by_origin OR stage = 'site' THEN origin_topic ELSE stage END AS target
 FROM replay_queue
 WHERE state = 'waiting' AND requested_at IS NOT NULL;
 
 -- name: claim_due
--- The due rows for one destination, oldest first. Rows locked by another flusher are skipped.
+-- The due rows for one target, oldest first. Rows locked by another flusher are skipped.
 SELECT id, stage, kind, lead_id, state, final, by_origin, replay_lead_id, reason, error, attempts, requested_at,
        requested_by, requested_comment, origin_topic, origin_partition, origin_offset, origin_timestamp, origin_group,
        record_key, payload, headers
 FROM replay_queue
 WHERE state IN ('waiting', 'replaying') AND next_attempt_at <= :now
-  AND stage = :stage AND CASE WHEN by_origin OR stage = 'site' THEN origin_topic ELSE stage END = :destination
+  AND stage = :stage AND CASE WHEN by_origin OR stage = 'site' THEN origin_topic ELSE stage END = :target
 ORDER BY next_attempt_at
 LIMIT :chunk
 FOR UPDATE SKIP LOCKED;
 
 -- name: claim_requested
--- The requested rows for one destination.
+-- The requested rows for one target.
 SELECT id, stage, kind, lead_id, state, final, by_origin, replay_lead_id, reason, error, attempts, requested_at,
        requested_by, requested_comment, origin_topic, origin_partition, origin_offset, origin_timestamp, origin_group,
        record_key, payload, headers
 FROM replay_queue
 WHERE state = 'waiting' AND requested_at IS NOT NULL
-  AND stage = :stage AND CASE WHEN by_origin OR stage = 'site' THEN origin_topic ELSE stage END = :destination
+  AND stage = :stage AND CASE WHEN by_origin OR stage = 'site' THEN origin_topic ELSE stage END = :target
 ORDER BY requested_at
 LIMIT :chunk
 FOR UPDATE SKIP LOCKED;
@@ -125,7 +125,7 @@ LIMIT 1
 FOR UPDATE SKIP LOCKED;
 
 -- name: claim_replay_rows
--- The next rows of a replay. Locked rows and rows for an unavailable destination are left for a later tick. Rows that
+-- The next rows of a replay. Locked rows and rows for an unavailable target are left for a later tick. Rows that
 -- were tried and not sent come after the others.
 SELECT q.id, q.stage, q.kind, q.lead_id, q.state, q.final, q.by_origin, q.replay_lead_id, q.reason, q.error,
        q.attempts, q.requested_at, q.requested_by, q.requested_comment, q.origin_topic, q.origin_partition,

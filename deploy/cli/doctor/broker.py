@@ -40,7 +40,7 @@ async def count_members(kafka: Kafka) -> int:
         async with asyncio.timeout(TIMEOUT_SECONDS):
             await admin.start()
             groups = await read_groups(admin, kafka.topic_prefix)
-        # A flusher opens twice as many connections (services.flusher.retries.destination_sender.CONNECTIONS).
+        # A flusher opens twice as many connections (services.flusher.retries.target_sender.CONNECTIONS).
         return sum(group.members for group in groups.values()) + groups["flusher"].members
     except (KafkaError, OSError, TimeoutError):
         return 0

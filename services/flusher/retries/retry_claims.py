@@ -9,7 +9,7 @@ from uuid import UUID
 
 from runtime.database.postgres import Pool, transaction
 from services.flusher.retries.claim import Claim
-from services.flusher.retries.retry_rules import Destination, Row, requeue
+from services.flusher.retries.retry_rules import RetryTarget, Row, requeue
 from services.flusher.store import SQL, Clock, row_of
 
 Selection = Literal["due", "requested"]
@@ -25,36 +25,36 @@ class RetryClaims:
         self._pool = pool
         self._clock = clock
 
-    async def destinations(self, selection: Selection) -> list[Destination]:
-        """Return the destinations of the selected rows.
+    async def targets(self, selection: Selection) -> list[RetryTarget]:
+        """Return the targets of the selected rows.
 
         `selection` is either all due rows or all requested rows.
         """
         async with transaction(self._pool) as connection:
             if selection == "due":
-                found = SQL.list_due_destinations(connection, now=self._clock())
+                found = SQL.list_due_targets(connection, now=self._clock())
             else:
-                found = SQL.list_requested_destinations(connection)
-            return [Destination(each["stage"], each["destination"]) async for each in found]
+                found = SQL.list_requested_targets(connection)
+            return [RetryTarget(each["stage"], each["target"]) async for each in found]
 
     @asynccontextmanager
-    async def claimed(self, selection: Selection, to: Destination, chunk: int) -> AsyncIterator[Claim]:
-        """Lock at most `chunk` selected rows for one destination until the context ends."""
+    async def claimed(self, selection: Selection, to: RetryTarget, chunk: int) -> AsyncIterator[Claim]:
+        """Lock at most `chunk` selected rows for one target until the context ends."""
         now = self._clock()
         async with transaction(self._pool) as connection:
             if selection == "due":
-                found = SQL.claim_due(connection, stage=to.stage, destination=to.name, now=now, chunk=chunk)
+                found = SQL.claim_due(connection, stage=to.stage, target=to.name, now=now, chunk=chunk)
             else:
-                found = SQL.claim_requested(connection, stage=to.stage, destination=to.name, chunk=chunk)
+                found = SQL.claim_requested(connection, stage=to.stage, target=to.name, chunk=chunk)
             yield Claim(connection, [row_of(each) async for each in found], now)
 
     @asynccontextmanager
     async def claimed_replay(
-        self, now: datetime, *, without: Sequence[Destination], sites_only: bool, at_most: int
+        self, now: datetime, *, without: Sequence[RetryTarget], sites_only: bool, at_most: int
     ) -> AsyncIterator[Claim | None]:
         """Lock a running replay and its next rows. Yields None if no replay is due at `now`.
 
-        Locks at most `at_most` rows, and no rows for the destinations in `without`. If `sites_only` is True,
+        Locks at most `at_most` rows, and no rows for the targets in `without`. If `sites_only` is True,
         locks only rows of the stage `site`. Rows that are not locked wait for a later tick.
         """
         async with transaction(self._pool) as connection:

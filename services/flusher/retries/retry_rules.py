@@ -43,10 +43,10 @@ JITTER: Final = 0.2
 OVERDUE_AFTER: Final = timedelta(hours=1)
 
 
-class Destination(NamedTuple):
+class RetryTarget(NamedTuple):
     """Where rows are sent: a stage's retry topic, a record's original topic, or the gateway for one website.
 
-    If one destination fails, rows for other destinations are not delayed.
+    If one target fails, rows for other targets are not delayed.
     """
 
     stage: str
@@ -92,10 +92,10 @@ class Row:
         )
 
     @property
-    def destination(self) -> Destination:
-        """The destination to which this row is sent. `queries.sql` computes the same value."""
+    def target(self) -> RetryTarget:
+        """The target to which this row is sent. `queries.sql` computes the same value."""
         by_origin = self.by_origin or self.stage == SITE
-        return Destination(self.stage, self.origin_topic if by_origin else self.stage)
+        return RetryTarget(self.stage, self.origin_topic if by_origin else self.stage)
 
     def failure(self, event_id: UUID, now: datetime) -> LeadFailed:
         """Return the row's last failure, with a new event id and time.
@@ -162,14 +162,10 @@ class SendResult:
         self.unsendable = [each for each in self.unsendable if each[0].id not in ids]
         self.unavailable += [(row, error) for row in rows]
 
-    def unreachable(self) -> dict[Destination, str]:
-        """Return each destination to which no row of the chunk could be sent, with the reason."""
-        answered = {row.destination for row, _ in (*self.acknowledged, *self.delivered, *self.refused)}
-        return {
-            row.destination: error.reason
-            for row, error in self.unavailable
-            if row.destination not in answered
-        }
+    def unreachable(self) -> dict[RetryTarget, str]:
+        """Return each target to which no row of the chunk could be sent, with the reason."""
+        answered = {row.target for row, _ in (*self.acknowledged, *self.delivered, *self.refused)}
+        return {row.target: error.reason for row, error in self.unavailable if row.target not in answered}
 
 
 def due_at(attempts: int, now: datetime, rng: random.Random) -> datetime:

@@ -19,8 +19,8 @@ from services.flusher.jobs.scheduled_job import (
     failed_report,
 )
 from services.flusher.publisher import ReplayPublisher
-from services.flusher.retries.destination_sender import DestinationSender
 from services.flusher.retries.retry_claims import RetryClaims
+from services.flusher.retries.target_sender import TargetSender
 from services.flusher.store import Clock
 
 JOB: Final = "replay_queue"
@@ -54,7 +54,7 @@ class RetryScheduler:
         self._health = health
         self._log = logger("replay")
         self._stopping = asyncio.Event()
-        self._sender = DestinationSender(claims, publisher, clock, backoff or RETRY_BACKOFF, self._stopping)
+        self._sender = TargetSender(claims, publisher, clock, backoff or RETRY_BACKOFF, self._stopping)
         self.job = ScheduledJob(
             JOB, cron, runs, clock, self._send_due, backoff=backoff or Backoff(), log_events=LOG_EVENTS
         )
@@ -111,7 +111,7 @@ class RetryScheduler:
         self._update_health()
 
     def _update_health(self) -> None:
-        """Report the service as unhealthy if sending to a destination failed, or the last run had a bug."""
+        """Report the service as unhealthy if sending to a target failed, or the last run had a bug."""
         reasons = [*self._sender.reasons(), *([self._bug] if self._bug else [])]
         self._health.set("replays", ok=not reasons, reason="; ".join(reasons))
 

@@ -100,7 +100,7 @@ async def test_drain_ends_run_after_current_chunk_and_next_start_continues(
     kafka: Kafka, postgres: Postgres, db: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock, sent = Clock(), "SELECT count(*) FROM replay_queue WHERE state = 'replaying'"
-    monkeypatch.setattr("services.flusher.retries.destination_sender.CHUNK", 5)
+    monkeypatch.setattr("services.flusher.retries.target_sender.CHUNK", 5)
     await fill(db, 300)
     async with retry_scheduler_of(kafka, postgres, clock) as jobs:
         ticking = asyncio.create_task(tick(jobs))

@@ -1,7 +1,7 @@
-"""Sends rows of the replay queue, with one task for each destination. `RetryScheduler` decides when.
+"""Sends rows of the replay queue, with one task for each target. `RetryScheduler` decides when.
 
-If sending to a destination fails, only that destination gets a backoff. For example, the gateway refuses the
-token of one website, or Kafka cannot write one topic. Sending to other destinations continues. A row that
+If sending to a target fails, only that target gets a backoff. For example, the gateway refuses the
+token of one website, or Kafka cannot write one topic. Sending to other targets continues. A row that
 cannot be sent moves to the end of the queue.
 """
 
@@ -19,9 +19,9 @@ from runtime.failures import Backoff, Failure
 from runtime.logs import logger
 from services.flusher.publisher import ReplayPublisher
 from services.flusher.retries.claim import Claim
-from services.flusher.retries.destination_backoff import DestinationBackoff
 from services.flusher.retries.retry_claims import RetryClaims, Selection
-from services.flusher.retries.retry_rules import Destination, Row, SendResult, cause_of
+from services.flusher.retries.retry_rules import RetryTarget, Row, SendResult, cause_of
+from services.flusher.retries.target_backoff import TargetBackoff
 from services.flusher.store import Clock
 
 # A chunk is one transaction, with its payloads in memory: at most 100 x 1 MiB.
@@ -29,7 +29,7 @@ CHUNK: Final = 100
 # The size of the chunk if the last attempt failed; each success multiplies it by GROWTH.
 SMALL_CHUNK: Final = 8
 GROWTH: Final = 8
-# While tasks are running, new destinations are looked up this often.
+# While tasks are running, new targets are looked up this often.
 LOOK_SECONDS: Final = 5.0
 # The most connections that the tasks (`_slots`) and a replay hold while they wait for an answer.
 CONNECTIONS: Final = 5
@@ -42,13 +42,13 @@ class _Run:
     selection: Selection
     counts: Counter[str] = field(default_factory=lambda: Counter(sent=0, dead=0))
     reasons: set[str] = field(default_factory=set)
-    listed: set[Destination] = field(default_factory=set)
-    tasks: dict[Destination, asyncio.Task[None]] = field(default_factory=dict)
-    ended: dict[Destination, float] = field(default_factory=dict)
+    listed: set[RetryTarget] = field(default_factory=set)
+    tasks: dict[RetryTarget, asyncio.Task[None]] = field(default_factory=dict)
+    ended: dict[RetryTarget, float] = field(default_factory=dict)
     failure: Exception | None = None
 
-    def may_start(self, to: Destination) -> bool:
-        """Return False if a task for this destination is running, or ended less than `LOOK_SECONDS` ago.
+    def may_start(self, to: RetryTarget) -> bool:
+        """Return False if a task for this target is running, or ended less than `LOOK_SECONDS` ago.
 
         The pause prevents a busy loop: rows that are due just after a task has ended are locked by another
         process.
@@ -57,14 +57,14 @@ class _Run:
         return not is_running and time.monotonic() - self.ended.get(to, -LOOK_SECONDS) >= LOOK_SECONDS
 
     async def wait(self) -> None:
-        """Wait until a task ends, or until it is time to look up new destinations."""
+        """Wait until a task ends, or until it is time to look up new targets."""
         await asyncio.wait(self.tasks.values(), timeout=LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         for to in [to for to, task in self.tasks.items() if task.done()]:
             del self.tasks[to]
             self.ended[to] = time.monotonic()
 
 
-class DestinationSender:
+class TargetSender:
     """Sends rows that are due, rows whose retry an admin requested, and rows of replays.
 
     A replay is an admin's retry of many rows at a limited rate. Raises `DependencyUnavailable` if the
@@ -83,17 +83,17 @@ class DestinationSender:
         self._publisher = publisher
         self._clock = clock
         self._stopping = stopping
-        self._backoff_of = DestinationBackoff(backoff)
-        # Limits the chunks that are sent at the same time: one to Kafka and one to the gateway. Destinations
-        # whose last attempt failed share other slots. So a destination that hangs delays only those.
+        self._backoff_of = TargetBackoff(backoff)
+        # Limits the chunks that are sent at the same time: one to Kafka and one to the gateway. Targets
+        # whose last attempt failed share other slots. So a target that hangs delays only those.
         self._slots = defaultdict[tuple[bool, bool], asyncio.Semaphore](lambda: asyncio.Semaphore(1))
         self._rng = random.Random()  # noqa: S311 - jitter, not a secret
-        self._chunks = dict[Destination, int]()
+        self._chunks = dict[RetryTarget, int]()
         self._replay_failed = False
         self._log = logger("replay")
 
     def reasons(self) -> list[str]:
-        """Return why the last attempts to send to destinations failed. Equal reasons are returned once."""
+        """Return why the last attempts to send to targets failed. Equal reasons are returned once."""
         return sorted(set(self._backoff_of.reasons().values()))
 
     async def send_all(self, selection: Selection) -> tuple[dict[str, int], list[str]]:
@@ -115,14 +115,14 @@ class DestinationSender:
         return dict(run.counts), sorted(run.reasons | {failures[to] for to in run.listed if to in failures})
 
     async def _start_tasks(self, run: "_Run", group: asyncio.TaskGroup) -> None:
-        """Start a task for each destination that has rows and no running task."""
+        """Start a task for each target that has rows and no running task."""
         try:
-            destinations = await self._claims.destinations(run.selection)
+            targets = await self._claims.targets(run.selection)
         except Failure as failure:
             run.failure = failure
             return
-        run.listed.update(destinations)
-        for to in destinations:
+        run.listed.update(targets)
+        for to in targets:
             if run.may_start(to) and self._may_send(run.selection, to):
                 run.tasks[to] = group.create_task(self._send_to(run, to))
 
@@ -158,27 +158,27 @@ class DestinationSender:
                 self._count(result, died, counts)
         return dict(counts)
 
-    def _may_send(self, selection: Selection, to: Destination) -> bool:
+    def _may_send(self, selection: Selection, to: RetryTarget) -> bool:
         # While Kafka is unavailable, requested rows stay unlocked.
         is_connected = selection == "due" or to.stage == SITE or self._publisher.connected
         return is_connected and not self._backoff_of.is_backing_off(to)
 
-    async def _send_to(self, run: "_Run", to: Destination) -> None:
-        """Send chunks to one destination until it has no more rows or fails."""
+    async def _send_to(self, run: "_Run", to: RetryTarget) -> None:
+        """Send chunks to one target until it has no more rows or fails."""
         try:
             is_more = True
             while is_more:
                 if self._stopping.is_set():
                     run.reasons.add("stopped before the end")
                     return
-                # Release the slot after each chunk, so that a destination with many rows does not keep it.
+                # Release the slot after each chunk, so that a target with many rows does not keep it.
                 async with self._slots[to.stage == SITE, self._backoff_of.failed_last(to)]:
                     is_more = await self._send_chunk(run.selection, to, run.counts)
         except Exception as error:  # noqa: BLE001 - raised by send_all once the other tasks have ended
             run.failure = error
 
-    async def _send_chunk(self, selection: Selection, to: Destination, counts: Counter[str]) -> bool:
-        """Send one chunk. Return True if there may be more rows and the destination is available."""
+    async def _send_chunk(self, selection: Selection, to: RetryTarget, counts: Counter[str]) -> bool:
+        """Send one chunk. Return True if there may be more rows and the target is available."""
         publish = self._publisher.publish_dead_letters
         if to.stage == SITE:
             publish = self._publisher.publish_dead_letters_bounded
@@ -215,7 +215,7 @@ class DestinationSender:
     def _count(self, result: SendResult, died: list[Row], counts: Counter[str]) -> None:
         """Count committed results for the log, the job's record and the metrics; start or reset backoffs."""
         for row, _ in (*result.acknowledged, *result.delivered, *result.refused):
-            self._backoff_of.record_success(row.destination)
+            self._backoff_of.record_success(row.target)
             counts["sent"] += 1
             counts[row.stage] += 1
             metrics.REPLAYS.labels(stage=row.stage, cause=cause_of(row)).inc()
@@ -224,4 +224,4 @@ class DestinationSender:
             metrics.DEAD.labels(stage=row.stage).inc()
         for to, reason in result.unreachable().items():
             self._backoff_of.record_failure(to, reason)
-            self._log.warning("Queue not flushed", stage=to.stage, destination=to.name, reason=reason)
+            self._log.warning("Queue not flushed", stage=to.stage, target=to.name, reason=reason)

@@ -1,10 +1,10 @@
-"""How long a destination rests after a failure."""
+"""How long a target rests after a failure."""
 
 from runtime.failures import Backoff
-from services.flusher.retries.destination_backoff import FORGET_SECONDS, DestinationBackoff
-from services.flusher.retries.retry_rules import Destination
+from services.flusher.retries.retry_rules import RetryTarget
+from services.flusher.retries.target_backoff import FORGET_SECONDS, TargetBackoff
 
-SHOP, BLOG = Destination("site", "site:shop"), Destination("site", "site:blog")
+SHOP, BLOG = RetryTarget("site", "site:shop"), RetryTarget("site", "site:blog")
 
 
 class Timer:
@@ -16,9 +16,9 @@ class Timer:
         return self.now
 
 
-def test_a_destination_rests_longer_each_time_and_the_others_do_not() -> None:
+def test_a_target_rests_longer_each_time_and_the_others_do_not() -> None:
     timer = Timer()
-    rests = DestinationBackoff(Backoff(base_seconds=2, cap_seconds=60), timer)
+    rests = TargetBackoff(Backoff(base_seconds=2, cap_seconds=60), timer)
     waits = []
     for _ in range(8):
         rests.record_failure(SHOP, "gateway answered 401")
@@ -34,9 +34,9 @@ def test_a_destination_rests_longer_each_time_and_the_others_do_not() -> None:
     assert not rests.failed_last(SHOP)
 
 
-def test_a_destination_that_nobody_tries_any_more_is_forgotten() -> None:
+def test_a_target_that_nobody_tries_any_more_is_forgotten() -> None:
     timer = Timer()
-    rests = DestinationBackoff(Backoff(base_seconds=2, cap_seconds=2), timer)
+    rests = TargetBackoff(Backoff(base_seconds=2, cap_seconds=2), timer)
     rests.record_failure(SHOP, "gateway answered 401")
     timer.now = FORGET_SECONDS
     assert rests.reasons() == {SHOP: "gateway answered 401"}

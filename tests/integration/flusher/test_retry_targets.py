@@ -1,4 +1,4 @@
-"""A destination that is unavailable, slow or refuses delays no other: real Kafka and PostgreSQL."""
+"""A target that is unavailable, slow or refuses delays no other: real Kafka and PostgreSQL."""
 
 import asyncio
 from collections import Counter
@@ -137,7 +137,7 @@ async def test_regression_without_kafka_websites_leads_go_to_the_gateway(
 async def test_regression_hung_gateway_of_one_site_delays_no_other_site(
     kafka: Kafka, postgres: Postgres, db: Any, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.flusher.retries.destination_sender.LOOK_SECONDS", 0.1)
+    monkeypatch.setattr("services.flusher.retries.target_sender.LOOK_SECONDS", 0.1)
     gateway.hanging["slow"] = asyncio.Event()
     await fill_site(db, 1, "slow")
     await fill(db, 3)
@@ -148,7 +148,7 @@ async def test_regression_hung_gateway_of_one_site_delays_no_other_site(
             until=lambda count: count == 3, what="the mails' rows",
         )  # fmt: skip
         assert gateway.seen["slow"] == 1
-        await fill_site(db, 1, "waits")  # behind a slot that hangs, until that destination is a suspect
+        await fill_site(db, 1, "waits")  # behind a slot that hangs, until that target is a suspect
         await db.execute("UPDATE replay_queue SET state = 'resolved' WHERE state = 'replaying'")
         await fill(db, 2)  # what becomes due meanwhile
         await eventually(
@@ -167,7 +167,7 @@ async def test_regression_hung_gateway_of_one_site_delays_no_other_site(
     assert await db.fetchval("SELECT state FROM replay_queue WHERE origin_topic = 'site:slow'") == "resolved"
 
 
-async def test_regression_hung_destination_uses_no_slot_of_the_others(
+async def test_regression_hung_target_uses_no_slot_of_the_others(
     kafka: Kafka, postgres: Postgres, db: Any, gateway: Gateway
 ) -> None:
     gateway.failures["slow"] = DependencyUnavailable("gateway", "gateway: no answer (TimeoutError)")
@@ -215,7 +215,7 @@ async def test_regression_failing_head_rows_do_not_block_later_rows(
     kafka: Kafka, postgres: Postgres, db: Any, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("CHUNK", "SMALL_CHUNK"):
-        monkeypatch.setattr(f"services.flusher.retries.destination_sender.{name}", 2)
+        monkeypatch.setattr(f"services.flusher.retries.target_sender.{name}", 2)
     for key in ("key-1", "key-2", "key-3"):
         gateway.failures[key] = DependencyUnavailable("gateway", "gateway answered 500")
     ids = await fill_site(db, 7)
