@@ -58,11 +58,12 @@ WITH transitions AS (
       AND d.state = 'reserved' AND d.owner = :owner AND d.recipient IS NOT NULL
       AND NOT EXISTS (SELECT FROM lead_inbox WHERE id = d.lead_id AND status = 'erased')
     RETURNING d.lead_id, d.kind, d.state
-), settled AS (  -- the reply to a mail of an erased lead (its recipient is null) is not stored
+), settled AS (  -- the reply to a mail of an erased lead (its recipient is null) is not stored, and it is not retried
     UPDATE email_delivery d
     -- If this was the last retry, the flusher's settle_dead_mail may have recorded it as dead already.
-    SET state = CASE WHEN target.state = 'waiting' AND d.settled_by = target.record_id THEN 'dead' ELSE target.state END,
-        reason = target.reason, owner = NULL, lease_until = NULL, updated_at = now(),
+    SET state = CASE WHEN target.state = 'waiting' AND d.settled_by = target.record_id THEN 'dead'
+                     WHEN target.state = 'waiting' AND d.recipient IS NULL THEN 'suppressed' ELSE target.state END,
+        reason = CASE WHEN target.state = 'waiting' AND d.recipient IS NULL THEN 'erased' ELSE target.reason END, owner = NULL, lease_until = NULL, updated_at = now(),
         attempts = d.attempts + target.tries, smtp_answer = CASE WHEN d.recipient IS NOT NULL THEN target.answer END,
         sent_at = CASE WHEN target.state = 'sent' THEN now() END, settled_by = target.record_id
     FROM transitions target

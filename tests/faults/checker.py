@@ -181,13 +181,10 @@ def _archive(observed: ObservedState, leads: Mapping[str, Lead], poison: Poisone
         if len({one.event_id for one in found}) > 1:
             yield Violation("duplicated dead letter", f"poison {each.key!r} died under two event ids")
     known = {(each.key, each.value) for each in poison.undecodable}
-    # An erasure archives the rows of its lead, also those that were dead before it and so published.
+    # An erasure archives the rows of its lead, also those that were dead before it and so published. A retry
+    # that was on its way is suppressed later, and resolves its row.
     erased = {lead.id for lead in leads.values() if lead.erase}
-    dead = {
-        row["lead_id"]
-        for row in observed.queue
-        if row["state"] == "dead" or (row["state"] == "archived" and row["lead_id"] in erased)
-    }
+    dead = {row["lead_id"] for row in observed.queue if row["state"] == "dead" or row["lead_id"] in erased}
     for one in observed.archive:
         lead_id = (one.key or b"").decode(errors="replace")
         if (one.key, one.value) not in known and lead_id not in dead:

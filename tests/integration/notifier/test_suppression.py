@@ -1,5 +1,6 @@
 """Mails that must not be sent: spam, erased leads and welcomes over a limit."""
 
+import asyncio
 import functools
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -67,6 +68,27 @@ async def test_an_erased_lead_is_never_mailed(
         await wait_for_states(db, after, "suppressed", "sent")
     assert [mail.kind for mail in smtp.mails] == ["admin_alert"]
     assert await db.fetchval("SELECT state FROM replay_queue") == "resolved"
+
+
+async def test_regression_a_mail_deferred_during_the_erasure_does_not_wait(
+    settings: Settings, smtp: SmtpServer, kafka: Kafka, db: Any
+) -> None:
+    one, answer = lead(), asyncio.Event()
+
+    async def delay() -> None:
+        await answer.wait()
+
+    smtp.always["rcpt"] = "451 4.7.1 later"
+    smtp.delay = delay
+    async with notifier(settings):
+        await post(kafka, one)
+        await wait_for_states(db, one, "reserved", "reserved")
+        await db.execute("SELECT erase_lead($1, 'ann')", one.lead_id)
+        answer.set()
+        await wait_for_states(db, one, "suppressed", "suppressed")
+    reasons = await db.fetch("SELECT reason FROM email_delivery")
+    assert {row["reason"] for row in reasons} == {"erased"}
+    assert smtp.mails == []
 
 
 async def test_welcomes_to_one_mailbox_are_limited_per_day_alerts_are_not(

@@ -239,9 +239,10 @@ def test_a_lead_without_a_final_answer_may_be_stored_or_not() -> None:
     assert scenario.broken() == set()
 
 
+@pytest.mark.parametrize("state", ["archived", "resolved"])
 @pytest.mark.parametrize(("erased", "broken"), [(True, set()), (False, {"queue", "archive"})])
-def test_a_dead_letter_may_be_of_a_lead_erased_after_it(erased: bool, broken: set[str]) -> None:
+def test_a_dead_letter_may_be_of_a_lead_erased_after_it(erased: bool, broken: set[str], state: str) -> None:
     scenario = Scenario()
     scenario.twice.erase = erased
-    scenario.observed.queue[0]["state"] = "archived"
+    scenario.observed.queue[0]["state"] = state
     assert scenario.broken() == broken
