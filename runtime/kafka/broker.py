@@ -20,6 +20,7 @@ from runtime.workarounds.aiokafka import (
     accept_any_header_name,
     enable_rebootstrap,
     raise_offset_fetch_errors,
+    retrieve_abandoned_commits,
 )
 
 CONNECT_SECONDS: Final = 10.0
@@ -41,6 +42,7 @@ def build_broker(
     accept_any_header_name()
     raise_offset_fetch_errors()
     enable_rebootstrap()
+    retrieve_abandoned_commits()
     return KafkaBroker(
         settings.bootstrap_servers.split(","),
         client_id=client_id,

@@ -9,6 +9,7 @@
 | `seconds_since_answer` | it does not detect silent brokers | implements KIP-1102 |
 | `force_close_consumer` | a cancelled `stop` leaves the heartbeat running | stops fully when cancelled |
 | `fetch_offsets` | one partition without a leader blocks all others | answers per partition |
+| `retrieve_abandoned_commits` | the failure of a commit that nobody waits for is an ERROR | retrieves it |
 
 `tests/integration/kafka/test_rebootstrap.py` and `tests/unit/runtime/workarounds` fail if a new version
 changes the private names.
@@ -26,6 +27,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer import fetcher
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import CorruptRecordException, KafkaError, for_code
 from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
@@ -47,6 +49,7 @@ _connect: Any = AIOKafkaConnection.connect
 _bootstrap: Any = AIOKafkaClient.bootstrap
 _send: Any = AIOKafkaClient.send
 _update: Any = AIOKafkaClient._metadata_update  # noqa: SLF001 - aiokafka offers no other way
+_commit: Any = GroupCoordinator._do_commit_offsets  # noqa: SLF001
 _answered = WeakKeyDictionary[Any, float]()  # client -> when a broker last sent it metadata, monotonic
 _rebootstrapped = WeakKeyDictionary[Any, float]()
 # The connections that the current bootstrap opened; None outside of a bootstrap.
@@ -125,6 +128,31 @@ async def _send_and_raise_error(client: Any, node_id: Any, request: Any, **optio
     if isinstance(request, OffsetFetchRequest) and (code := getattr(response, "error_code", 0)):
         raise for_code(code)
     return response
+
+
+# --- commits that nobody waits for ---------------------------------------------------------------
+# aiokafka shields a commit from the cancellation of its caller, and our commits have a time limit. If the
+# limit ends first, and the coordinator then refuses the commit (UnknownMemberIdError after a rebalance),
+# nobody retrieves the error: asyncio.shield stops doing so when its caller is cancelled. asyncio logs an
+# ERROR "Task exception was never retrieved". It is harmless: the caller has counted the commit as failed, and
+# the records are read again. aiokafka has no issue for it; #611 is about the same errors, raised to a caller
+# that waits.
+
+
+def retrieve_abandoned_commits() -> None:
+    """Let no commit of this process be logged as an error if its caller does not wait for it any more."""
+    GroupCoordinator._do_commit_offsets = _commit_and_retrieve  # noqa: SLF001
+
+
+async def _commit_and_retrieve(coordinator: Any, assignment: Any, offsets: Any) -> None:
+    if task := asyncio.current_task():
+        task.add_done_callback(_retrieve_exception)
+    await _commit(coordinator, assignment, offsets)
+
+
+def _retrieve_exception(task: "asyncio.Task[Any]") -> None:
+    if not task.cancelled():
+        task.exception()
 
 
 # --- rebootstrap ---------------------------------------------------------------------------------

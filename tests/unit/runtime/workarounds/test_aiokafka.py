@@ -1,6 +1,7 @@
 """What aiokafka makes of header names that are not UTF-8, and of a coordinator's errors."""
 
 import asyncio
+import gc
 from typing import Any, cast
 
 import pytest
@@ -9,7 +10,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
-from aiokafka.errors import GroupAuthorizationFailedError
+from aiokafka.errors import CommitFailedError, GroupAuthorizationFailedError, UnknownMemberIdError
 from aiokafka.protocol.commit import OffsetFetchResponse_v3
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
@@ -81,6 +82,35 @@ def coordinator(monkeypatch: pytest.MonkeyPatch, *answers: OffsetFetchResponse_v
     made.ensure_coordinator_known = is_known
     made._coordinator_dead_fut = asyncio.get_running_loop().create_future()
     return cast("GroupCoordinator", made)
+
+
+@pytest.mark.parametrize("is_abandoned", [True, False])
+async def test_a_failed_commit_is_logged_only_by_its_caller(
+    monkeypatch: pytest.MonkeyPatch, is_abandoned: bool
+) -> None:
+    refused, logged = asyncio.Event(), list[Any]()
+
+    async def commit(*_: Any) -> None:
+        await refused.wait()
+        raise UnknownMemberIdError("group")
+
+    monkeypatch.setattr("runtime.workarounds.aiokafka._commit", commit)
+    client = cast("Any", coordinator(monkeypatch))
+    client._commit_lock = asyncio.Lock()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: logged.append(context))
+    commits = asyncio.create_task(client.commit_offsets(None, {}))
+    await asyncio.sleep(0.01)
+    if is_abandoned:
+        commits.cancel()
+    else:
+        refused.set()
+    with pytest.raises(asyncio.CancelledError if is_abandoned else CommitFailedError):
+        await commits
+    del commits
+    refused.set()
+    await asyncio.sleep(0.01)
+    gc.collect()
+    assert logged == []
 
 
 COMMITTED = OffsetFetchResponse_v3(0, [("t", [(0, 7, "", 0)])], 0)
