@@ -19,12 +19,14 @@ from deploy.cli.doctor.check_result import CheckResult, fail
 from deploy.cli.doctor.cluster import check_kafka
 from deploy.cli.doctor.database import check_database
 from deploy.cli.doctor.dependencies import check_mail, check_services
-from deploy.cli.doctor.settings import check_disk, check_settings, read_settings
+from deploy.cli.doctor.settings import check_disk, check_settings, read_settings, read_sites_file
 from deploy.settings import ReplicationSettings
 from runtime import event_loop
 from runtime.database.postgres import open_pool
 from runtime.failures import Failure
 from runtime.settings import Kafka, Postgres
+from runtime.sites.file import SitesFileError
+from runtime.sites.model import Sites
 from services.admin.settings import Settings as Admin
 from services.notifier.settings import Smtp
 
@@ -35,7 +37,8 @@ TIMEOUT_SECONDS = 120.0
 
 async def run_checks() -> AsyncIterator[CheckResult]:
     """Run all checks, one dependency after the other, and yield each result."""
-    for result in check_settings():
+    sites = read_sites_file()
+    for result in check_settings(sites):
         yield result
     kafka, postgres = read_settings(Kafka), read_settings(Postgres)
     smtp, admin = read_settings(Smtp), read_settings(Admin)
@@ -46,7 +49,7 @@ async def run_checks() -> AsyncIterator[CheckResult]:
     if isinstance(kafka, Kafka):
         groups_of_checks.append(check_kafka(kafka, replication))
     if isinstance(postgres, Postgres):
-        groups_of_checks.append(_check_database_and_offsets(postgres, kafka))
+        groups_of_checks.append(_check_database_and_offsets(postgres, kafka, sites))
     if isinstance(admin, Admin):
         groups_of_checks.append(check_services(admin))
     if isinstance(smtp, Smtp):
@@ -58,7 +61,9 @@ async def run_checks() -> AsyncIterator[CheckResult]:
         yield result
 
 
-async def _check_database_and_offsets(postgres: Postgres, kafka: Kafka | str) -> AsyncIterator[CheckResult]:
+async def _check_database_and_offsets(
+    postgres: Postgres, kafka: Kafka | str, sites: Sites | SitesFileError | None
+) -> AsyncIterator[CheckResult]:
     """Check the database, the groups' offsets and the broker's clock.
 
     Only the database is checked if Kafka cannot be queried, or if no group has a member.
@@ -66,7 +71,8 @@ async def _check_database_and_offsets(postgres: Postgres, kafka: Kafka | str) ->
     members = 0 if isinstance(kafka, str) else await count_members(kafka)
     async with open_pool(postgres, "doctor") as pool:
         # Two admin services, because both run while one replaces the other.
-        async for result in check_database(pool, postgres, members + 2):
+        destinations = sites.destinations if isinstance(sites, Sites) else None
+        async for result in check_database(pool, postgres, members + 2, destinations):
             yield result
         if isinstance(kafka, str) or not members:
             return

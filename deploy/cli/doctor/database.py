@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +11,6 @@ from urllib.parse import parse_qs, urlsplit
 from deploy.cli.doctor.check_result import CheckResult, fail, is_this_machine, ok, warn
 from deploy.cli.doctor.deliveries import check_destinations, check_outbox
 from deploy.cli.doctor.rights import check_rights
-from deploy.cli.doctor.settings import configured_destinations
 from deploy.cli.migrate import ENCODING, MIGRATIONS
 from deploy.cli.search_index import has_search_index
 from runtime.database.postgres import Connection, Pool, load_queries, snapshot
@@ -28,11 +27,14 @@ SPARE_CONNECTIONS: Final = 10
 MEBIBYTE: Final = 1 << 20
 
 
-async def check_database(pool: Pool, settings: Postgres, processes: int) -> AsyncIterator[CheckResult]:
+async def check_database(
+    pool: Pool, settings: Postgres, processes: int, destinations: Collection[str] | None = None
+) -> AsyncIterator[CheckResult]:
     """Connect to the database, then check rights, schema, jobs, outbox, destinations and ledger.
 
-    `processes` is the number of service processes. It determines how many connections they need. If the
-    database cannot be queried, the last result is a failure with the reason.
+    `processes` is the number of service processes. It determines how many connections they need.
+    `destinations` are those of the sites file, or None if no valid file is known. If the database cannot be
+    queried, the last result is a failure with the reason.
     """
     try:
         async with snapshot(pool) as connection:
@@ -54,7 +56,7 @@ async def check_database(pool: Pool, settings: Postgres, processes: int) -> Asyn
             async for result in _check_jobs(connection):
                 yield result
             yield await check_outbox(connection)
-            async for result in check_destinations(connection, configured_destinations()):
+            async for result in check_destinations(connection, destinations):
                 yield result
         for result in await _check_ledger_and_queue(pool):
             yield result

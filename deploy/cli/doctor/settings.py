@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import unquote, urlsplit
@@ -15,6 +15,7 @@ from deploy.settings import SERVICE_SETTINGS, MigrationSettings, missing_variabl
 from runtime.access_tokens import is_weak_token, named_tokens
 from runtime.settings import Debug, Postgres, SitesFile, load
 from runtime.sites.file import SitesFileError, environment, read_sites
+from runtime.sites.model import Sites
 from runtime.sites.secrets import check_secrets
 from services.admin.settings import Settings as Admin
 from services.flusher.settings import Settings as Flusher
@@ -37,8 +38,11 @@ def read_settings(settings: type[S]) -> S | str:
         return str(error.code)
 
 
-def check_settings() -> Iterator[CheckResult]:
-    """Check whether each service would start with the settings of this environment."""
+def check_settings(sites: Sites | SitesFileError | None) -> Iterator[CheckResult]:
+    """Check whether each service would start with the settings of this environment.
+
+    `sites` is what `read_sites_file` returned.
+    """
     for settings in SERVICE_SETTINGS:
         name = settings.__module__.split(".")[1]
         loaded = read_settings(settings)
@@ -60,35 +64,36 @@ def check_settings() -> Iterator[CheckResult]:
         yield warn("debug", "DEBUG is true", "unset it in production: it permits example tokens")
     else:
         yield ok("debug", "off")
-    yield from _check_sites_file(debug=debug.on)
+    if sites is not None:
+        yield _check_sites_file(sites, debug=debug.on)
     yield from _check_tokens(debug=debug.on)
     yield from _check_passwords(debug=debug.on)
 
 
-def _check_sites_file(*, debug: bool) -> Iterator[CheckResult]:
+def read_sites_file() -> Sites | SitesFileError | None:
+    """Return the content of the sites file, or why the file is invalid. None if no file is named here."""
     loaded = read_settings(SitesFile)
     path = None if isinstance(loaded, str) else loaded.path
     if path is None:
-        return
+        return None
     try:
-        sites = read_sites(path)
-        check_secrets(sites, environment(), permit_weak=debug)
+        return read_sites(path)
     except SitesFileError as error:
-        yield fail("sites-file", f"{path}: {error}", "docs/sites.md explains the keys")
+        return error
+
+
+def _check_sites_file(sites: Sites | SitesFileError, *, debug: bool) -> CheckResult:
+    path = load(SitesFile).path
+    if isinstance(sites, Sites):
+        try:
+            check_secrets(sites, environment(), permit_weak=debug)
+        except SitesFileError as error:
+            problem = error
+        else:
+            return ok("sites-file", f"{path}: {len(sites.by_name)} sites, digest {sites.digest[:12]}")
     else:
-        yield ok("sites-file", f"{path}: {len(sites.by_name)} sites, digest {sites.digest[:12]}")
-
-
-def configured_destinations() -> Collection[str] | None:
-    """Return the names of the destinations in the sites file. Return None if there is no valid file."""
-    loaded = read_settings(SitesFile)
-    path = None if isinstance(loaded, str) else loaded.path
-    if path is None:
-        return None
-    try:
-        return read_sites(path).destinations.keys()
-    except SitesFileError:
-        return None
+        problem = sites
+    return fail("sites-file", f"{path}: {problem}", "docs/sites.md explains the keys")
 
 
 def _check_tokens(*, debug: bool) -> Iterator[CheckResult]:
