@@ -32,20 +32,22 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 ACQUIRE_SECONDS: Final = 10.0
 # Below the timeout of a health check (`health.CHECK_SECONDS`), so that the reason says what is wrong.
 PING_SECONDS = 1.2
-# Classes of SQLSTATE that are the data's fault (PostgreSQL manual, appendix A): data exception,
-# integrity constraint violation, program limit exceeded (a value too long for an index). What asyncpg
-# itself cannot encode has 22000.
+# What an SQLSTATE says about the records being stored, by its class or code (PostgreSQL manual, appendix A):
+# 1. The data is at fault: data exception, integrity constraint violation, program limit exceeded (a value too
+#    long for an index). What asyncpg itself cannot encode has 22000. The record waits in the replay queue.
 _DATA_CLASSES = ("22", "23", "54")
-# Classes that say nothing about the data. No connection (08), a statement or plan that a pooler lost (0A, 26,
-# 42P05), a transaction that cannot continue, as on a standby (25). No login (28), no database (3D), a
-# rollback such as after a deadlock (40), no resources (53), a lock that is held (55). An operator's command
-# (57), a system error (58), the server's configuration (F0). For any other class, one row may be at fault:
-# P0001 of a trigger, 42501, 38 and 39 of a function, XX of a damaged page.
+# 2. The server or the connection is at fault: no connection (08), a statement or plan that a pooler lost
+#    (0A, 26, 42P05), a transaction that cannot go on, as on a standby (25), no login (28), no database (3D),
+#    rolled back, as by a deadlock (40), no resources (53), a lock that is held (55), an operator's command
+#    (57), a system error (58), the server's configuration (F0). The consumer pauses and blames no record.
 _SERVER_CLASSES = ("08", "0A", "25", "26", "28", "3D", "40", "42P05", "53", "55", "57", "58", "F0")
-# Codes after which every connection of the pool is replaced (PostgreSQL manual, appendix A). 08: the
-# connection failed (08P01: an error of PgBouncer). 25006: the server has become read-only. 26000 and 42P05: a
-# pooler lost or mixed up prepared statements. 53: the server lacks resources that idle connections use (53300
-# too many connections, 53200 out of memory). 57P01 to 57P05: the server ended the session or stops.
+# 3. Any other (P0001 of a trigger, 42501, 38 and 39 of a function, XX of a damaged page) may be one record's
+#    fault. The batch is halved until that record is alone.
+#
+# After some errors of the second kind, every connection of the pool is replaced: the connection failed, also
+# PgBouncer's own errors (08); the server has become read-only (25006); a pooler lost or mixed up prepared
+# statements (26000, 42P05); the server lacks resources, which idle connections use (53); the server ended the
+# session or stops (57P).
 _LOST_CLASSES = ("08", "25006", "26000", "42P05", "53", "57P")
 # Without arguments asyncpg uses the simple query protocol, which returns the number of rows.
 _IS_READ_ONLY = "SELECT WHERE current_setting('transaction_read_only') = 'on'"

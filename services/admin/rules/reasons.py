@@ -29,7 +29,7 @@ WORDS: Final = {
     Reason.CONFLICT: gettext_noop("another lead was sent with the same request number"),
     Reason.TOO_MANY_UNDECODABLE: gettext_noop("too many records were not valid leads"),
     Reason.DATA_REFUSED: gettext_noop("the database does not accept a value of this lead"),
-    Reason.DATABASE_ANSWERED: gettext_noop("the database refused to store this lead"),
+    Reason.DATABASE_ANSWERED: gettext_noop("the database answered with an error"),
     Reason.BUG: gettext_noop("an error in FASTCore"),
     Reason.RECORD_TOO_LARGE: gettext_noop("the lead is too large for Kafka"),
     Reason.FAILURE_UNDECODABLE: gettext_noop("the description of the failure is not readable"),

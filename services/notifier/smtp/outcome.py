@@ -39,7 +39,7 @@ class MailStatus(StrEnum):
 
     SENT = "sent"
     WAITING = "waiting"
-    DEAD = "dead"
+    DEAD = "dead"  # refused for good: its failure is published as final, so the flusher does not retry it
     UNKNOWN = "unknown"
     SUPPRESSED = "suppressed"  # decided before any server is contacted
     UNAVAILABLE = "unavailable"  # not sent: the stage pauses and retries the mail
