@@ -91,14 +91,14 @@ class MailSender:
 
         `started_at` is the return value of `Pacing.start`.
         """
-        task = self._in_progress.find(delivery)
-        if task is None:
+        sending = self._in_progress.find(delivery)
+        if sending is None:
             # Check the breaker before each mail: a batch may hold more mails than may fail in a row.
             await self._breaker.check()
-            task = asyncio.create_task(self._send(delivery, started_at))
-            self._in_progress.add(delivery, task)
+            sending = asyncio.create_task(self._send(delivery, started_at))
+            self._in_progress.add(delivery, sending)
         # Shielded: if a cancelled batch cancelled the mail, the outcome of a written body would be unknown.
-        outcome = await asyncio.shield(task)
+        outcome = await asyncio.shield(sending)
         if outcome.status is MailStatus.UNAVAILABLE:
             if not self._failures.is_caused_by_mail(delivery, outcome):
                 raise DependencyUnavailable("smtp", outcome.pause_reason)

@@ -17,15 +17,15 @@ Holds = Callable[[str, int], bool]
 
 @dataclass(frozen=True)
 class MailInProgress:
-    """A mail that is being sent or was sent: its partition, the id of its record, and its task.
+    """A mail that is being sent or was sent: its partition, the id of its record, and its outcome.
 
-    `committed` is True once the outcome of the mail is committed.
+    `outcome` is the task that sends the mail. `committed` is True once the outcome of the mail is committed.
     """
 
     topic: str
     partition: int
     record_id: UUID
-    task: asyncio.Task[MailOutcome]
+    outcome: asyncio.Future[MailOutcome]
     committed: bool = False
 
 
@@ -53,7 +53,7 @@ class MailsInProgress:
     def remove_revoked(self) -> None:
         """Remove the finished mails of partitions that are no longer assigned to this process."""
         for key, mail in list(self._mails.items()):
-            if mail.task.done() and not self._holds(mail.topic, mail.partition):
+            if mail.outcome.done() and not self._holds(mail.topic, mail.partition):
                 del self._mails[key]
 
     def remove_superseded(self, delivery: Delivery) -> None:
@@ -66,16 +66,15 @@ class MailsInProgress:
         if mail and mail.record_id != delivery.record_id:
             del self._mails[delivery.key]
 
-    def find(self, delivery: Delivery) -> asyncio.Task[MailOutcome] | None:
-        """Return the task that is sending this mail or has sent it, or None if there is no such task.
+    def find(self, delivery: Delivery) -> asyncio.Future[MailOutcome] | None:
+        """Return the outcome of this mail, which may not be complete yet, or None if the mail is unknown.
 
-        A task with a committed outcome is ignored if it sent the mail for another record than that of
-        `delivery`.
+        A committed outcome is ignored if it belongs to another record than that of `delivery`.
         """
         mail = self._mails.get(delivery.key)
         if mail is None or (mail.committed and mail.record_id != delivery.record_id):
             return None
-        return mail.task
+        return mail.outcome
 
     def add(self, delivery: Delivery, task: asyncio.Task[MailOutcome]) -> None:
         """Add a mail that `task` is sending."""
@@ -88,8 +87,12 @@ class MailsInProgress:
         If the cache is full, evicts the oldest committed outcome.
         """
         mail = self._mails.pop(key)
-        if mail.task.result().status not in UNSETTLED:
-            self._mails[key] = replace(mail, committed=True)  # at the end: the newest
+        outcome = mail.outcome.result()
+        if outcome.status not in UNSETTLED:
+            # A new future, because the task also keeps its context in memory, with the span of the email.
+            committed = asyncio.get_running_loop().create_future()
+            committed.set_result(outcome)
+            self._mails[key] = replace(mail, outcome=committed, committed=True)  # at the end: the newest
         if len(self._mails) > CACHED_OUTCOMES:
             oldest = next((each for each, other in self._mails.items() if other.committed), None)
             self.discard(oldest)
@@ -103,5 +106,5 @@ class MailsInProgress:
         """Return True if the mail is not being sent and has certainly not been sent."""
         if key not in self._mails:
             return True
-        task = self._mails[key].task
-        return task.done() and (task.exception() is not None or task.result().status in UNSETTLED)
+        outcome = self._mails[key].outcome
+        return outcome.done() and (outcome.exception() is not None or outcome.result().status in UNSETTLED)
