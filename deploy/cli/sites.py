@@ -11,7 +11,8 @@ import typer
 from runtime.settings import Debug, load
 from runtime.sites.destinations import Destination, is_reference
 from runtime.sites.file import SitesFileError, environment, read_sites
-from runtime.sites.model import KEYS, Captcha, Limits, Sender, Site
+from runtime.sites.mail import AlertRule, Sender
+from runtime.sites.model import KEYS, Captcha, Limits, Site
 from runtime.sites.reply import Reply
 from runtime.sites.secrets import check_secrets
 from services.webhooks.destinations import Destinations
@@ -64,8 +65,16 @@ def _count(number: int, noun: str) -> str:
 def _lines(site: Site) -> Iterator[str]:
     values = [getattr(site, name) for name in Site.model_fields]
     for key, value in zip(KEYS, values, strict=True):
-        if value and (text := _display(value)):
+        if key == "alert_rules":
+            yield from (f"  {key:16} {_rule(rule)}" for rule in value)
+        elif value and (text := _display(value)):
             yield f"  {key:16} {text}"
+
+
+def _rule(rule: AlertRule) -> str:
+    conditions = (("service", rule.service), ("locale", rule.locale))
+    when = " and ".join(f"{name} {value}" for name, value in conditions if value)
+    return f"{when}: {', '.join(rule.to)}"
 
 
 def _destination_lines(destination: Destination) -> Iterator[str]:

@@ -34,6 +34,7 @@ _MESSAGES: Final = {
     "bool_parsing": "must be true or false",
     "string_too_long": "is too long",
     "too_long": "has too many values",
+    "too_short": "must not be empty",
 }
 
 
@@ -141,7 +142,7 @@ def _problems_of(where: str, table: Mapping[str, Any], model: type[BaseModel] = 
 def _problem(where: str, item: ErrorDetails, known: Iterable[str]) -> str:
     """Return the text for one mistake: the path of the key as the file spells it, and what is wrong.
 
-    If the mistake is in an element of a list, the text names the number of the element.
+    If the mistake is in an element of a list, the text names the number of the element or table.
     """
     keys, message = list(item["loc"]), _message(item, known)
     if keys and keys[-1] == "[key]":  # pydantic's way to say that a key is invalid, not its value
@@ -150,7 +151,8 @@ def _problem(where: str, item: ErrorDetails, known: Iterable[str]) -> str:
     elif keys and isinstance(number := keys[-1], int):
         message = f"value {number + 1} {message}"
         keys.pop()
-    return f"{'.'.join([where, *map(str, keys)])}: {message}"
+    place = "".join(f" (table {key + 1})" if isinstance(key, int) else f".{key}" for key in keys)
+    return f"{where}{place}: {message}"
 
 
 def _message(item: ErrorDetails, known: Iterable[str]) -> str:

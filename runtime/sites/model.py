@@ -10,20 +10,16 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from runtime.mail_address import parse_address
 from runtime.sites.destinations import Destination
+from runtime.sites.mail import AlertRule, Line, LocaleTag, MailAddress, SenderValue
 from runtime.sites.reply import Reply
 
 SITE_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
 _REFERENCE: Final = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|sha256:[0-9a-f]{64}")
 _FORM_KEY: Final = re.compile(r"[A-Za-z0-9_-]{8,100}")
-# A language tag of RFC 5646, without its rare forms.
-_LOCALE: Final = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
-# The characters that a display name may have without quotes or an encoded word of its own (RFC 5322, 2047).
-_SENDER: Final = re.compile(r"(?P<name>[^\x00-\x1f\x7f<>\"=]{1,80}?)\s*<(?P<address>[^<>]+)>")
 
 
 def _check_reference(value: str) -> str:
@@ -60,51 +56,12 @@ def _check_url(value: str) -> str:
     return value
 
 
-def _check_locale(value: str) -> str:
-    if not _LOCALE.fullmatch(value):
-        raise ValueError("must be a language tag such as en or de-AT")
-    return value
-
-
-def _check_address(value: str) -> str:
-    address = parse_address(value)
-    if address is None:
-        raise ValueError("must be an email address, such as team@example.com")
-    return address.spec
-
-
-def _check_line(value: str) -> str:
-    line = " ".join(value.split())
-    if not line or len(line) > 200 or not line.isprintable():
-        raise ValueError("must be one line of 1 to 200 characters")
-    return line
-
-
-@dataclass(frozen=True)
-class Sender:
-    """The sender of a site's mails. Without a display name, `name` is empty."""
-
-    address: str
-    name: str = ""
-
-
-def _parse_sender(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    match = _SENDER.fullmatch(value.strip())
-    address = parse_address(match["address"] if match else value)
-    if address is None:
-        raise ValueError("must be Name <name@example.com> or name@example.com")
-    return Sender(address.spec, " ".join(match["name"].split()) if match else "")
-
-
 SecretReference = Annotated[str, AfterValidator(_check_reference)]
 """The place of a secret: `env:VARIABLE`, or its SHA-256 digest `sha256:HEX`."""
 VariableReference = Annotated[str, AfterValidator(_check_variable)]
 """The place of a secret that a service needs in plain text: `env:VARIABLE`."""
 SigningBuilder = Literal["typeform", "tally", "webflow", "framer"]
 Origin = Annotated[str, AfterValidator(_check_origin)]
-Line = Annotated[str, AfterValidator(_check_line)]
 
 
 class Captcha(BaseModel):
@@ -157,9 +114,11 @@ class Site(BaseModel):
     origins: tuple[Origin, ...] = ()
     captcha: Captcha | None = None
     thanks_url: Annotated[str, AfterValidator(_check_url)] | None = None
-    locale: Annotated[str, AfterValidator(_check_locale)] | None = None
-    sender: Annotated[Sender, BeforeValidator(_parse_sender)] | None = Field(default=None, alias="from")
-    alert_to: tuple[Annotated[str, AfterValidator(_check_address)], ...] = ()
+    locale: LocaleTag | None = None
+    sender: SenderValue | None = Field(default=None, alias="from")
+    reply_to: MailAddress | None = None
+    alert_to: tuple[MailAddress, ...] = ()
+    alert_rules: tuple[AlertRule, ...] = ()
     fields: dict[Line, tuple[Line, ...]] = Field(default_factory=dict)
     default_service: Line | None = None
     limits: Limits = NO_LIMITS

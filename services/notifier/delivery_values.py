@@ -33,7 +33,7 @@ def recipient_of(delivery: Delivery, identities: Identities) -> str | None:
     """
     if delivery.kind == "welcome":
         return storable(delivery.lead.email.lower()) if delivery.lead.email else None
-    return ", ".join(identities.of(delivery.lead.site).admins)
+    return ", ".join(identities.of(delivery.lead.site).admins_for(delivery.lead))
 
 
 def mailbox_of(delivery: Delivery) -> str | None:

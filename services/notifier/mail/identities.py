@@ -24,7 +24,7 @@ class Identities:
     @property
     def admins(self) -> frozenset[str]:
         """Return the recipients of all sites' alerts."""
-        return frozenset(self.default.admins).union(*(each.admins for each in self._by_site.values()))
+        return self.default.all_admins.union(*(each.all_admins for each in self._by_site.values()))
 
 
 def _identity_of(default: Identity, site: Site) -> Identity:
@@ -34,4 +34,6 @@ def _identity_of(default: Identity, site: Site) -> Identity:
         from_email=sender.address if sender else default.from_email,
         sender_name=(sender and sender.name) or site.name or default.sender_name,
         admins=site.alert_to or default.admins,
+        alert_rules=site.alert_rules,
+        reply_to=site.reply_to or "",
     )

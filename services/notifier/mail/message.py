@@ -1,6 +1,7 @@
 """Composes the welcome and the alert as the bytes to send. No I/O, no clock.
 
-The headers contain only one value from the visitor: the validated address, as the recipient of a welcome.
+The headers contain two values from the visitor: the validated address, as the recipient of a welcome and in
+the Reply-To of an alert, and the name, encoded, in the same Reply-To.
 """
 
 from collections.abc import Iterable
@@ -19,9 +20,11 @@ from contracts.leads import LeadReceived, alert_subject, lead_reference
 from contracts.reasons import Reason
 from runtime.mail_address import Address as Recipient
 from runtime.mail_address import parse_address
+from runtime.sites.mail import AlertRule, recipients_by_rule
 from services.notifier.mail.answers import break_lines, labelled_fields, quote_lines, visible_text
 from services.notifier.mail.greeting import greeting_name
 from services.notifier.mail.mime import HeaderInjectionError, build_mime_message
+from services.notifier.mail.reply_to import reply_to_header
 
 
 def _urlquote(value: str) -> str:
@@ -53,6 +56,7 @@ class UndeliverableError(Exception):
 class Identity:
     """The sender and the admins of a site's mails.
 
+    `alert_rules` replaces the admins for some leads. `reply_to` is the Reply-To of welcomes, empty for none.
     The addresses are valid: the settings have been checked.
     """
 
@@ -60,6 +64,24 @@ class Identity:
     sender_name: str
     admins: tuple[str, ...]
     admin_url: str = ""
+    alert_rules: tuple[AlertRule, ...] = ()
+    reply_to: str = ""
+
+    def admins_for(self, lead: LeadReceived) -> tuple[str, ...]:
+        """Return the recipients of the alert about this lead."""
+        if not self.alert_rules:
+            return self.admins
+        return recipients_by_rule(self.alert_rules, lead.service, lead.locale) or self.admins
+
+    @property
+    def is_ascii(self) -> bool:
+        """Return True if no address that this identity puts into headers needs SMTPUTF8."""
+        return self.from_email.isascii() and self.reply_to.isascii()
+
+    @property
+    def all_admins(self) -> frozenset[str]:
+        """Return every address that gets alerts."""
+        return frozenset(self.admins).union(*(rule.to for rule in self.alert_rules))
 
 
 @dataclass(frozen=True)
@@ -83,10 +105,15 @@ def compose(kind: Kind, lead: LeadReceived, identity: Identity, now: datetime) -
     Raises `UndeliverableError` if a header is invalid, or if no address is valid.
     """
     addresses = _recipients_of(kind, lead, identity)
-    smtputf8 = not identity.from_email.isascii() or any(address.smtputf8 for address in addresses)
+    smtputf8 = any(address.smtputf8 for address in addresses) or not identity.is_ascii
+    if kind == "welcome":
+        reply_to = identity.reply_to
+    else:
+        reply_to = reply_to_header(lead.name or "", lead.email or "", utf8=smtputf8)
     headers = {
         "Date": format_datetime(now),
         "From": sender_header(identity),
+        **({"Reply-To": reply_to} if reply_to else {}),
         "To": ", ".join(address.spec for address in addresses),
         "Subject": _subject(kind, lead, identity),
         "Message-ID": message_id(lead, kind, identity.from_email),
@@ -103,15 +130,19 @@ def compose(kind: Kind, lead: LeadReceived, identity: Identity, now: datetime) -
     return Mail(identity.from_email, tuple(address.spec for address in addresses), content, smtputf8)
 
 
-@lru_cache(maxsize=1)
 def sender_header(identity: Identity) -> str:
     """Return the value of the header From."""
-    local, _, domain = identity.from_email.rpartition("@")
-    return str(Address(identity.sender_name, local, domain))
+    return _mailbox(identity.sender_name, identity.from_email)
+
+
+@lru_cache(maxsize=64)
+def _mailbox(name: str, address: str) -> str:
+    local, _, domain = address.rpartition("@")
+    return str(Address(name, local, domain))
 
 
 def _recipients_of(kind: Kind, lead: LeadReceived, identity: Identity) -> list[Recipient]:
-    return valid_addresses((lead.email or "",) if kind == "welcome" else identity.admins)
+    return valid_addresses((lead.email or "",) if kind == "welcome" else identity.admins_for(lead))
 
 
 def valid_addresses(to: Iterable[str]) -> list[Recipient]:
@@ -133,6 +164,7 @@ def _welcome_values(lead: LeadReceived, identity: Identity) -> dict[str, object]
         "name": greeting_name(lead.name or ""),
         "sender_name": identity.sender_name,
         "reference": lead_reference(lead.lead_id),
+        "replies_are_read": bool(identity.reply_to),
     }
 
 

@@ -1,4 +1,4 @@
-"""A real Postfix on loopback that refuses mails in a different way on each port."""
+"""A real Postfix on loopback that refuses mails in a different way on each port, and keeps mailboxes."""
 
 import contextlib
 import shutil
@@ -10,6 +10,9 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from email import policy
+from email.message import EmailMessage
+from email.parser import BytesParser
 from pathlib import Path
 
 from deploy.embedded.servers.standalone import free_ports
@@ -30,6 +33,12 @@ mydestination = fast.example
 mynetworks = 127.0.0.0/8
 local_recipient_maps = inline:{{boss=here ada=here}}
 local_transport = discard
+virtual_mailbox_domains = mailbox.example
+virtual_mailbox_base = {mailboxes}
+virtual_mailbox_maps = inline:{{team@mailbox.example=team/ ada@mailbox.example=ada/}}
+virtual_uid_maps = static:{uid}
+virtual_gid_maps = static:{uid}
+virtual_minimum_uid = 1
 default_transport = discard
 smtpd_delay_reject = yes
 smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination
@@ -59,15 +68,26 @@ defer unix - - n - 0 bounce
 proxymap unix - - n - - proxymap
 anvil unix - - n - 1 anvil
 discard unix - - n - - discard
+virtual unix - n n - - virtual
 postlog unix-dgram n - n - 1 postlogd
 """
 
 
 @dataclass(frozen=True)
 class Postfix:
-    """A running Postfix, with one port for each kind of refusal."""
+    """A running Postfix, with one port for each kind of refusal.
+
+    It delivers mails for `team` and `ada` at `mailbox.example` to the Maildir of that name in `mailboxes`.
+    """
 
     ports: dict[str, int]
+    mailboxes: Path
+
+    def mails_of(self, name: str) -> list[EmailMessage]:
+        """Return the mails in the mailbox of this name."""
+        read = BytesParser(policy=policy.default)
+        paths = sorted((self.mailboxes / name / "new").glob("*"))
+        return [read.parsebytes(path.read_bytes()) for path in paths]
 
 
 @contextlib.contextmanager
@@ -81,12 +101,15 @@ def postfix() -> Iterator[Postfix]:
     with tempfile.TemporaryDirectory(prefix="fastcore-postfix-") as made:
         folder = Path(made)
         folder.chmod(0o755)
-        with _running(program, folder, ports):
-            yield Postfix(ports)
+        mailboxes = folder / "mailboxes"
+        mailboxes.mkdir()
+        shutil.chown(mailboxes, "postfix", "postfix")
+        with _running(program, folder, mailboxes, ports):
+            yield Postfix(ports, mailboxes)
 
 
 @contextlib.contextmanager
-def _running(program: str, folder: Path, ports: dict[str, int]) -> Iterator[None]:
+def _running(program: str, folder: Path, mailboxes: Path, ports: dict[str, int]) -> Iterator[None]:
     config, queue, data = (folder / name for name in ("config", "queue", "data"))
     for each in (config, queue, data):
         each.mkdir()
@@ -94,7 +117,8 @@ def _running(program: str, folder: Path, ports: dict[str, int]) -> Iterator[None
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _AcceptEveryLogin) as logins:
         logins.daemon_threads = True
         threading.Thread(target=logins.serve_forever, daemon=True).start()
-        (config / "main.cf").write_text(MAIN.format(folder=folder, sasl=logins.server_address[1]))
+        values = {"folder": folder, "mailboxes": mailboxes, "uid": mailboxes.stat().st_uid}
+        (config / "main.cf").write_text(MAIN.format(**values, sasl=logins.server_address[1]))
         (config / "master.cf").write_text(MASTER.format(**ports))
         log = folder / "log"
         with log.open("wb") as out:

@@ -17,6 +17,11 @@ from = "Studio Nord <hello@studio.example>"
 fields = { name = ["your-name"] }
 reply = { subject = "Your request", body = "Hello {{ name }}," }
 limits = { leads_per_ip_per_hour = 5 }
+reply_to = "office@studio.example"
+alert_rules = [
+    { service = "Hosting", locale = "de", to = ["it@studio.example"] },
+    { locale = "fr", to = ["a@studio.example", "b@studio.example"] },
+]
 """
 
 
@@ -41,6 +46,9 @@ def test_a_valid_file_shows_each_site_without_secrets(
         "name: your-name",
         "subject: Your request; body: Hello {{ name }},",
         "limits           leads_per_ip_per_hour: 5\n",
+        "reply_to         office@studio.example\n",
+        "  alert_rules      service Hosting and locale de: it@studio.example\n",
+        "  alert_rules      locale fr: a@studio.example, b@studio.example\n",
     ):
         assert shown in output
     assert "None" not in output

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from runtime.sites.file import MAX_BYTES, SitesFileError, load_sites, parse_sites, read_sites
-from runtime.sites.model import Sender
+from runtime.sites.mail import Sender
 
 TOKEN = "a-token-of-a-website-1234567890"
 COMPLETE = f"""
@@ -23,6 +23,7 @@ origins = ["https://Studio.example/", "http://127.0.0.1:8080"]
 thanks_url = "https://studio.example/thanks"
 locale = "de"
 from = "Studio Nord <hello@studio.example>"
+reply_to = "office@studio.example"
 fields = {{ name = ["your-name", "first_name last_name"] }}
 default_service = "Contact form"
 
@@ -35,6 +36,7 @@ def test_a_site_has_its_own_keys_and_the_defaults() -> None:
     studio, plain = sites.get("studio"), sites.get("plain")
     assert studio.origins == ("https://studio.example", "http://127.0.0.1:8080")
     assert studio.sender == Sender("hello@studio.example", "Studio Nord")
+    assert (studio.reply_to, plain.reply_to) == ("office@studio.example", None)
     assert studio.fields == {"name": ("your-name", "first_name last_name")}
     assert (studio.locale, plain.locale) == ("de", "en")
     assert studio.alert_to == plain.alert_to == ("office@agency.example",)
@@ -86,6 +88,22 @@ def test_regression_each_limit_of_a_site_has_a_default_of_its_own() -> None:
         ("[sites.x]\nfrom = 'Studio'", "sites.x.from: must be Name <name@example.com>"),
         ("[sites.x]\nfrom = 1", "sites.x.from: must be text in quotes"),
         ("[sites.x]\nalert_to = ['nobody']", "sites.x.alert_to: value 1 must be an email address"),
+        ("[sites.x]\nreply_to = 'Office <a@b.example>'", "sites.x.reply_to: must be an email address"),
+        ("[sites.x]\nalert_rules = ['a@b.example']", "sites.x.alert_rules: value 1 must be a table"),
+        ("[[sites.x.alert_rules]]\nservice = 'Web'", "sites.x.alert_rules (table 1).to: is missing"),
+        ("[[sites.x.alert_rules]]\nto = ['a@b.example']", "sites.x.alert_rules: value 1 needs service or"),
+        (
+            "[[sites.x.alert_rules]]\nlocale = 'de'\nto = []",
+            "sites.x.alert_rules (table 1).to: must not be empty",
+        ),
+        (
+            "[[sites.x.alert_rules]]\nlocale = 'de'\nto = ['nobody']",
+            "sites.x.alert_rules (table 1).to: value 1 must be an email address",
+        ),
+        (
+            "[[sites.x.alert_rules]]\nservise = 'Web'\nto = ['a@b.example']",
+            "sites.x.alert_rules (table 1).servise: is not a known key",
+        ),
         ("[sites.x]\nform_key = 'short'", "sites.x.form_key: must be 8 to 100 letters"),
         ("[sites.x]\nthanks_url = 'javascript:1'", "sites.x.thanks_url: must be a URL such as"),
         ("[sites.x]\nfields = 1", "sites.x.fields: must be a table"),
