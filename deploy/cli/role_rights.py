@@ -61,6 +61,7 @@ FUNCTIONS: Final = (
     "lead_search_text(text, text, text, text, text, text, text, jsonb)",
     "record_address_hashes(bytea)",
     "record_addresses(bytea)",
+    "record_site(text, bytea)",
     "erase_lead(uuid, text)",
     "erase_record(uuid, text)",
     "request_statistics()",

@@ -83,6 +83,8 @@ class Captcha(BaseModel):
 
 
 Limit = Annotated[int, Field(ge=0, le=100_000, strict=True)]
+MAX_RETENTION_DAYS: Final = 36_500
+"""The longest retention, about 100 years."""
 
 
 class Limits(BaseModel):
@@ -122,6 +124,7 @@ class Site(BaseModel):
     fields: dict[Line, tuple[Line, ...]] = Field(default_factory=dict)
     default_service: Line | None = None
     limits: Limits = NO_LIMITS
+    retention_days: Annotated[int, Field(ge=1, le=MAX_RETENTION_DAYS, strict=True)] | None = None
     reply: Reply | None = None
 
 

@@ -13,11 +13,15 @@ from runtime.database.retry_schedules import RetrySchedule, report_retry_schedul
 from runtime.kafka.policy import Policy
 from runtime.kafka.reconcile import Reconciler
 from runtime.settings import load
+from runtime.sites.file import load_sites
+from runtime.sites.model import Sites
+from runtime.sites.watcher import watch_sites
 from services.flusher.handlers import Handler
 from services.flusher.jobs.job_runs import JobRuns
 from services.flusher.jobs.lead_summary import lead_summary_job
 from services.flusher.jobs.outbox_relay import OutboxRelay
 from services.flusher.jobs.retention import Retention
+from services.flusher.jobs.retention_periods import RetentionPeriods
 from services.flusher.jobs.statistics import statistics_job
 from services.flusher.publisher import ReplayPublisher
 from services.flusher.retries.retry_claims import RetryClaims
@@ -35,6 +39,7 @@ NAME: Final = "flusher"
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Return the app, which opens no connection before its lifespan begins. Exits if a token is weak."""
     settings = settings or load(Settings)
+    sites = load_sites(settings.sites_file.path)
     if not settings.debug.on:
         settings.refuse_weak()
     return create_consumer_app(
@@ -42,18 +47,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings,
         topics.consumed_by(NAME),
         topics.GROUPS[NAME],
-        partial(_open_stage, settings),
+        partial(_open_stage, settings, sites),
         policy=Policy(),
         extra_connections=CONNECTIONS,
     )
 
 
 @asynccontextmanager
-async def _open_stage(settings: Settings, resources: Resources) -> AsyncIterator[Stage]:
+async def _open_stage(settings: Settings, sites: Sites, resources: Resources) -> AsyncIterator[Stage]:
     pool = resources.pool
-    async with open_site_queues(settings.gateway_url, settings.sites()) as sites:
-        publisher = ReplayPublisher(resources.publisher, sites.deliver)
+    async with open_site_queues(settings.gateway_url, settings.sites()) as queues:
+        publisher = ReplayPublisher(resources.publisher, queues.deliver)
         claims, runs = RetryClaims(pool, utc_now), JobRuns(pool, utc_now)
+        retention = Retention(pool, runs, utc_now, RetentionPeriods(settings.retention_days, sites))
         waits = tuple(wait.total_seconds() for wait in WAITS)
         schedules = [
             RetrySchedule(stage, "records", waits, JITTER, settings.cron)
@@ -66,8 +72,9 @@ async def _open_stage(settings: Settings, resources: Resources) -> AsyncIterator
             jobs={
                 "jobs": jobs.run,
                 "outbox": OutboxRelay(pool, runs, resources.publisher, utc_now).run,
-                "pull": SiteQueueImport(pool, runs, sites, settings.cron, utc_now).run,
-                "retention": Retention(pool, runs, utc_now, settings.retention_days).run,
+                "pull": SiteQueueImport(pool, runs, queues, settings.cron, utc_now).run,
+                "retention": retention.run,
+                "sites file": watch_sites(settings.sites_file.path, sites, resources.health, retention.apply),
                 "lead summary": lead_summary_job(pool, runs, utc_now).run,
                 "retry schedules": partial(report_retry_schedules, pool, schedules),
                 "statistics": statistics_job(pool, runs, utc_now).run,

@@ -15,6 +15,7 @@ from runtime.access_tokens import named_tokens, refuse_weak_tokens
 from runtime.private_names import is_private_name
 from runtime.settings import Debug, Kafka, Log, Postgres, SitesFile, Tracing, env_name, section
 from runtime.sites.file import environment, load_sites
+from runtime.sites.model import MAX_RETENTION_DAYS
 
 DEFAULT_SITE: Final = "default"
 _SITE_URL: Final = re.compile(r"(?:([A-Za-z0-9._-]{1,100}):)?(https?://[^/?#\s]+[^?#\s]*)")
@@ -72,8 +73,9 @@ class Settings(BaseSettings):
     sites_file: SitesFile = Field(default_factory=SitesFile)
     cron: Annotated[str, AfterValidator(_crontab)] = "*/5 * * * *"
     """When due rows are sent again, in UTC: minute, hour, day, month, weekday (by name: mon)."""
-    retention_days: int | None = Field(default=None, ge=1)
-    """Age in days at which a lead's personal data is erased, by a daily job. Not set: never."""
+    retention_days: int | None = Field(default=None, ge=1, le=MAX_RETENTION_DAYS)
+    """Age in days at which a lead's personal data is erased, by a daily job. Not set: never. A site's own
+    `retention_days` in FASTCORE_SITES_FILE overrides it."""
     gateway_url: str = ""
     """The gateway to which websites' queued leads are posted. Required with FASTCORE_SITE_QUEUE_URL."""
     site_queue_url: Annotated[str, AfterValidator(_site_urls)] = Field(

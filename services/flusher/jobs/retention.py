@@ -1,14 +1,17 @@
-"""The daily job that erases leads older than the retention period, with the SQL function `erase_lead`."""
+"""The daily job that erases leads older than their retention period, with the SQL function `erase_lead`."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
+from uuid import UUID
 
 from runtime.database.erasure import erase_lead
 from runtime.database.postgres import Pool, load_queries, transaction
 from runtime.failures import Failure
+from runtime.sites.model import Sites
 from services.flusher.jobs.job_runs import JobRuns
+from services.flusher.jobs.retention_periods import RetentionPeriods
 from services.flusher.jobs.scheduled_job import POLL_SECONDS, Report, ScheduledJob
 from services.flusher.store import Clock
 
@@ -17,69 +20,124 @@ ACTOR: Final = "retention"
 # At night in UTC, when there are few leads.
 CRON: Final = "30 3 * * *"
 CHUNK: Final = 500
+# The position in front of every row.
+BEFORE_ALL: Final[dict[str, Any]] = {"after_at": datetime.min.replace(tzinfo=UTC), "after_id": UUID(int=0)}
 SQL: Any = load_queries(Path(__file__).with_name("retention.sql"))
 
 
 class Retention:
-    """Erases leads that are older than `days` days. If `days` is None, the job is off.
+    """Erases the leads of each site that are older than the site's retention period.
 
     Each lead is erased in its own transaction. So if a run is stopped, its finished erasures stay, and the
-    next run continues.
+    next run continues. The job is off while no site has a period.
     """
 
-    def __init__(self, pool: Pool, runs: JobRuns, clock: Clock, days: int | None) -> None:
+    def __init__(self, pool: Pool, runs: JobRuns, clock: Clock, periods: RetentionPeriods) -> None:
         self._pool = pool
+        self._runs = runs
         self._clock = clock
-        self._days = days
-        self.job = ScheduledJob(JOB, CRON, runs, clock, self._erase_old)
+        self._periods = periods
+        self.job = self._new_job()
+
+    def apply(self, sites: Sites) -> None:
+        """Use the periods of a new version of the sites file, also for the rest of the current run."""
+        self._periods = RetentionPeriods(self._periods.installation_days, sites)
 
     async def run(self) -> None:
-        """Run on schedule until cancelled. If `days` is None, only clear the stored time of the next run."""
-        if self._days is not None:
-            await self.job.run()
-        while self._days is None:
-            if await self._clear_next_run():
-                return
+        """Run on schedule until cancelled. While the job is off, it has no time of a next run."""
+        is_cleared = False
+        while True:
+            if self._periods.are_set:
+                if is_cleared:
+                    self.job, is_cleared = self._new_job(), False
+                await self.job.poll()
+            elif not is_cleared:
+                is_cleared = await self._clear_next_run()
             await asyncio.sleep(POLL_SECONDS)
 
+    def _new_job(self) -> ScheduledJob:
+        return ScheduledJob(JOB, CRON, self._runs, self._clock, self._erase_old)
+
     async def _erase_old(self) -> Report:
-        if self._days is None:
-            return Report({})
-        before = self._clock() - timedelta(days=self._days)
-        leads, last, refused = 0, dict[str, Any](after_at=None, after_id=None), dict[Any, str]()
-        while True:
-            rows = await self._list(SQL.list_old_leads, before=before, **last)
-            leads += await self._erase_all(rows, refused)
-            if len(rows) < CHUNK:
-                break
-            last = {"after_at": rows[-1]["created_at_utc"], "after_id": rows[-1]["id"]}
-        while rows := await self._list(SQL.list_old_parked, before=before, without=list(refused)):
-            leads += await self._erase_all(rows, refused)
+        refused = dict[Any, str]()
         async with transaction(self._pool) as connection:
-            records = await SQL.empty_old_rows(connection, before=before, actor=ACTOR)
-        details = {"erased": leads, "records_emptied": records}
+            sites = [row["site"] async for row in SQL.list_sites(connection)]
+        erased = sum([await self._erase_stored(site, refused) for site in sites])
+        erased += await self._erase_parked(refused)
+        details = {"erased": erased, "records_emptied": await self._empty_records()}
         if refused:
             reasons = ", ".join(sorted(set(refused.values())))
             return Report(details, f"{len(refused)} leads are not erased: {reasons}")
         return Report(details)
 
+    async def _erase_stored(self, site: str, refused: dict[Any, str]) -> int:
+        """Erase the old leads of a site and return how many were erased."""
+        erased, last = 0, BEFORE_ALL
+        while before := self._time_before(self._periods.days(site)):
+            rows = await self._list(SQL.list_old_leads, site=site, before=before, **last)
+            erased += await self._erase_all([row["id"] for row in rows], refused)
+            if len(rows) < CHUNK:
+                break
+            last = {"after_at": rows[-1]["created_at_utc"], "after_id": rows[-1]["id"]}
+        return erased
+
+    async def _erase_parked(self, refused: dict[Any, str]) -> int:
+        """Erase the old leads that were never stored and return how many were erased."""
+        erased, last = 0, BEFORE_ALL
+        while times := self._record_times():
+            rows = await self._list(SQL.list_old_parked, **times, **last)
+            # A lead may have several records. Those on later pages are emptied by then.
+            erased += await self._erase_all(list(dict.fromkeys(row["lead_id"] for row in rows)), refused)
+            if len(rows) < CHUNK:
+                break
+            last = {"after_at": rows[-1]["first_failed_at"], "after_id": rows[-1]["id"]}
+        return erased
+
+    async def _empty_records(self) -> int:
+        """Empty the old records that belong to no lead and return how many were emptied."""
+        if not (times := self._record_times()):
+            return 0
+        async with transaction(self._pool) as connection:
+            emptied: int = await SQL.empty_old_rows(connection, actor=ACTOR, **times)
+        return emptied
+
+    def _record_times(self) -> dict[str, Any] | None:
+        """Return the parameters of `list_old_parked` that select old records. None: no record is old."""
+        periods = self._periods
+        days = {**periods.site_days, "": periods.unreadable_days}
+        befores = {site: before for site, each in days.items() if (before := self._time_before(each))}
+        other_before = self._time_before(periods.installation_days)
+        times = [*befores.values(), *([other_before] if other_before else [])]
+        if not times:
+            return None
+        return {
+            "sites": list(befores),
+            "befores": list(befores.values()),
+            "other_before": other_before,
+            "latest": max(times),
+        }
+
+    def _time_before(self, days: int | None) -> datetime | None:
+        return None if days is None else self._clock() - timedelta(days=days)
+
     async def _list(self, query: Any, **parameters: Any) -> list[Any]:
         async with transaction(self._pool) as connection:
+            await SQL.plan_for_values(connection)
             return [row async for row in query(connection, chunk=CHUNK, **parameters)]
 
-    async def _erase_all(self, rows: list[Any], refused: dict[Any, str]) -> int:
+    async def _erase_all(self, lead_ids: list[Any], refused: dict[Any, str]) -> int:
         """Erase these leads and return how many were erased.
 
         If the database does not erase a lead, its id and the reason are added to `refused`.
         """
-        for row in rows:
+        for lead_id in lead_ids:
             try:
-                await self._erase(row["id"])
+                await self._erase(lead_id)
             except Failure as failure:
-                refused[row["id"]] = failure.reason
+                refused[lead_id] = failure.reason
                 async with transaction(self._pool):  # raises if the database is unavailable
                     pass
-        return sum(row["id"] not in refused for row in rows)
+        return sum(lead_id not in refused for lead_id in lead_ids)
 
     async def _erase(self, lead_id: Any) -> None:
         async with transaction(self._pool) as connection:

@@ -1,29 +1,53 @@
 -- Leads and records older than the retention period. erase_lead (migration 0009) defines what erasing means.
 
+-- name: plan_for_values!
+-- For the rest of this transaction, plan each chunk for its own values, and prefer an index in the wanted order to a sort: a
+-- generic plan would sort all old leads of a site for each chunk.
+SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('random_page_cost', '1.1', true);
+
+-- name: list_sites
+-- The sites of all leads. Reads one entry of the index lead_inbox_site for each site.
+WITH RECURSIVE sites AS (
+    (SELECT site FROM lead_inbox ORDER BY site LIMIT 1)
+    UNION ALL
+    SELECT (SELECT lead.site FROM lead_inbox AS lead WHERE lead.site > sites.site ORDER BY lead.site LIMIT 1)
+    FROM sites WHERE sites.site IS NOT NULL
+)
+SELECT site FROM sites WHERE site IS NOT NULL;
+
 -- name: list_old_leads
--- Leads received before a time, oldest first, after the last lead of the previous chunk.
+-- Leads of a site that were received before a time, oldest first, after the last lead of the previous chunk.
 SELECT id, created_at_utc FROM lead_inbox
-WHERE created_at_utc < :before AND status <> 'erased'
-  AND (:after_at::timestamptz IS NULL OR (created_at_utc, id) > (:after_at, :after_id::uuid))
+WHERE site = :site AND created_at_utc < :before AND status <> 'erased'
+  AND (created_at_utc, id) > (:after_at::timestamptz, :after_id::uuid)
 ORDER BY created_at_utc, id
 LIMIT :chunk::bigint;
 
 -- name: list_old_parked
--- Leads that were never stored and failed before a time.
-SELECT DISTINCT lead_id AS id FROM replay_queue q
-WHERE lead_id IS NOT NULL AND payload IS NOT NULL AND first_failed_at < :before
-  AND lead_id <> ALL(:without::uuid[])
+-- Queued records of leads that were never stored and failed before their site's time, after the last record of the previous
+-- chunk. `sites` and `befores` are those times by site, with '' for records whose site cannot be read; `other_before` is the
+-- time of all other sites, and `latest` the latest of all times.
+SELECT id, lead_id, first_failed_at FROM replay_queue q
+WHERE lead_id IS NOT NULL AND payload IS NOT NULL AND first_failed_at < :latest::timestamptz
+  AND (first_failed_at, id) > (:after_at::timestamptz, :after_id::uuid)
   AND NOT EXISTS (SELECT FROM lead_inbox l WHERE l.id = q.lead_id)
+  AND first_failed_at < coalesce(
+      (:befores::timestamptz[])[array_position(:sites::text[], coalesce(record_site(origin_topic, payload), ''))],
+      :other_before::timestamptz)
+ORDER BY first_failed_at, id
 LIMIT :chunk::bigint;
 
 -- name: empty_old_rows$
--- Empty the records that failed before a time and belong to no lead or to another lead's id.
+-- Empty the records that failed before their site's time (as in list_old_parked) and belong to no lead or to another lead's id.
 WITH emptied AS (
     UPDATE replay_queue
     SET payload = NULL, original_payload = NULL, record_key = NULL, headers = '{}', next_attempt_at = NULL,
         requested_at = NULL, requested_comment = NULL, updated_at = now(), state = CASE WHEN state = 'resolved' THEN state ELSE 'archived' END
     WHERE (lead_id IS NULL OR by_origin) AND (payload IS NOT NULL OR original_payload IS NOT NULL)
-      AND last_failed_at < :before
+      AND first_failed_at < :latest::timestamptz AND last_failed_at < coalesce(
+          (:befores::timestamptz[])[array_position(
+              :sites::text[], coalesce(record_site(origin_topic, coalesce(payload, original_payload)), ''))],
+          :other_before::timestamptz)
     RETURNING id, stage, kind
 ), audited AS (
     INSERT INTO audit_log (event_id, event, actor, details_json)

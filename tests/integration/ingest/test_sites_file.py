@@ -128,7 +128,7 @@ async def test_a_new_version_takes_effect_and_an_invalid_one_only_warns(
         assert line in gateway.log.read_text()
 
 
-@pytest.mark.parametrize("service", ["ingest", "notifier"])
+@pytest.mark.parametrize("service", ["ingest", "notifier", "flusher"])
 async def test_a_mistake_stops_the_start_with_one_line(
     service: str, tmp_path: Path, mounted: MountedFile
 ) -> None:

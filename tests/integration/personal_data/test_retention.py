@@ -11,12 +11,16 @@ import pytest
 from runtime.database.postgres import Pool, open_pool
 from runtime.failures import DependencyUnavailable
 from runtime.settings import Postgres
+from runtime.sites.model import Sites
+from runtime.tasks import run_in_background
 from services.flusher.jobs import retention
 from services.flusher.jobs.job_runs import JobRuns
 from services.flusher.jobs.retention import Retention
+from services.flusher.jobs.retention_periods import RetentionPeriods
 from tests.support.database.database_dump import dump_database
 from tests.support.services.admin import Admin
 from tests.support.services.flusher import Clock
+from tests.support.wait import eventually
 
 
 @pytest.fixture
@@ -26,7 +30,7 @@ async def pool(postgres: Postgres) -> AsyncIterator[Pool]:
 
 
 def job(pool: Pool, clock: Clock, days: int | None) -> Retention:
-    return Retention(pool, JobRuns(pool, clock), clock, days)
+    return Retention(pool, JobRuns(pool, clock), clock, RetentionPeriods(days, Sites()))
 
 
 async def test_what_is_too_old_is_erased_once_a_day_and_each_lead_audited(
@@ -75,8 +79,12 @@ async def test_a_job_that_is_switched_off_erases_nothing_and_waits_for_no_run(
     clock = Clock()
     await job(pool, clock, 30).job.tick()
     await admin.add_lead(occurred_at=clock.now - timedelta(days=9000))
-    await job(pool, clock, None).run()
-    assert await admin.db.fetchval("SELECT next_run_at FROM scheduled_job") is None
+    async with run_in_background(job(pool, clock, None).run(), "retention"):
+        await eventually(
+            lambda: admin.db.fetchval("SELECT next_run_at FROM scheduled_job"),
+            until=lambda next_run_at: next_run_at is None,
+            what="the job to have no next run",
+        )
     assert await admin.db.fetchval("SELECT count(*) FROM lead_inbox WHERE status = 'erased'") == 0
 
 

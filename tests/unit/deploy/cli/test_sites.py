@@ -11,6 +11,7 @@ TOKEN = "a-token-of-a-website-1234567890"
 FILE = """
 [defaults]
 locale = "de"
+retention_days = 730
 [sites.studio]
 tokens = ["env:STUDIO_TOKEN"]
 from = "Studio Nord <hello@studio.example>"
@@ -49,6 +50,7 @@ def test_a_valid_file_shows_each_site_without_secrets(
         "reply_to         office@studio.example\n",
         "  alert_rules      service Hosting and locale de: it@studio.example\n",
         "  alert_rules      locale fr: a@studio.example, b@studio.example\n",
+        "retention_days   730\n",
     ):
         assert shown in output
     assert "None" not in output

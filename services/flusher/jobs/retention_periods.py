@@ -1,0 +1,43 @@
+"""Decides how long the personal data of each site's leads is kept. No I/O, no clock."""
+
+from dataclasses import dataclass
+
+from runtime.sites.model import Sites
+
+
+@dataclass(frozen=True)
+class RetentionPeriods:
+    """The retention periods in days: the installation's setting, and those of the sites file.
+
+    `installation_days` is None if the installation has no setting. A period that is None never ends.
+    """
+
+    installation_days: int | None
+    sites: Sites
+
+    @property
+    def are_set(self) -> bool:
+        """True if the leads of any site are erased at some age."""
+        return self.installation_days is not None or bool(self.site_days)
+
+    @property
+    def site_days(self) -> dict[str, int]:
+        """The periods of the sites that have their own in the sites file, by the site's name."""
+        days = {name: site.retention_days for name, site in self.sites.by_name.items()}
+        return {name: each for name, each in days.items() if each is not None}
+
+    @property
+    def unreadable_days(self) -> int | None:
+        """The period of a record whose site cannot be read.
+
+        It is the installation's setting. Without that, the record may be any site's, so the longest period of
+        the sites file applies, or no period if one of its sites has none.
+        """
+        if self.installation_days is not None:
+            return self.installation_days
+        days = self.site_days
+        return max(days.values(), default=None) if len(days) == len(self.sites.by_name) else None
+
+    def days(self, site: str) -> int | None:
+        """Return the period of a site's leads, also of a site that the sites file does not name."""
+        return self.site_days.get(site, self.installation_days)
