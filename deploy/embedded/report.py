@@ -102,7 +102,7 @@ _LEAD = (
 def curl_post(state: State) -> str:
     """Return a curl command that posts a lead."""
     return (
-        f"curl -w '\\n' -X POST {state.url}/inbound/leads "
+        f"curl -X POST {state.url}/inbound/leads "
         f'-H "Authorization: Bearer {_bearer(state, "FASTCORE_SITE_INGEST_TOKEN")}" '
         f"-H \"Content-Type: application/json\" -d '{_LEAD}'"
     )

@@ -70,8 +70,8 @@ class Problem(BaseModel):
         return self.model_dump(exclude_none=True)
 
     def to_json(self) -> bytes:
-        """Return the JSON document."""
-        return json.dumps(self.members()).encode()
+        """Return the JSON document. It ends with a line end, for people who use `curl`."""
+        return json.dumps(self.members()).encode() + b"\n"
 
     def response(self, headers: Mapping[str, str] | None = None) -> Response:
         """Return the response that reports this problem, with these additional headers."""

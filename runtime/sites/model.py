@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from runtime.sites.destinations import Destination
+from runtime.sites.field_targets import check_target
 from runtime.sites.mail import AlertRule, Line, LocaleTag, MailAddress, SenderValue
 from runtime.sites.reply import Reply
 
@@ -62,6 +63,7 @@ VariableReference = Annotated[str, AfterValidator(_check_variable)]
 """The place of a secret that a service needs in plain text: `env:VARIABLE`."""
 SigningBuilder = Literal["typeform", "tally", "webflow", "framer"]
 Origin = Annotated[str, AfterValidator(_check_origin)]
+FieldTarget = Annotated[str, AfterValidator(check_target)]
 
 
 class Captcha(BaseModel):
@@ -121,7 +123,7 @@ class Site(BaseModel):
     reply_to: MailAddress | None = None
     alert_to: tuple[MailAddress, ...] = ()
     alert_rules: tuple[AlertRule, ...] = ()
-    fields: dict[Line, tuple[Line, ...]] = Field(default_factory=dict)
+    fields: dict[FieldTarget, tuple[Line, ...]] = Field(default_factory=dict)
     default_service: Line | None = None
     limits: Limits = NO_LIMITS
     retention_days: Annotated[int, Field(ge=1, le=MAX_RETENTION_DAYS, strict=True)] | None = None

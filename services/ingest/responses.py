@@ -1,4 +1,7 @@
-"""Builds the responses, and reports the refusals, of all endpoints of the gateway."""
+"""Builds the responses, and reports the refusals, of all endpoints of the gateway.
+
+A JSON body ends with a line end, so that the shell's prompt after `curl` begins on a line of its own.
+"""
 
 import re
 from typing import Any, Final
@@ -25,12 +28,12 @@ def correlation_id_of(request: LeadRequest) -> str:
 
 def accepted_json(lead: AcceptedLead) -> bytes:
     """Return the JSON body of the response for a lead that has been stored durably."""
-    return to_json({"leadId": lead.lead_id, "timestamp": lead.timestamp, "status": "received"})
+    return to_json({"leadId": lead.lead_id, "timestamp": lead.timestamp, "status": "received"}) + b"\n"
 
 
 def needs_correction_json(lead_id: UUID, timestamp: str) -> bytes:
     """Return the JSON body of the response for a lead that is kept until somebody corrects it."""
-    return to_json({"leadId": lead_id, "timestamp": timestamp, "status": "needs-correction"})
+    return to_json({"leadId": lead_id, "timestamp": timestamp, "status": "needs-correction"}) + b"\n"
 
 
 def created(lead: AcceptedLead, headers: dict[str, str]) -> Response:

@@ -15,7 +15,7 @@ def test_the_page_names_each_payload() -> None:
 
 def test_its_curl_lines_post_payloads_as_they_are() -> None:
     lines = re.findall(
-        r"^curl .* -d @docs/form-builders/(\w+)\.\w+ \S+/inbound/hooks/THE_KEY$", PAGE, re.MULTILINE
+        r"^curl .*-d @docs/form-builders/(\w+)\.\w+ \S+/inbound/hooks/THE_KEY$", PAGE, re.MULTILINE
     )
     assert len(lines) == 2
     for name in lines:

@@ -179,6 +179,39 @@ async def test_visitor_who_comes_back_reads_that_the_message_was_sent(site: Stat
     assert (await site.lead()).message == "Please call me."
 
 
+async def test_a_message_refused_after_it_waited_comes_back_once(site: StaticSite) -> None:
+    page, email = site.page, site.page.get_by_label("Email")
+    await page.goto("/kontakt")
+    await site.fill()
+    await page.get_by_label("News").check()
+    await email.fill("ada@example.invalid")  # the browser accepts it, the gateway does not
+    site.gateway.kill()
+    await site.send()
+    await site.expect_status("Gespeichert. Wird bald gesendet.")
+    await page.get_by_label("Message").fill("Another message")
+    site.gateway.start()
+    await site.gateway.ready()
+    async with page.expect_response(site.gateway.url + "/**/forms/**"):
+        await page.goto("/kontakt")
+    assert await page.get_by_label("Message").input_value() == "Another message"  # a draft takes precedence
+    assert await page.evaluate(KEPT) == 1
+    await page.get_by_label("Message").fill("")
+    await page.evaluate("sessionStorage.clear()")
+    await page.goto("/kontakt")
+    await site.expect_status("Bitte prüfen Sie Ihre Nachricht")
+    await expect(page.locator("#your-email-fastcore")).to_contain_text("E-Mail-Adresse")
+    for _ in range(2):  # the visitor has it as a draft, and reads the refusal once
+        assert await page.get_by_label("Message").input_value() == "Please call me."
+        assert await page.get_by_label("News").is_checked()
+        assert await page.evaluate(KEPT) == 0
+        await page.goto("/kontakt")
+        await expect(page.get_by_role("status")).to_have_text("")
+    await email.fill("ada@example.com")
+    await site.send()
+    await site.expect_status("Ihre Nachricht wurde gesendet.")
+    assert (await site.lead()).message == "Please call me."
+
+
 async def test_script_has_the_language_of_the_site(site: StaticSite) -> None:
     page = site.page
     await page.goto("/kontakt")

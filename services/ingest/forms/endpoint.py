@@ -20,7 +20,7 @@ from services.ingest.forms.form_lead import KEY, NEXT, Visit, build_submission, 
 from services.ingest.forms.lead_key import lead_key
 from services.ingest.forms.origin import is_same_host, next_url, page_origin, visitor_address
 from services.ingest.forms.pages import form_page, message_page, origin_page, translate_errors
-from services.ingest.forms.texts import texts_for
+from services.ingest.forms.texts import preferred_locale, texts_for
 from services.ingest.lead_acceptance import AcceptedLead, LeadAcceptance, RequestContext
 from services.ingest.lead_parser import read_fields
 from services.ingest.request import LeadRequest
@@ -159,12 +159,14 @@ class FormEndpoint:
                 response.headers["Access-Control-Allow-Origin"] = "*"
             return response
         site, status = submitted.site, problem.status
+        if problem == problems.UNKNOWN_FORM:
+            site = Site(locale=preferred_locale(submitted.request.header(b"accept-language")))
         _, texts = texts_for(site.locale)
         if problem.errors or status >= 500:
             wrong = dict.fromkeys(error.field.partition(".")[0] for error in problem.errors or ())
             response = form_page(site, status, _form_to_send_again(submitted), wrong)
         elif problem == problems.UNKNOWN_FORM:
-            response = message_page(NO_SITE, status, texts.unknown_form)
+            response = message_page(site, status, texts.unknown_form)
         elif problem == problems.WRONG_ORIGIN:
             response = origin_page(site, status, _form_to_send_again(submitted), submitted.page)
         else:

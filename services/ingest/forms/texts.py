@@ -1,6 +1,11 @@
 """The words of the pages that a visitor sees, by language."""
 
+import re
 from typing import Final, NamedTuple
+
+_HEADER_MAX: Final = 200
+# A weight of RFC 9110, 12.4.2. Without one it is 1.
+_WEIGHT: Final = re.compile(r"[01](\.\d{0,3})?|")
 
 
 class Texts(NamedTuple):
@@ -260,3 +265,15 @@ def texts_for(locale: str | None) -> tuple[str, Texts]:
     """Return the language of a locale and its words. Falls back to English for an unknown language."""
     language = (locale or DEFAULT).partition("-")[0].lower()
     return (language, TEXTS[language]) if language in TEXTS else (DEFAULT, TEXTS[DEFAULT])
+
+
+def preferred_locale(accept_language: str | None) -> str | None:
+    """Return the preferred language of the header Accept-Language that has texts; None if none has."""
+    weighted: list[tuple[float, str | None]] = []
+    for item in (accept_language or "")[:_HEADER_MAX].split(","):
+        tag, _, quality = item.replace(" ", "").partition(";q=")
+        language = tag.partition("-")[0].lower()
+        if language in TEXTS and _WEIGHT.fullmatch(quality):
+            weighted.append((float(quality or 1), language))
+    weight, preferred = max(weighted, key=lambda each: each[0], default=(0.0, None))
+    return preferred if weight > 0 else None

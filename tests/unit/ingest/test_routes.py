@@ -19,6 +19,7 @@ async def test_201_contains_lead_id_timestamp_and_status(gateway: Gateway) -> No
         "timestamp": "2024-01-03T10:30:45.123456Z",
         "status": "received",
     }
+    assert answer.content.endswith(b"}\n")  # the shell's prompt after curl begins on a line of its own
     (lead,) = gateway.leads.leads
     assert (str(lead.lead_id), lead.occurred_at) == (answer.json()["leadId"], gateway.now)
 

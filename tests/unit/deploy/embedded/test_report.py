@@ -32,7 +32,7 @@ def test_it_contains_urls_tokens_and_a_curl_command() -> None:
         "dev-admin-token-xyz-123",
         "make psql",
         "/mails",
-        "curl -w '\\n' -X POST http://localhost:8000/inbound/leads",
+        "curl -X POST http://localhost:8000/inbound/leads",
         '-H "Authorization: Bearer dev-token-xyz-123"',
     ):
         assert words in message

@@ -51,6 +51,7 @@ async def test_invalid_lead_is_a_failed_record_that_names_its_fields(
     answer = await gateway.client.post(HOOK, json=body)
 
     assert (answer.status_code, answer.json()["status"]) == (200, "needs-correction")
+    assert answer.content.endswith(b"}\n")
     assert gateway.leads.records == []
     (record,) = gateway.refused.records
     failed = LeadFailed.from_headers(record.headers)

@@ -152,6 +152,23 @@ async def test_an_unknown_form_key_is_refused(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize(
+    ("wanted", "language", "text"),
+    [
+        ("de-AT,de;q=0.9,en;q=0.8", "de", "Dieses Formular gibt es nicht mehr."),
+        ("ja, en;q=0.1, fr;q=0.5", "fr", "Ce formulaire n&#39;existe plus."),
+        ("ja, de;q=0, fr;q=x", "en", "This form does not exist any more."),
+    ],
+)
+async def test_an_unknown_form_key_has_a_page_in_the_visitor_s_language(
+    gateway: Gateway, wanted: str, language: str, text: str
+) -> None:
+    page = await submit(gateway, path="/inbound/forms/unknown-key", Accept_Language=wanted)
+    assert page.status_code == 404
+    assert f'<html lang="{language}"' in page.text
+    assert text in page.text
+
+
+@pytest.mark.parametrize(
     ("wanted", "location"),
     [
         ("https://www.studio.example/danke", "https://www.studio.example/danke"),

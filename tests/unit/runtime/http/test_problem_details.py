@@ -33,6 +33,7 @@ def test_response_has_the_headers_of_the_problem_and_its_own() -> None:
     assert response.headers["content-type"] == "application/problem+json"
     assert (response.headers["retry-after"], response.headers["x-request-id"]) == ("5", "r")
     assert response.body == problem.to_json()
+    assert problem.to_json().endswith(b"}\n")
 
 
 async def test_exception_handler_responds_with_the_problem() -> None:

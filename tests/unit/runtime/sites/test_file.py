@@ -112,6 +112,18 @@ def test_regression_each_limit_of_a_site_has_a_default_of_its_own() -> None:
         ("[sites.x]\nform_key = 'short'", "sites.x.form_key: must be 8 to 100 letters"),
         ("[sites.x]\nthanks_url = 'javascript:1'", "sites.x.thanks_url: must be a URL such as"),
         ("[sites.x]\nfields = 1", "sites.x.fields: must be a table"),
+        (
+            "[sites.x]\nfields = { nmae = ['your-name'] }",
+            "sites.x.fields: the key nmae is not a field of a lead (did you mean name?)",
+        ),
+        (
+            "[defaults]\nfields = { 'source.utm_sourse' = ['from'] }\n[sites.x]",
+            "defaults.fields: the key source.utm_sourse is not a field of a lead (did you mean source.utm_so",
+        ),
+        (
+            "[sites.x]\nfields = { colour = ['q7'] }",
+            "sites.x.fields: the key colour is not a field of a lead; docs/forms.md has them",
+        ),
         ("[defaults]\nlocale = '?'\n[sites.x]", "defaults.locale: must be a language tag"),
         (f"[sites.x]\ntokens = ['{TOKEN}']", "sites.x.tokens: value 1 must be env:VARIABLE or sha256:"),
     ],
