@@ -175,7 +175,7 @@ def _check_database_url(secret: SecretStr) -> SecretStr:
     if query.get("channel_binding") == "require" and query.get("sslmode") != "verify-full":
         # asyncpg does not support channel binding, and ignoring it would mean to trust any server.
         raise ValueError(
-            "channel_binding=require is not supported: replace sslmode and it by"
+            "channel_binding=require is not supported: replace sslmode and channel_binding by"
             " sslmode=verify-full&sslrootcert=system, which checks the server's certificate"
         )
     original = dict(query)

@@ -130,7 +130,7 @@ class Destination(BaseModel):
         if self.kind == "webhook" and not self.secret:
             raise ValueError("needs a secret, with which it signs its requests")
         if self.kind != "webhook" and self.secret:
-            raise ValueError("signs nothing: only the kind webhook has a secret")
+            raise ValueError("must not have a secret: only the kind webhook signs its requests")
         if self.kind == "http" and not self.body:
             raise ValueError("needs a body, which is a Jinja template")
         of_http = {

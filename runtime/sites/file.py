@@ -80,7 +80,9 @@ def parse_sites(content: bytes) -> Sites:
     sites: dict[str, Site] = {}
     for name, table in tables.items():
         if not SITE_NAME.fullmatch(name):
-            problems.append("sites: a site's name is 1 to 100 letters, digits, dots, dashes or underscores")
+            problems.append(
+                "sites: a site's name must have 1 to 100 letters, digits, dots, dashes or underscores"
+            )
         elif not isinstance(table, dict):
             problems.append(f"sites.{name}: must be a table")
         elif own := _problems_of(f"sites.{name}", table):

@@ -32,7 +32,7 @@ Url = Annotated[str, Field(pattern=r"^https?://[^/?#\s]+")]
 def _check_actors(value: str) -> str:
     # An audit entry cannot hold a longer actor, and every action needs an actor.
     if any(len(actor) > ACTOR_MAX_LENGTH for actor in named_tokens(value, DEFAULT_ACTOR).values()):
-        raise ValueError(f"a name before a token has at most {ACTOR_MAX_LENGTH} characters")
+        raise ValueError(f"the name before a token must have at most {ACTOR_MAX_LENGTH} characters")
     return value
 
 

@@ -85,7 +85,7 @@ class ReplayPublisher:
             await self._send(dead_letter)
         except PermanentError as error:
             # The topic never accepts this record. Its row keeps the bytes.
-            self._log.error("Queue row is dead, its record not archived on Kafka", reason=error.reason)
+            self._log.error("Queue row is dead, Kafka refused its dead letter", reason=error.reason)
 
     async def _send(self, record: OutgoingRecord) -> None:
         with producer_span(record.topic, record.headers, record.key) as carried:

@@ -53,7 +53,7 @@ def _crontab(value: str) -> str:
 
 def _site_urls(value: str) -> str:
     if not all(_SITE_URL.fullmatch(part) for part in _split(value)):
-        raise ValueError("is a comma-separated list of [site:]https://... URLs, without a query")
+        raise ValueError("must be a comma-separated list of [site:]https://... URLs, without a query")
     return value
 
 
@@ -95,7 +95,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _check_sites(self) -> Self:
         if self.site_queue_url and not self.gateway_url:
-            raise ValueError("FASTCORE_FLUSHER_GATEWAY_URL is missing: it takes what a website has queued")
+            raise ValueError("FASTCORE_FLUSHER_GATEWAY_URL is missing: set the gateway's URL")
         self.sites()
         return self
 
@@ -126,13 +126,17 @@ class Settings(BaseSettings):
             found = _SITE_URL.fullmatch(part)
             name, url = (found[1] or DEFAULT_SITE, found[2]) if found else (DEFAULT_SITE, part)
             if any(each.name == name for each in sites):
-                raise ValueError(f"FASTCORE_SITE_QUEUE_URL names the site {name} twice: one queue, one name")
+                raise ValueError(
+                    f"FASTCORE_SITE_QUEUE_URL names the site {name} twice: give each queue its own site name"
+                )
             for variable, tokens in (
                 ("FASTCORE_SITE_QUEUE_TOKEN", queue_tokens),
                 ("FASTCORE_SITE_INGEST_TOKEN", ingest_tokens),
             ):
                 if name not in tokens:
-                    raise ValueError(f"{variable} has no token for the site {name}, whose queue is given")
+                    raise ValueError(
+                        f"{variable} has no token for the site {name}, which has a queue: add one"
+                    )
             sites.append(Site(name, url, queue_tokens[name], ingest_tokens[name]))
         return sites
 

@@ -16,14 +16,14 @@ DEFAULT_SITE: Final = "default"
 def _validate_site_names(value: str) -> str:
     # A site's name is part of every lead's id and is written to the audit log.
     if not all(SITE_NAME.fullmatch(site) for site in named_tokens(value, DEFAULT_SITE).values()):
-        raise ValueError("a site's name is 1 to 100 letters, digits, dots, dashes or underscores")
+        raise ValueError("a site's name must have 1 to 100 letters, digits, dots, dashes or underscores")
     return value
 
 
 def _validate_origins(value: str) -> str:
     if not all(ORIGIN.fullmatch(origin) for origin in split_origins(value)):
         raise ValueError(
-            "is a comma-separated list of origins such as https://www.example.com, without a path"
+            "must be a comma-separated list of origins such as https://www.example.com, without a path"
         )
     return value
 

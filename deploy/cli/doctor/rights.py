@@ -130,7 +130,9 @@ def _check_audit_log(rights: Any, triggers: dict[str, Any]) -> CheckResult:
     row = triggers.get(APPEND_ONLY)
     if row is None or row["enabled"] != "A" or row["type"] != _BEFORE_CHANGES:
         todo = "as the owner: ALTER TABLE audit_log ENABLE ALWAYS TRIGGER audit_log_is_append_only"
-        return fail("audit-log", "the trigger that keeps it append-only is off, changed or gone", todo)
+        return fail(
+            "audit-log", "the trigger that keeps it append-only is disabled, changed or missing", todo
+        )
     if row["function"].removeprefix("public.") != "refuse_audit_change":
         return fail("audit-log", f"its trigger calls {row['function']}", "restore it from migration 0001")
     return ok("audit-log", "append-only by trigger and by right")
@@ -147,7 +149,7 @@ def _check_count_triggers(triggers: dict[str, Any]) -> CheckResult:
     ]
     if off:
         todo = "as the owner: ALTER TABLE ... ENABLE TRIGGER ..., then SELECT recount_rows()"
-        return fail("count-triggers", f"off, changed or gone: {', '.join(off)}", todo)
+        return fail("count-triggers", f"disabled, changed or missing: {', '.join(off)}", todo)
     return ok(
         "count-triggers", f"all {len(COUNT_TRIGGERS)} triggers count the rows of {len(_COUNTED_BY)} tables"
     )

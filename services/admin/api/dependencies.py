@@ -45,7 +45,7 @@ def _redirect_browser_to_page(request: Request) -> None:
             if path == route or (path.startswith(f"{route}/") and path.count("/") == 3):
                 # The path is decoded, so it may contain characters that a header must not have.
                 location = page + quote(path[len(route) :])
-                raise HTTPException(303, "This is for people.", {"Location": location})
+                raise HTTPException(303, "A browser is redirected to the dashboard.", {"Location": location})
 
 
 Actor = Annotated[str, Depends(authenticate)]

@@ -42,7 +42,7 @@ class TokenAuth:
         if token is not None and not self._failures.allow(network, now):
             raise HTTPException(
                 429,
-                "Too many wrong tokens came from this address. Wait, or use a right one.",
+                "Too many wrong tokens came from this address. Wait and try again, or use a valid token.",
                 headers={
                     "Retry-After": str(max(1, math.ceil(self._failures.seconds_until_reset(network, now))))
                 },

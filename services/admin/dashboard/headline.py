@@ -74,7 +74,7 @@ async def poll_headline(app: FastAPI) -> None:
             signals = await read_signals(app, Cache())
             await _or_none(partial(app.state.adapters.incidents.record, find_sightings(signals)))
         except Exception as error:  # noqa: BLE001 - without the count, the pages still work
-            logger("headline").error("signals not read", exc_info=error)
+            logger("headline").error("health signals not read", exc_info=error)
         await asyncio.sleep(POLL_SECONDS)
 
 

@@ -52,13 +52,13 @@ async def _update_queue_counts(pool: Pool) -> None:
     try:
         counts = await count_queue(pool)
     except DependencyUnavailable as error:
-        logger("queue_counts").warning("not counted", reason=error.reason)
+        logger("queue_counts").warning("gauges not updated", reason=error.reason)
         return
     set_queue_gauges(counts)
     for identity in counts.books.identities:
         if not identity.balanced:
             logger("ledger").error(
-                "the books do not balance",
+                "the ledger does not match the tables",
                 stage=identity.stage,
                 identity=identity.name,
                 difference=identity.difference,

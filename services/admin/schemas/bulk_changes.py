@@ -49,10 +49,10 @@ class BulkOrder(Filter):
         chosen = [name for name in ("ids", "filter", "deliveries") if getattr(self, name) is not None]
         of_action = ("ids", "deliveries") if self.action == "retry" else ("ids", "filter")
         if len(chosen) != 1 or chosen[0] not in of_action:
-            msg = f"give either {of_action[0]} or {of_action[1]}"
+            msg = f"the body must have either {of_action[0]} or {of_action[1]}"
             raise ValueError(msg)
         if self.sends != (self.destination is not None) or (self.per_second and not self.sends):
-            msg = "destination and per_second belong to send and retry, which need a destination"
+            msg = "send and retry need a destination; other actions have neither destination nor per_second"
             raise ValueError(msg)
         if (self.action == "status") != (self.new_status is not None):
             msg = gettext_noop("new_status belongs to the action status, which needs it")

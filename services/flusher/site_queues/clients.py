@@ -70,7 +70,7 @@ class SiteQueueClient:
             # levels.
             page = SiteQueuePage.model_validate(json.loads(body))
         except (ValueError, RecursionError):  # a ValidationError is a ValueError
-            raise DependencyUnavailable("site", "site queue's answer is not understood") from None
+            raise DependencyUnavailable("site", "site queue's response cannot be read") from None
         return page, [entry for each in page.entries if (entry := self._parse_entry(each, site))]
 
     def _parse_entry(self, each: object, site: Site) -> SiteQueueEntry | None:

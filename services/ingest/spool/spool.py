@@ -232,7 +232,9 @@ class Spool:
             for result in results:
                 if isinstance(result, PermanentError):  # keep it in its file, and publish those after it
                     segment.rejected += 1
-                    self._log.error("spool has a lead that kafka never takes", reason=result.reason)
+                    self._log.error(
+                        "Kafka refuses a spooled lead permanently, its file is kept", reason=result.reason
+                    )
                 elif isinstance(result, BaseException):
                     raise result
                 segment.published += 1

@@ -78,7 +78,7 @@ async def test_a_website_that_answers_something_else_is_unavailable(
     assert await flusher.tick() is False
     assert (await job(db))["last_details"]["sites"]["shop"][
         "reason"
-    ] == "site queue's answer is not understood"
+    ] == "site queue's response cannot be read"
 
 
 @pytest.mark.parametrize(

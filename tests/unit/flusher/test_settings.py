@@ -79,7 +79,11 @@ def test_no_website_keeps_a_queue_unless_one_is_named() -> None:
 @pytest.mark.parametrize(
     ("variable", "value", "words"),
     [
-        ("FASTCORE_SITE_QUEUE_URL", "www.example.com/queue", "FASTCORE_SITE_QUEUE_URL: is a comma-separated"),
+        (
+            "FASTCORE_SITE_QUEUE_URL",
+            "www.example.com/queue",
+            "FASTCORE_SITE_QUEUE_URL: must be a comma-separated",
+        ),
         ("FASTCORE_SITE_QUEUE_URL", "http://a/q,http://b/q", "names the site default twice"),
         ("FASTCORE_SITE_QUEUE_TOKEN", "first", "FASTCORE_SITE_QUEUE_TOKEN has no token for the site shop"),
         (

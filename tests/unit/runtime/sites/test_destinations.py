@@ -76,7 +76,7 @@ MISTAKES: list[tuple[dict[str, str], dict[str, str | None], str]] = [
     (HTTP, {"headers": "{ Traceparent = 'x' }"}, f"destinations.x.headers: the key Traceparent {HEADER}"),
     (WEBHOOK, {"method": "'PUT'"}, "destinations.x: has method, which only the kind http has"),
     (WEBHOOK, {"body": "'x'", "headers": "{}"}, "destinations.x: has body, headers, which only"),
-    (CHAT, {"secret": "'env:KEY'"}, "destinations.x: signs nothing: only the kind webhook has a secret"),
+    (CHAT, {"secret": "'env:KEY'"}, "destinations.x: must not have a secret: only the kind webhook"),
     (HTTP, {"body": None}, "destinations.x: needs a body, which is a Jinja template"),
     (HTTP, {"body": "'" + "x" * 20_001 + "'"}, "destinations.x.body: is too long"),
     (HTTP, {"method": "'GET'"}, "destinations.x.method: must be 'POST', 'PUT' or 'PATCH'"),

@@ -59,7 +59,10 @@ def test_regression_each_limit_of_a_site_has_a_default_of_its_own() -> None:
         ("", "sites: names no site; give at least one table [sites.NAME]"),
         ("sites = 1", "defaults and sites: must be tables"),
         ("[sites]\nx = 1", "sites.x: must be a table"),
-        ('[sites."a b"]', "sites: a site's name is 1 to 100 letters, digits, dots, dashes or underscores"),
+        (
+            '[sites."a b"]',
+            "sites: a site's name must have 1 to 100 letters, digits, dots, dashes or underscores",
+        ),
         ("[sites.x]\n[sitess.y]", "sitess: is not a known key (did you mean sites?)"),
         ("[sites.x]\norigin = []", "sites.x.origin: is not a known key (did you mean origins?)"),
         ("[sites.x]\nsender = 'a@b.example'", "sites.x.sender: is not a known key"),
