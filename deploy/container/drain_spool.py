@@ -17,7 +17,7 @@ from runtime.settings import Http, load
 from services.__main__ import PORTS
 
 # After Kubernetes marks a pod as terminating, requests still arrive for some seconds.
-SETTLE_SECONDS: Final = 5.0
+QUIET_SECONDS: Final = 5.0
 # A gateway that does not answer for so long will not empty its spool.
 SILENCE_SECONDS: Final = 10.0
 REQUEST_SECONDS: Final = 2.0
@@ -32,10 +32,10 @@ def read_depth(url: str) -> int | None:
         return None
 
 
-def wait_until_empty(url: str, seconds: float, settle_seconds: float = SETTLE_SECONDS) -> int | None:
+def wait_until_empty(url: str, seconds: float, quiet_seconds: float = QUIET_SECONDS) -> int | None:
     """Wait until the spool is empty. Return the number of leads that the gateway reported last.
 
-    Waits at least `settle_seconds`, because new requests may still arrive, and at most `seconds`. Returns
+    Waits at least `quiet_seconds`, because new requests may still arrive, and at most `seconds`. Returns
     None if the gateway does not answer.
     """
     started_at = answered_at = time.monotonic()
@@ -46,7 +46,7 @@ def wait_until_empty(url: str, seconds: float, settle_seconds: float = SETTLE_SE
             depth, answered_at = current, now
         elif now - answered_at > SILENCE_SECONDS:
             return None
-        if depth == 0 and now - started_at >= settle_seconds:
+        if depth == 0 and now - started_at >= quiet_seconds:
             break
         time.sleep(0.5)
     return depth

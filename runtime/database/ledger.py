@@ -145,7 +145,7 @@ class Ledger:
             **{name: [entry.outcomes[name] for entry in changed.values()] for name in _OUTCOMES},
         )
 
-    async def count_parked(self, pool: Pool, record: CountedRecord) -> None:
+    async def count_failure(self, pool: Pool, record: CountedRecord) -> None:
         """Count one record as `parked` (sent to the replay queue), in a transaction of its own.
 
         Call it after the record's failure was published.

@@ -145,7 +145,7 @@ class BatchProcessor:
                 await self._queue(record, error)
                 return
             metrics.BUGS.inc()
-            self._log.error("unexpected error, record parked", exc_info=error)
+            self._log.error("unexpected error, record sent to the replay queue", exc_info=error)
             await self._queue(record, RetryableError(Reason.BUG.format(exception=type(error).__name__)))
 
     async def _queue(self, record: Record, failure: Failure) -> None:
@@ -158,8 +158,8 @@ class BatchProcessor:
         except (DependencyUnavailable, RewindRequired):
             raise
         except Exception as error:
-            self._log.error("record not parked", offset=record.offset, exc_info=True)
+            self._log.error("record not sent to the replay queue", offset=record.offset, exc_info=True)
             position = f"{record.topic}/{record.partition} at {record.offset}"
             raise DependencyUnavailable(
-                "record", f"a record can be neither handled nor parked: {position}"
+                "record", f"a record can be neither handled nor sent to the replay queue: {position}"
             ) from error

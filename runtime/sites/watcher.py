@@ -14,7 +14,7 @@ from runtime.sites.model import Sites
 
 CHECK_SECONDS: Final = 5.0
 # An editor may write a file in several steps, so a new content counts if it is the same after this time.
-SETTLE_SECONDS: Final = 0.5
+STABLE_SECONDS: Final = 0.5
 PART: Final = "sites_file"
 
 Apply = Callable[[Sites], Awaitable[None] | None]
@@ -60,7 +60,7 @@ class SitesWatcher:
     async def check(self) -> None:
         """Apply the file if its content has changed. An invalid file only causes a warning."""
         try:
-            content = await self._read_settled()
+            content = await self._read_stable()
         except SitesFileError as error:
             self._report_invalid(error, "unreadable")
             return
@@ -86,14 +86,14 @@ class SitesWatcher:
         self._log.info("sites file applied", digest=digest, sites=len(sites.by_name))
         self._report_valid()
 
-    async def _read_settled(self) -> bytes:
+    async def _read_stable(self) -> bytes:
         """Return the file's content. If it is new, wait until two readings in a row are equal.
 
         Reads in a thread, because a disk may hang.
         """
         content = await asyncio.to_thread(read_bytes, self._path)
         while sha256(content).hexdigest() not in (self._digest, self._rejected):
-            await asyncio.sleep(SETTLE_SECONDS)
+            await asyncio.sleep(STABLE_SECONDS)
             again = await asyncio.to_thread(read_bytes, self._path)
             if again == content:
                 break

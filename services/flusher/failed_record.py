@@ -129,10 +129,10 @@ def undecodable_failure(record: Record, group: str, reason: str) -> FailedRecord
     )
 
 
-def strip_personal_data(parked: FailedRecord) -> FailedRecord:
+def strip_personal_data(failed: FailedRecord) -> FailedRecord:
     """Return the record of an erased lead without its key, value and headers."""
-    emptied = replace(parked.record, key=None, value=None, headers=())
-    return replace(parked, record=emptied, kept_headers={})
+    emptied = replace(failed.record, key=None, value=None, headers=())
+    return replace(failed, record=emptied, kept_headers={})
 
 
 def dead_event_id(failure: LeadFailed) -> UUID:

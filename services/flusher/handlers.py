@@ -23,13 +23,13 @@ class Handler:
         self._store = store
         self._publisher = publisher
         self._group = group
-        self._log = logger("park")
+        self._log = logger("failures")
 
     async def handle(self, records: Sequence[Record]) -> None:
         """Store a batch of failures in one transaction."""
         failed_records = [decode_failure(record, self._group) for record in records]
         counts = await self._store.store_failures(failed_records, self._publisher.publish_dead_letters)
-        self._log.info("Queue took failures", records=len(records), **counts)
+        self._log.info("Queue stored failures", records=len(records), **counts)
 
     async def send_to_retry_queue(self, record: Record, failure: Failure) -> None:
         """Store a dead row with the original bytes of a record that `handle` could not store."""

@@ -176,7 +176,7 @@ SET state = 'dead', final = true, reason = :reason, next_attempt_at = NULL, requ
     requested_by = NULL, updated_at = now()
 WHERE id = :id;
 
--- name: settle_dead_mail^
+-- name: mark_mail_dead^
 -- Mark the mail of a dead row as dead. The notifier publishes a failure before it commits the outcome: while the mail
 -- is in progress, it finds the failure's id here and commits `dead` instead of `waiting`.
 UPDATE email_delivery

@@ -52,7 +52,7 @@ class Store:
             ids = list({failed.lead_id for failed in batch if failed.lead_id})
             erased = {row["id"] async for row in SQL.erased_leads(connection, ids=ids)}
             ledger_entries = await self._ledger.lock(connection, [failed.record for failed in batch])
-            new = await append_entries(connection, [_parked_audit_entry(failed) for failed in batch])
+            new = await append_entries(connection, [_failure_audit_entry(failed) for failed in batch])
             new -= await _stored_by_earlier_versions(connection, batch, new)
             for failed in batch:
                 if failed.lead_id in erased:
@@ -141,7 +141,7 @@ class Store:
         await append_entries(
             connection, [audit_entry(AuditEvent.LEAD_DEAD, dead, failed.lead_id, actor=ACTOR)]
         )
-        await settle_dead_mail(connection, dead, failed.lead_id, failure.event_id)
+        await mark_mail_dead(connection, dead, failed.lead_id, failure.event_id)
         if first:
             return dead_letter_of(dead, first.record_key, first.payload, first.headers)
         return dead_letter_of(dead, failed.record.key, failed.record.value, failed.kept_headers)
@@ -169,7 +169,7 @@ async def _stored_by_earlier_versions(
     }
 
 
-async def settle_dead_mail(
+async def mark_mail_dead(
     connection: Connection, dead: LeadFailed, lead_id: UUID | None, failure_id: UUID
 ) -> None:
     """Set the mail of a dead row to `dead`, and append an audit entry. Only rows of the notifier have a mail.
@@ -180,7 +180,7 @@ async def settle_dead_mail(
     """
     if dead.stage != "notifier" or lead_id is None:
         return
-    mail = await SQL.settle_dead_mail(connection, lead_id=lead_id, kind=dead.kind, failure_id=failure_id)
+    mail = await SQL.mark_mail_dead(connection, lead_id=lead_id, kind=dead.kind, failure_id=failure_id)
     if mail and (mail["state"] == "dead" or not dead.final):
         mail_failed = AuditRecorded(
             event_id=uuid5(dead.event_id, AuditEvent.EMAIL_FAILED),
@@ -193,7 +193,7 @@ async def settle_dead_mail(
         await append_entries(connection, [mail_failed])
 
 
-def _parked_audit_entry(failed: FailedRecord) -> AuditRecorded:
+def _failure_audit_entry(failed: FailedRecord) -> AuditRecorded:
     return audit_entry(AuditEvent.LEAD_PARKED, failed.failure, failed.lead_id, actor=failed.failure.stage)
 
 

@@ -61,7 +61,7 @@ def choose_action(
             return Action.WAIT
         if row.state == "sending":
             return Action.MARK_UNKNOWN
-    elif not delivery.retry or delivery.settled(row):
+    elif not delivery.retry or delivery.has_outcome_in(row):
         return Action.SKIP
     elif row.state == "sent":
         return Action.RESOLVE_REPLAY

@@ -57,7 +57,7 @@ class Delivery:
         """
         return first_origin(self.record.headers, Origin.of(self.record, "")).timestamp_ms
 
-    def settled(self, row: "DeliveryRow") -> bool:
+    def has_outcome_in(self, row: "DeliveryRow") -> bool:
         """Return True if `row` already has the outcome of this delivery.
 
         Earlier versions stored the `legacy_record_id` in `row` instead of the `record_id`.

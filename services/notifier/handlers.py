@@ -61,7 +61,7 @@ class Handler:
         for delivery in plan.to_send:
             self._sender.remove_superseded(delivery)
         for delivery in plan.unknown:
-            await self._sender.settle(delivery, PROCESS_DIED)
+            await self._sender.record_outcome(delivery, PROCESS_DIED)
         await self._send_all(plan.resumed + plan.to_send)
         if plan.busy:
             raise PartitionsBusy(plan.busy, plan.wait_seconds + 0.1)
@@ -78,10 +78,10 @@ class Handler:
                 if state in (None, "reserved"):
                     final = isinstance(failure, PermanentError)
                     status = MailStatus.DEAD if final else MailStatus.WAITING
-                    await self._sender.settle(delivery, MailOutcome(status, failure.reason))
+                    await self._sender.record_outcome(delivery, MailOutcome(status, failure.reason))
                 elif state == "sending":
-                    await self._sender.settle(delivery, PROCESS_DIED)
-        await self._store.count_parked(record)
+                    await self._sender.record_outcome(delivery, PROCESS_DIED)
+        await self._store.count_failure(record)
 
     async def _send_all(self, deliveries: list[Delivery]) -> None:
         batch = BatchSender(
@@ -95,5 +95,5 @@ class Handler:
             # Two workers for each connection: one mail is sent while the outcome of another is committed.
             await batch.run(2 * self._connection_count)
         finally:
-            await self._sender.release(batch.unsettled)
+            await self._sender.release(batch.uncommitted)
         batch.raise_error()

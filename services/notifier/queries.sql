@@ -58,9 +58,9 @@ WITH transitions AS (
       AND d.state = 'reserved' AND d.owner = :owner AND d.recipient IS NOT NULL
       AND NOT EXISTS (SELECT FROM lead_inbox WHERE id = d.lead_id AND status = 'erased')
     RETURNING d.lead_id, d.kind, d.state
-), settled AS (  -- the reply to a mail of an erased lead (its recipient is null) is not stored, and it is not retried
+), finished AS (  -- the reply to a mail of an erased lead (its recipient is null) is not stored, and it is not retried
     UPDATE email_delivery d
-    -- If this was the last retry, the flusher's settle_dead_mail may have recorded it as dead already.
+    -- If this was the last retry, the flusher's mark_mail_dead may have recorded it as dead already.
     SET state = CASE WHEN target.state = 'waiting' AND d.settled_by = target.record_id THEN 'dead'
                      WHEN target.state = 'waiting' AND d.recipient IS NULL THEN 'suppressed' ELSE target.state END,
         reason = CASE WHEN target.state = 'waiting' AND d.recipient IS NULL THEN 'erased' ELSE target.reason END, owner = NULL, lease_until = NULL, updated_at = now(),
@@ -75,20 +75,20 @@ WITH transitions AS (
     INSERT INTO audit_log (event_id, event, actor, status_code, details_json, lead_id, request_id)
     SELECT event_id, event, 'notifier', code, jsonb_build_object('kind', kind, 'reason', reason, 'code', code,
            'enhanced', enhanced, 'attempt', attempts), lead_id, request_id
-    FROM settled
+    FROM finished
     ON CONFLICT (event_id) DO NOTHING
 ), resolved AS (  -- the same as resolve_replays
     UPDATE replay_queue
     SET state = 'resolved', payload = NULL, original_payload = NULL, next_attempt_at = NULL, requested_at = NULL, updated_at = now()
     WHERE state <> 'resolved' AND id IN (
-        SELECT queue_id FROM settled WHERE state = 'sent'
+        SELECT queue_id FROM finished WHERE state = 'sent'
         UNION ALL
-        SELECT q.id FROM settled
-        JOIN replay_queue q ON q.stage = 'notifier' AND q.lead_id = settled.lead_id AND q.kind = settled.kind
+        SELECT q.id FROM finished
+        JOIN replay_queue q ON q.stage = 'notifier' AND q.lead_id = finished.lead_id AND q.kind = finished.kind
                            AND NOT q.by_origin
-        WHERE settled.state = 'sent')
+        WHERE finished.state = 'sent')
 )
-SELECT lead_id, kind, state FROM started UNION ALL SELECT lead_id, kind, state FROM settled;
+SELECT lead_id, kind, state FROM started UNION ALL SELECT lead_id, kind, state FROM finished;
 
 -- name: release_rows!
 -- End the leases of mails that were not sent, so that the next process need not wait. Reset a delivery in `sending` only

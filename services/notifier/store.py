@@ -145,7 +145,7 @@ class Store:
     async def begin_sending(self, delivery: Delivery) -> None:
         """Commit the state `sending`. Raises `DependencyUnavailable` if this process lost the lease."""
         if not await self._transition((delivery, None)):
-            raise DependencyUnavailable("lease", "the delivery is not ours any more")
+            raise DependencyUnavailable("lease", "another process has taken over the email")
 
     async def release(self, deliveries: Collection[tuple[Delivery, bool]]) -> None:
         """Release the leases of mails that were certainly not sent.
@@ -164,7 +164,7 @@ class Store:
                     tried=[tried for _, tried in deliveries],
                 )
 
-    async def settle(self, delivery: Delivery, outcome: MailOutcome) -> bool:
+    async def write_outcome(self, delivery: Delivery, outcome: MailOutcome) -> bool:
         """Write an outcome and its audit entry. Return False if this process lost the lease."""
         return await self._transition((delivery, outcome))
 
@@ -201,9 +201,9 @@ class Store:
             rows = await load_deliveries(connection, [lead_id])
         return {kind: row.state for (_, kind), row in rows.items()}
 
-    async def count_parked(self, record: Record) -> None:
+    async def count_failure(self, record: Record) -> None:
         """Count one record as `parked` in the ledger, after its failure was published."""
-        await self._ledger.count_parked(self._pool, record)
+        await self._ledger.count_failure(self._pool, record)
 
 
 async def _resolve_replays(connection: Connection, deliveries: Sequence[Delivery]) -> None:

@@ -24,7 +24,7 @@ class Handler:
         self._store = store
         self._publisher = publisher
         self._breaker = breaker
-        self._log = logger("park")
+        self._log = logger("failures")
 
     async def handle(self, records: Sequence[Record]) -> None:
         """Store a batch in one transaction.
@@ -43,7 +43,7 @@ class Handler:
     async def send_to_retry_queue(self, record: Record, failure: Failure) -> None:
         """Publish the failure of one record, and count the record as `parked` in the ledger."""
         await self._publish_failure(record, failure)
-        await self._store.count_parked(record)
+        await self._store.count_failure(record)
         self._breaker.count(dead=count_leads([record]))
 
     async def _publish_failure(self, record: Record, failure: Failure) -> None:
@@ -52,4 +52,4 @@ class Handler:
         with record_context(record):
             await self._publisher.publish_failure(record, kind_of(record), failure)
             position = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
-            self._log.info("record parked", reason=failure.reason, final=final, **position)
+            self._log.info("record sent to the replay queue", reason=failure.reason, final=final, **position)

@@ -94,11 +94,11 @@ class Store:
         batch = prepared.batch
         stored, conflicts = await self._save_leads(connection, prepared)
         stored |= await self._save_entries(connection, batch)
-        parked, undecodable = set(map(id, conflicts)), set(map(id, batch.undecodable))
+        conflicting, undecodable = set(map(id, conflicts)), set(map(id, batch.undecodable))
         for record in batch.records:
             if id(record) in undecodable:
                 ledger_entries.count(record, "undecodable")
-            elif id(record) in parked:
+            elif id(record) in conflicting:
                 ledger_entries.count(record, "parked")
             else:
                 ledger_entries.count(record, "stored" if id(record) in stored else "duplicate")
@@ -106,9 +106,9 @@ class Store:
         outcome.conflicts += conflicts
         outcome.replays += batch.replays()
 
-    async def count_parked(self, record: Record) -> None:
+    async def count_failure(self, record: Record) -> None:
         """Count one record as `parked` in the ledger, after its failure was published."""
-        await self._ledger.count_parked(self._pool, record)
+        await self._ledger.count_failure(self._pool, record)
 
     async def _save_leads(
         self, connection: Connection, prepared: _PreparedBatch

@@ -60,7 +60,7 @@ class Handler:
     async def send_to_retry_queue(self, record: Record, failure: Failure) -> None:
         """Publish the failure of one record, and count the record as `parked` in the ledger."""
         await self._publisher.publish_failure(record, "event", failure)
-        await self._store.count_parked(record)
+        await self._store.count_failure(record)
 
     def _plan(
         self,

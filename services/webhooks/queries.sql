@@ -91,7 +91,7 @@ WHERE name = :name;
 -- Whether the lead of an event was erased. Locks the event, as erasures do, before its delivery.
 SELECT body IS NULL FROM webhook_event WHERE id = :event_id FOR SHARE;
 
--- name: settle_delivery$
+-- name: record_outcome$
 -- Write the outcome of an attempt. Changes nothing if another process has taken over the delivery. The event's type groups
 -- the failures.
 UPDATE webhook_delivery

@@ -10,7 +10,7 @@ from services.webhooks.destinations import Destinations
 
 CHECK_SECONDS: Final = 5.0
 # A program may write a file in several steps, so a new value counts if it is the same after this time.
-SETTLE_SECONDS: Final = 0.5
+STABLE_SECONDS: Final = 0.5
 PART: Final = "secret_files"
 
 
@@ -39,7 +39,7 @@ class SecretWatcher:
         try:
             found = await read(sites)
             if found != current:
-                await asyncio.sleep(SETTLE_SECONDS)
+                await asyncio.sleep(STABLE_SECONDS)
                 if await read(sites) == found and self._destinations.sites is sites:
                     self._destinations.use(sites, found)
                     changed = [name for name, each in found.items() if each != current[name]]

@@ -21,7 +21,7 @@ from services.webhooks.destinations import Destinations
 from services.webhooks.outcome import Outcome, Result
 from services.webhooks.requests import build_request
 from services.webhooks.retry_schedule import RATE_LIMIT_PAUSE, RetrySchedule
-from services.webhooks.store import Claim, Settlement, Store
+from services.webhooks.store import Claim, NextState, Store
 
 POLL_SECONDS: Final = 1.0
 CONCURRENCY: Final = 8
@@ -177,41 +177,41 @@ class Sender:
 
     async def _record(self, claim: Claim, outcome: Outcome) -> None:
         """Record an outcome. Repeats while the database is unavailable, until the lease ends."""
-        settlement, name = self._settlement(claim, outcome), claim.destination
-        attempt, settled = 0, False
+        next_state, name = self._next_state(claim, outcome), claim.destination
+        attempt, recorded = 0, False
         while time.monotonic() < claim.deadline:
             try:
-                settled = await self._store.settle(claim, settlement, outcome)
+                recorded = await self._store.record_outcome(claim, next_state, outcome)
                 break
             except Failure as failure:
                 self._log.warning("outcome not recorded", destination=name, reason=failure.reason)
                 await asyncio.sleep(self._backoff.seconds(attempt))
                 attempt += 1
-        if not settled:
+        if not recorded:
             return  # the lease is over: the delivery is sent again, by this process or another
         if outcome.result == Result.GONE:
             self._log.error("destination disabled: it answered 410", destination=name)
-        metrics.WEBHOOK_DELIVERIES.labels(destination=name, outcome=settlement.state).inc()
+        metrics.WEBHOOK_DELIVERIES.labels(destination=name, outcome=next_state.state).inc()
         self._log.info(
             "delivery attempted",
             destination=claim.destination,
             event_id=str(claim.event_id),
             lead_id=str(claim.lead_id),
-            state=settlement.state,
+            state=next_state.state,
             status_code=outcome.status_code,
             reason=outcome.reason,
         )
 
-    def _settlement(self, claim: Claim, outcome: Outcome) -> Settlement:
+    def _next_state(self, claim: Claim, outcome: Outcome) -> NextState:
         if outcome.result == Result.DELIVERED:
-            return Settlement("delivered", claim.retries)
+            return NextState("delivered", claim.retries)
         if outcome.result == Result.SKIPPED:
-            return Settlement("suppressed", claim.retries)
+            return NextState("suppressed", claim.retries)
         if outcome.result in (Result.RATE_LIMITED, Result.GONE):
             wait = outcome.retry_after or RATE_LIMIT_PAUSE
-            return Settlement("failed", claim.retries, wait)
+            return NextState("failed", claim.retries, wait)
         scheduled = self._retry_schedule.wait(claim.retries, self._rng)
         if scheduled is None:
-            return Settlement("dead", claim.retries)
+            return NextState("dead", claim.retries)
         wait = max(scheduled, outcome.retry_after or scheduled)
-        return Settlement("failed", claim.retries + 1, wait)
+        return NextState("failed", claim.retries + 1, wait)

@@ -59,7 +59,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Settlement:
+class NextState:
     """The state of a delivery after an attempt.
 
     `retries` is the number of retries so far. `wait` is the time until the next attempt, or None.
@@ -125,9 +125,9 @@ class Store:
             for event in plan(change, row, row["destinations"])
         ]
 
-    async def count_parked(self, record: Record) -> None:
+    async def count_failure(self, record: Record) -> None:
         """Count one record as `parked` in the ledger, after its failure was published."""
-        await self._ledger.count_parked(self._pool, record)
+        await self._ledger.count_failure(self._pool, record)
 
     async def add_destinations(self, names: Collection[str]) -> None:
         """Insert a row with the initial state for each destination that has no row yet."""
@@ -162,14 +162,14 @@ class Store:
                 limit = min(limit, 1)
             if limit <= 0:
                 return []
-            owner = uuid4()  # of this claim: a late attempt must not settle a later claim of the same process
+            owner = uuid4()  # of this claim: a late attempt must not record an outcome for a later claim
             rows = SQL.claim_deliveries(connection, name=name, owner=owner, lease=self._lease, limit=limit)
             claims = [_claim(name, owner, deadline, row) async for row in rows]
             if claims and (gap or state["is_probe"]):
                 await SQL.pace_destination(connection, name=name, gap=gap, lease=self._lease)
             return claims
 
-    async def settle(self, claim: Claim, settlement: Settlement, outcome: Outcome) -> bool:
+    async def record_outcome(self, claim: Claim, next_state: NextState, outcome: Outcome) -> bool:
         """Write the outcome of an attempt, for the delivery and its destination, in one transaction.
 
         If another process has taken over the delivery, nothing is changed and False is returned. If the lead
@@ -177,27 +177,27 @@ class Store:
         """
         async with transaction(self._pool) as connection:
             erased = await SQL.lock_event(connection, event_id=claim.event_id)
-            final = settlement.state in ("delivered", "suppressed")
-            settled = await SQL.settle_delivery(
+            final = next_state.state in ("delivered", "suppressed")
+            recorded = await SQL.record_outcome(
                 connection,
                 event_id=claim.event_id,
                 destination=claim.destination,
                 owner=claim.owner,
                 type=claim.type,
-                state="suppressed" if erased and not final else settlement.state,
+                state="suppressed" if erased and not final else next_state.state,
                 status_code=outcome.status_code,
                 reason=Reason.ERASED if erased and not final else outcome.reason,
                 response=None if erased else outcome.response,
-                retries=settlement.retries,
+                retries=next_state.retries,
                 duration_ms=outcome.duration_ms,
-                wait=None if erased or final else settlement.wait,
+                wait=None if erased or final else next_state.wait,
             )
-            if settled and settlement.state == "dead" and not erased:
+            if recorded and next_state.state == "dead" and not erased:
                 details = {"destination": claim.destination, "event": claim.type, "reason": outcome.reason}
                 await append_action(connection, AuditEvent.DELIVERY_DEAD, ACTOR, details, claim.lead_id)
-            if settled:
+            if recorded:
                 await self._update_destination(connection, claim, outcome)
-            return settled is not None
+            return recorded is not None
 
     async def _update_destination(self, connection: Connection, claim: Claim, outcome: Outcome) -> None:
         """Apply an outcome to the state of its destination: end, begin or prolong a pause, or disable it."""

@@ -114,4 +114,4 @@ async def _check_all_sent(url: str, count: int) -> None:
     sent = await connection.fetchval("SELECT count(*) FROM email_delivery WHERE state = 'sent'")
     await connection.close()
     if sent != count:
-        raise RuntimeError(f"{sent} of {count} mails are settled as sent")
+        raise RuntimeError(f"{sent} of {count} mails have the outcome sent")

@@ -38,7 +38,7 @@ def test_a_named_log_line_is_written_by_that_service(service: str, line: str) ->
 
 def test_the_lines_that_people_grep_for_are_in_the_table() -> None:
     assert ("flusher", "Queue flushed") in LINES
-    assert ("notifier", "SMTP mail settled") in LINES
+    assert ("notifier", "SMTP mail outcome stored") in LINES
     assert len(LINES) > 20
 
 
@@ -47,7 +47,7 @@ def test_every_line_about_the_queue_and_the_mail_server_is_explained() -> None:
     logged = set(re.findall(r'"(Queue [^"]+)"', SOURCE["flusher"])) | set(
         re.findall(r'"(SMTP [^"]+)"', SOURCE["notifier"])
     )
-    assert logged - named <= {"Queue not flushed on request", "SMTP mail settled by another"}
+    assert logged - named <= {"Queue not flushed on request", "SMTP mail outcome stored by another process"}
 
 
 def commands() -> list[str]:

@@ -25,6 +25,10 @@ OLD_WORDS = {
     "away",
     "door",
     "park",
+    "parked",
+    "settle",
+    "settled",
+    "unsettled",
     "census",
     "workbench",
 }

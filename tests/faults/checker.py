@@ -99,12 +99,12 @@ def _stored(observed: ObservedState, lead: Lead) -> Iterator[Violation]:
     times = {datetime.fromisoformat(each.timestamp) for each in answers if each.status == 201}
     if all(each.status in (201, 422) for each in answers) and row["created_at_utc"] not in times:
         yield Violation("altered", "another time than the 201's", lead.id)
-    parked = [
+    queued = [
         each["payload"] or b"" for each in observed.queue if each["lead_id"] == lead.id and each["by_origin"]
     ]
     for body in lead.bodies:
-        if body.accepted and body not in stored and not any(body.message.encode() in p for p in parked):
-            yield Violation("lost", "201 for a second body, neither stored nor parked", lead.id)
+        if body.accepted and body not in stored and not any(body.message.encode() in p for p in queued):
+            yield Violation("lost", "201 for a second body, neither stored nor in the replay queue", lead.id)
 
 
 def _audit(observed: ObservedState) -> Iterator[Violation]:

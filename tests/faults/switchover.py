@@ -108,7 +108,7 @@ async def change(
     waits |= {
         "admin writes": flush,
         "persister stores": partial(is_more, pair, LEADS),
-        "notifier settles": partial(is_more, pair, SENT),
+        "notifier stores an outcome": partial(is_more, pair, SENT),
         "flusher retries": partial(is_none, pair, OPEN),
         "quiet": is_quiet,
     }

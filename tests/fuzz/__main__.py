@@ -23,7 +23,7 @@ from tests.support.stack import running_stack
 INBOUND_SHARE: Final = 0.5
 OPENAPI_SHARES: Final = {"ingest": 0.2, "admin": 0.3}
 NAMED_AT_MOST: Final = 5
-SETTLE_SECONDS: Final = 300
+STORE_SECONDS: Final = 300
 
 
 def main(
@@ -103,7 +103,7 @@ def _fuzz_inbound(installation: Installation, accepted: AcceptedLeads, seconds: 
 
 async def _compare(installation: Installation, accepted: dict[str, str]) -> bool:
     """Compare the accepted leads with the tables. Return True if nothing is lost and the ledger balances."""
-    lost = await wait_until_stored(installation, accepted, SETTLE_SECONDS)
+    lost = await wait_until_stored(installation, accepted, STORE_SECONDS)
     rows = await installation.fetch(
         "SELECT (SELECT count(*) FROM lead_inbox) AS inbox, (SELECT count(*) FROM replay_queue) AS queue"
     )

@@ -13,7 +13,7 @@ from contracts.leads import alert_subject, lead_reference
 from contracts.text import truncate, with_lf
 from runtime.sites.model import Sites
 from runtime.sites.reply import FIELDS, render_reply
-from services.admin.schemas.lead_edits import ParkedLead
+from services.admin.schemas.lead_edits import QueuedLead
 from services.admin.schemas.leads import Lead
 from services.admin.schemas.phone_numbers import ascii_phone, phone_digits
 
@@ -46,7 +46,7 @@ class ContactLinks:
     call: str | None
 
 
-def contact_links(lead: Lead | ParkedLead, sites: Sites) -> ContactLinks:
+def contact_links(lead: Lead | QueuedLead, sites: Sites) -> ContactLinks:
     """Return a lead's contact details and links.
 
     The reply to a stored lead uses the reply template of the lead's site. The reply to a lead that is not
@@ -69,7 +69,7 @@ def mailto_url(email: str) -> str:
 
 
 def reply_url(
-    lead: Lead | ParkedLead, email: str, received_at: datetime | None, subject: str = "", body: str = ""
+    lead: Lead | QueuedLead, email: str, received_at: datetime | None, subject: str = "", body: str = ""
 ) -> str:
     """Return the link that opens a reply. The lead's message is quoted below `body`.
 
@@ -90,7 +90,7 @@ def reply_url(
     return begin + _encode(_cut(with_lf(text).replace("\n", "\r\n"), MAILTO_MAX - len(begin)))
 
 
-def _from_template(lead: Lead | ParkedLead, sites: Sites) -> tuple[str, str]:
+def _from_template(lead: Lead | QueuedLead, sites: Sites) -> tuple[str, str]:
     """Return the subject and the body of the reply template of the lead's site.
 
     A part that the site does not define is an empty text.

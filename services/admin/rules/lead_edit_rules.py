@@ -7,7 +7,7 @@ from typing import Any
 
 from contracts.leads import LeadReceived, LeadStatus
 from services.admin.rules.errors import ConflictError
-from services.admin.schemas.lead_edits import ADMIN_FIELDS, VISITOR_FIELDS, LeadEdit, ParkedLead
+from services.admin.schemas.lead_edits import ADMIN_FIELDS, VISITOR_FIELDS, LeadEdit, QueuedLead
 from services.admin.texts import gettext
 
 
@@ -45,12 +45,12 @@ def original_fields(lead: Mapping[str, Any], changed: Mapping[str, Any]) -> dict
     return {name: lead[name] for name in VISITOR_FIELDS}
 
 
-def is_parked_lead(row: Mapping[str, Any]) -> bool:
+def is_queued_lead(row: Mapping[str, Any]) -> bool:
     """Return True if a row of the replay queue contains a lead that could not be stored."""
     return row["stage"] == "site" or (row["stage"] == "persister" and not row["by_origin"])
 
 
-def decode_parked_lead(payload: bytes | None, stage: str) -> dict[str, Any]:
+def decode_queued_lead(payload: bytes | None, stage: str) -> dict[str, Any]:
     """Return the fields of the lead in a queued record (`payload`).
 
     The record of the stage `site` is a lead that the gateway refused, from a website's queue or from a form
@@ -83,20 +83,20 @@ def _typed_text(value: Any) -> str | None:
     return text.encode("utf-8", "replace").decode()
 
 
-def parked_lead(row: Mapping[str, Any]) -> ParkedLead | None:
+def queued_lead(row: Mapping[str, Any]) -> QueuedLead | None:
     """Return the lead in a row of the replay queue.
 
     Returns None if the row's record is missing or cannot be decoded.
     """
     try:
-        lead = decode_parked_lead(row["payload"], row["stage"])
+        lead = decode_queued_lead(row["payload"], row["stage"])
     except ConflictError:
         return None
     fields = {name: lead[name] for name in VISITOR_FIELDS}
-    return ParkedLead(id=row["lead_id"], updated_at=row["updated_at"], **fields)
+    return QueuedLead(id=row["lead_id"], updated_at=row["updated_at"], **fields)
 
 
-def encode_parked_lead(payload: bytes, changed: Mapping[str, Any]) -> bytes:
+def encode_queued_lead(payload: bytes, changed: Mapping[str, Any]) -> bytes:
     """Return the queued record with the changed fields. All other fields stay as they were sent.
 
     Raises `ConflictError` for an edit of the assignee or the notes, which a record does not have. Raises it

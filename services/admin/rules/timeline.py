@@ -52,10 +52,10 @@ def _intake_events(
 ) -> Iterable[TimelineEvent]:
     """Yield the events up to the storing of the lead: accepted or spooled, published, stored."""
     received = next((entry for entry in entries if entry["event"] == AuditEvent.LEAD_RECEIVED), None)
-    parked = next((entry for entry in entries if entry["event"] == AuditEvent.LEAD_PARKED), None)
+    failure = next((entry for entry in entries if entry["event"] == AuditEvent.LEAD_PARKED), None)
     details = received["details_json"] if received else {}
     # If a retry stored the lead, only the entry of its failure has the position of its first record.
-    position = details if _is_first_record(details) or parked is None else parked["details_json"]
+    position = details if _is_first_record(details) or failure is None else failure["details_json"]
     first_record_at = min(
         (row["origin_timestamp"] for row in queue if _is_first_record({"topic": row["origin_topic"]})),
         default=None,

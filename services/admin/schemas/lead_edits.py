@@ -59,7 +59,7 @@ class LeadEdit(BaseModel):
         }
 
 
-class ParkedLead(BaseModel):
+class QueuedLead(BaseModel):
     """A lead that is not stored yet. Its fields come from its queued record, as the visitor typed them."""
 
     id: UUID

@@ -63,7 +63,7 @@ class Retention:
         async with transaction(self._pool) as connection:
             sites = [row["site"] async for row in SQL.list_sites(connection)]
         erased = sum([await self._erase_stored(site, refused) for site in sites])
-        erased += await self._erase_parked(refused)
+        erased += await self._erase_queued(refused)
         details = {"erased": erased, "records_emptied": await self._empty_records()}
         if refused:
             reasons = ", ".join(sorted(set(refused.values())))
@@ -81,11 +81,11 @@ class Retention:
             last = {"after_at": rows[-1]["created_at_utc"], "after_id": rows[-1]["id"]}
         return erased
 
-    async def _erase_parked(self, refused: dict[Any, str]) -> int:
+    async def _erase_queued(self, refused: dict[Any, str]) -> int:
         """Erase the old leads that were never stored and return how many were erased."""
         erased, last = 0, BEFORE_ALL
         while times := self._record_times():
-            rows = await self._list(SQL.list_old_parked, **times, **last)
+            rows = await self._list(SQL.list_old_queued, **times, **last)
             # A lead may have several records. Those on later pages are emptied by then.
             erased += await self._erase_all(list(dict.fromkeys(row["lead_id"] for row in rows)), refused)
             if len(rows) < CHUNK:
@@ -102,7 +102,7 @@ class Retention:
         return emptied
 
     def _record_times(self) -> dict[str, Any] | None:
-        """Return the parameters of `list_old_parked` that select old records. None: no record is old."""
+        """Return the parameters of `list_old_queued` that select old records. None: no record is old."""
         periods = self._periods
         days = {**periods.site_days, "": periods.unreadable_days}
         befores = {site: before for site, each in days.items() if (before := self._time_before(each))}

@@ -23,7 +23,7 @@ WHERE site = :site AND created_at_utc < :before AND status <> 'erased'
 ORDER BY created_at_utc, id
 LIMIT :chunk::bigint;
 
--- name: list_old_parked
+-- name: list_old_queued
 -- Queued records of leads that were never stored and failed before their site's time, after the last record of the previous
 -- chunk. `sites` and `befores` are those times by site, with '' for records whose site cannot be read; `other_before` is the
 -- time of all other sites, and `latest` the latest of all times.
@@ -38,7 +38,7 @@ ORDER BY first_failed_at, id
 LIMIT :chunk::bigint;
 
 -- name: empty_old_rows$
--- Empty the records that failed before their site's time (as in list_old_parked) and belong to no lead or to another lead's id.
+-- Empty the records that failed before their site's time (as in list_old_queued) and belong to no lead or to another lead's id.
 WITH emptied AS (
     UPDATE replay_queue
     SET payload = NULL, original_payload = NULL, record_key = NULL, headers = '{}', next_attempt_at = NULL,

@@ -23,7 +23,7 @@ from services.flusher.retries.retry_rules import (
     cause_of,
     dead_letter_of,
 )
-from services.flusher.store import ACTOR, SQL, PublishDeadLetters, settle_dead_mail
+from services.flusher.store import ACTOR, SQL, PublishDeadLetters, mark_mail_dead
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class Claim:
             await SQL.mark_dead(self.connection, id=dead.row.id, reason=dead.failed.reason)
         event = audit_entry(AuditEvent.LEAD_DEAD, dead.failed, dead.row.lead_id, actor=ACTOR)
         await append_entries(self.connection, [event])
-        await settle_dead_mail(self.connection, dead.failed, dead.row.lead_id, dead.failed.event_id)
+        await mark_mail_dead(self.connection, dead.failed, dead.row.lead_id, dead.failed.event_id)
 
     def _replayed_entry(self, row: Row, event_id: UUID, cause: Cause | None = None) -> AuditRecorded:
         cause = cause or cause_of(row)

@@ -19,7 +19,7 @@ from services.notifier.mail.held_digest import LISTED_MAX, HeldDigest, HeldLead,
 from services.notifier.mail.identities import Identities
 from services.notifier.mail.message import UndeliverableError
 from services.notifier.smtp.mailer import Mailer
-from services.notifier.smtp.outcome import UNSETTLED, MailOutcome, MailStatus
+from services.notifier.smtp.outcome import WITHOUT_OUTCOME, MailOutcome, MailStatus
 
 _SQL: Any = load_queries(Path(__file__).with_name("held_digests.sql"))
 POLL_SECONDS: Final = 15.0
@@ -86,19 +86,19 @@ class HeldDigests:
         while claimed := await self._claim(due_at):
             digest, attempts = claimed
             outcome = await self._send(digest) if digest.total else None
-            is_unsettled = outcome is not None and outcome.status in UNSETTLED
+            is_unsent = outcome is not None and outcome.status in WITHOUT_OUTCOME
             async with autocommit(self._pool) as connection:
                 if outcome is None or outcome.status is MailStatus.SENT:
                     await _SQL.mark_sent(connection, digest_id=digest.digest_id)
                     sent += digest.total > 0
                 else:
-                    seconds = UNAVAILABLE_SECONDS if is_unsettled else min(RETRY_SECONDS * attempts, 3600.0)
+                    seconds = UNAVAILABLE_SECONDS if is_unsent else min(RETRY_SECONDS * attempts, 3600.0)
                     await _SQL.postpone(
                         connection, digest_id=digest.digest_id, reason=outcome.pause_reason, seconds=seconds
                     )
             if outcome:
                 self._report(digest, outcome)
-            if is_unsettled:
+            if is_unsent:
                 break
         return sent
 
@@ -120,7 +120,7 @@ class HeldDigests:
         return now
 
     def _report(self, digest: HeldDigest, outcome: MailOutcome) -> None:
-        if outcome.status not in UNSETTLED:
+        if outcome.status not in WITHOUT_OUTCOME:
             metrics.MAILS.labels(kind=KIND, outcome=str(outcome.status)).inc()
         self._log.info(
             "held digest",

@@ -67,9 +67,9 @@ class MailOutcomeRecovery:
         `DependencyUnavailable`.
         """
         async with transaction(self._pool) as connection:
-            unsettled = {row["lead_id"] async for row in _SQL.unsettled_leads(connection)}
+            unfinished = {row["lead_id"] async for row in _SQL.leads_without_outcome(connection)}
         behind = any(position.behind for position in positions.values())
-        if not unsettled and not behind:
+        if not unfinished and not behind:
             return
         ranges = {
             each: (first, end)
@@ -84,7 +84,7 @@ class MailOutcomeRecovery:
         written = 0
         try:
             async with open_reader(self._kafka) as reader:
-                if not behind and not await self._contains_lead(reader, ordered, unsettled):
+                if not behind and not await self._contains_lead(reader, ordered, unfinished):
                     return
                 failures = await self._read_failures(reader, ordered)
                 newest = await self._read_newest_retries(reader, ordered)
@@ -94,7 +94,7 @@ class MailOutcomeRecovery:
         except (KafkaError, OSError, TimeoutError, RewindRequired) as error:
             raise DependencyUnavailable("kafka", f"kafka does not answer ({type(error).__name__})") from error
         if written:
-            self._log.warning("Mails rebuilt from Kafka's records", mails=written)
+            self._log.warning("Mail outcomes recovered from Kafka", mails=written)
 
     async def _contains_lead(self, reader: Any, ranges: OffsetRanges, leads: Collection[UUID]) -> bool:
         """Return True if a record in these offset ranges belongs to one of these leads."""

@@ -1,4 +1,4 @@
--- name: unsettled_leads
+-- name: leads_without_outcome
 -- The leads with a mail in `reserved` or `sending`. When this runs, this process sends no mail: they belong to another
 -- process, to a paused stage, or to a database that was rolled back.
 SELECT DISTINCT lead_id FROM email_delivery WHERE state IN ('reserved', 'sending');

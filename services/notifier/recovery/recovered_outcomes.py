@@ -126,7 +126,7 @@ def _is_lost(delivery: Delivery, row: DeliveryRow | None, *, uncounted: bool) ->
     """Return True if the row does not contain the outcome of the mail that this record requests."""
     if row is None:
         return uncounted
-    if delivery.settled(row):
+    if delivery.has_outcome_in(row):
         return False
     if row.state in ("reserved", "sending"):
         # A row gets its first outcome with the first record of the mail, so a row without one is reserved for

@@ -40,7 +40,7 @@ class BatchSender:
         self._deadline = asyncio.get_running_loop().time() + BATCH_SECONDS
 
     @property
-    def unsettled(self) -> list[Delivery]:
+    def uncommitted(self) -> list[Delivery]:
         """Return the mails whose outcome is not committed."""
         return [*self._started.values(), *self._queue]
 
@@ -62,7 +62,9 @@ class BatchSender:
         if self._queue and self._stopping.is_set():
             raise DependencyUnavailable("stop", "the service is stopping")
         if self._queue:
-            raise DependencyUnavailable("smtp", "a batch takes long: its rest follows")
+            raise DependencyUnavailable(
+                "smtp", "the batch takes too long: Kafka redelivers the remaining mails"
+            )
 
     def _is_over(self) -> bool:
         late = asyncio.get_running_loop().time() > self._deadline

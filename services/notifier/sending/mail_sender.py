@@ -113,9 +113,9 @@ class MailSender:
     async def commit_outcome(self, delivery: Delivery, outcome: MailOutcome) -> None:
         """Publish the mail's failure, if it failed, and commit its outcome. Raises `DependencyUnavailable`.
 
-        The outcome stays in the cache, unless the mail was certainly not sent (a status in `UNSETTLED`).
+        The outcome stays in the cache, unless its status is in `WITHOUT_OUTCOME`: the mail was not sent.
         """
-        await self.settle(delivery, outcome)
+        await self.record_outcome(delivery, outcome)
         self._failures.remove(delivery.key)
         self._in_progress.mark_committed(delivery.key)
 
@@ -151,7 +151,7 @@ class MailSender:
             for delivery, _ in unsent:
                 self._in_progress.discard(delivery.key)
 
-    async def settle(self, delivery: Delivery, outcome: MailOutcome) -> None:
+    async def record_outcome(self, delivery: Delivery, outcome: MailOutcome) -> None:
         """Write a mail's outcome to the database. If the mail was not sent, first publish a failure.
 
         Raises `DependencyUnavailable`.
@@ -170,11 +170,11 @@ class MailSender:
                 self._breaker.count(good=1)
             elif outcome.phase is not Phase.RCPT:  # a refused recipient does not indicate a fault of ours
                 self._breaker.count(dead=1)
-            ours = await self._store.settle(delivery, outcome)
+            ours = await self._store.write_outcome(delivery, outcome)
             if ours:
                 metrics.MAILS.labels(kind=delivery.kind, outcome=str(outcome.status)).inc()
             self._log.info(
-                "SMTP mail settled" if ours else "SMTP mail settled by another",
+                "SMTP mail outcome stored" if ours else "SMTP mail outcome stored by another process",
                 lead_id=str(delivery.lead.lead_id),
                 kind=delivery.kind,
                 outcome=str(outcome.status),

@@ -7,7 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from services.notifier.deliveries import Delivery, Key
-from services.notifier.smtp.outcome import UNSETTLED, MailOutcome
+from services.notifier.smtp.outcome import WITHOUT_OUTCOME, MailOutcome
 
 # More than two batches of mails: a batch has at most 500 records, and a record requests two mails.
 CACHED_OUTCOMES: Final = 10_000
@@ -82,13 +82,14 @@ class MailsInProgress:
         self._mails[delivery.key] = MailInProgress(record.topic, record.partition, delivery.record_id, task)
 
     def mark_committed(self, key: Key) -> None:
-        """Mark the outcome of a mail as committed. If its status is in `UNSETTLED`, remove the mail instead.
+        """Mark the outcome of a mail as committed.
 
-        If the cache is full, evicts the oldest committed outcome.
+        If the mail has no outcome (a status in `WITHOUT_OUTCOME`), remove it instead. If the cache is full,
+        evicts the oldest committed outcome.
         """
         mail = self._mails.pop(key)
         outcome = mail.outcome.result()
-        if outcome.status not in UNSETTLED:
+        if outcome.status not in WITHOUT_OUTCOME:
             # A new future, because the task also keeps its context in memory, with the span of the email.
             committed = asyncio.get_running_loop().create_future()
             committed.set_result(outcome)
@@ -107,4 +108,6 @@ class MailsInProgress:
         if key not in self._mails:
             return True
         outcome = self._mails[key].outcome
-        return outcome.done() and (outcome.exception() is not None or outcome.result().status in UNSETTLED)
+        return outcome.done() and (
+            outcome.exception() is not None or outcome.result().status in WITHOUT_OUTCOME
+        )

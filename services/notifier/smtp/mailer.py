@@ -187,7 +187,7 @@ class Mailer:
             reason = outcome_of_exception(error, session.phase).reason
             self._connection_failed = True
             if self._health.set("smtp", ok=False, reason=reason):
-                self._log.warning("SMTP server away", reason=reason)
+                self._log.warning("SMTP server unavailable", reason=reason)
             return
         finally:
             slow.cancel()

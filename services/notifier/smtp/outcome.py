@@ -47,7 +47,7 @@ class MailStatus(StrEnum):
 
 
 # The mail was not sent and stays reserved. It is retried without a state change.
-UNSETTLED: Final = frozenset({MailStatus.UNAVAILABLE, MailStatus.THROTTLED})
+WITHOUT_OUTCOME: Final = frozenset({MailStatus.UNAVAILABLE, MailStatus.THROTTLED})
 
 
 @dataclass(frozen=True)

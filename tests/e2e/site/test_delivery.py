@@ -87,8 +87,8 @@ async def test_an_answer_lost_after_the_gateway_accepted_is_one_lead(environment
     )
     await environment.mailed(lead["id"])
     assert await environment.lead(email)
-    parked = await environment.fastcore.fetch("SELECT 1 FROM replay_queue WHERE lead_id = $1", lead["id"])
-    assert parked == []  # the same body under the same key: a duplicate, not a conflict
+    rows = await environment.fastcore.fetch("SELECT 1 FROM replay_queue WHERE lead_id = $1", lead["id"])
+    assert rows == []  # the same body under the same key: a duplicate, not a conflict
 
 
 @pytest.mark.parametrize("scripted", [True, False])

@@ -15,7 +15,7 @@ FAILPOINTS = {
         "OffsetCommits",
         "_commit",
     ),  # effect committed -> offset
-    "mail settled": ("services.notifier.store", "Store", "settle"),  # 250 after the dot -> sent
+    "mail outcome stored": ("services.notifier.store", "Store", "write_outcome"),  # 250 after the dot -> sent
     "replay noted": (
         "services.flusher.retries.retry_claims",
         "Claim",
@@ -23,7 +23,7 @@ FAILPOINTS = {
     ),  # acknowledged by Kafka -> replaying
     "deliveries stored": ("services.webhooks.store", "Store", "save"),  # record read -> deliveries
     "request": ("services.webhooks.client", "DestinationClient", "send"),  # claimed -> request
-    "outcome stored": ("services.webhooks.store", "Store", "settle"),  # response -> delivered
+    "outcome stored": ("services.webhooks.store", "Store", "record_outcome"),  # response -> delivered
     "event published": (
         "services.flusher.jobs.outbox_relay",
         "OutboxRelay",

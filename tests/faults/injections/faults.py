@@ -49,7 +49,7 @@ def _all() -> list[Fault]:
         for name, place in (
             ("persister", "offset commit"),
             ("notifier", "offset commit"),
-            ("notifier", "mail settled"),
+            ("notifier", "mail outcome stored"),
             ("flusher", "offset commit"),
             ("flusher", "replay noted"),
             ("flusher", "event published"),

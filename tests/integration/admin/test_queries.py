@@ -126,7 +126,7 @@ async def test_lists_and_counts_use_indexes(database: Database, db: Any) -> None
         ("list_export", page | rare | {"left_out": ["spam", "erased"]}, searched),
         ("list_chosen", {"ids": [lead["id"]]}, "lead_inbox_pkey"),
         ("find_by_phone", {"ending": "079460958"}, "lead_inbox_phone_ending"),
-        ("lock_parked", {"id": lead["id"]}, "replay_queue_lead"),
+        ("lock_queued", {"id": lead["id"]}, "replay_queue_lead"),
         ("read_queue", {"id": lead["id"]}, "replay_queue_lead"),
         ("get_lead", {"id": lead["id"]}, "lead_inbox_pkey"),
         ("get_lead", {"id": lead["id"]}, "email_delivery_pkey"),

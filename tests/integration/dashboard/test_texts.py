@@ -39,7 +39,7 @@ PAGES = (
     f"{LEADS}/{{spam}}",
     f"{LEADS}/{{held}}",
     f"{LEADS}/{{erased}}",
-    f"{LEADS}/{{parked}}",
+    f"{LEADS}/{{queued}}",
     f"{LEADS}/{{lead}}/edit",
     f"{LEADS}/{{lead}}/erase",
     f"{LEADS}/{{lead}}/notes/{{note}}",
@@ -158,9 +158,9 @@ async def add_everything(admin: Admin) -> dict[str, UUID]:
     ids["row"] = await admin.add_queue_row(lead_id=ids["lead"], reason="smtp 452 4.2.2 at rcpt")
     await admin.add_queue_row(lead_id=uuid4(), state="dead", next_attempt_at=None, payload=None)
     await admin.add_queue_row(lead_id=uuid4(), state="dead", next_attempt_at=None)
-    ids["parked"] = uuid4()
-    parked = leads["lead"].model_copy(update={"lead_id": ids["parked"]})
-    await admin.add_queue_row(**queued_row(parked, reason="database 22021"))
+    ids["queued"] = uuid4()
+    queued = leads["lead"].model_copy(update={"lead_id": ids["queued"]})
+    await admin.add_queue_row(**queued_row(queued, reason="database 22021"))
     ids["note"] = await admin.db.fetchval(
         "INSERT INTO lead_note (id, lead_id, author, body, updated_at)"
         " VALUES (gen_random_uuid(), $1, 'ann', 'Hello', now() + interval '1 minute') RETURNING id",

@@ -94,7 +94,7 @@ async def test_mail_is_reserved_until_its_outcome_is_stored(store: Any) -> None:
     record = FakeRecord(value=lead().model_dump_json().encode())
     first = (await _reserve(store, record)).to_send
     assert sorted(each.kind for each in first) == ["admin_alert", "welcome"]
-    assert await store.settle(_welcome(first), SENT)
+    assert await store.write_outcome(_welcome(first), SENT)
     again = await _reserve(store, record)
     assert [each.kind for each in again.to_send] == ["admin_alert"]
 

@@ -80,7 +80,7 @@ async def test_regression_a_mail_whose_third_retry_failed_is_dead(postgres: Post
     async with open_pool(postgres, "test") as pool:
         mails = _store(pool)
         delivery = await _reserve_welcome(mails, one)
-        assert await mails.settle(delivery, REFUSED)
+        assert await mails.write_outcome(delivery, REFUSED)
         await _third_retry_failed(Queue(pool, NoSeekLedger(), Clock()), db, one, delivery.record_id)
     assert await _state_and_final_entries(db) == ("dead", 1)
     assert await db.fetchval("SELECT state FROM email_delivery WHERE kind = 'admin_alert'") == "reserved"
@@ -98,7 +98,7 @@ async def test_regression_a_mail_is_dead_if_its_failure_precedes_its_outcome(
         if sending:
             await mails.begin_sending(delivery)
         await _third_retry_failed(Queue(pool, NoSeekLedger(), Clock()), db, one, delivery.record_id)
-        assert await mails.settle(delivery, REFUSED)
+        assert await mails.write_outcome(delivery, REFUSED)
     assert await _state_and_final_entries(db) == ("dead", 1)
     answer = await db.fetchval("SELECT smtp_answer FROM email_delivery WHERE kind = 'welcome'")
     assert answer == "4.7.1 later"
@@ -113,7 +113,7 @@ async def test_a_failure_of_another_record_leaves_a_reserved_mail_unchanged(
         delivery = await _reserve_welcome(mails, one)
         earlier = failure_event_id(FakeRecord("leads.retry.notifier.v1"), "notifier", "welcome")
         await _third_retry_failed(Queue(pool, NoSeekLedger(), Clock()), db, one, earlier)
-        assert await mails.settle(delivery, REFUSED)
+        assert await mails.write_outcome(delivery, REFUSED)
     assert (await _state_and_final_entries(db))[0] == "waiting"
 
 

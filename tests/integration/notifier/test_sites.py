@@ -31,7 +31,7 @@ async def test_a_sites_mails_have_its_sender_and_recipients(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(watcher, "CHECK_SECONDS", 0.1)
-    monkeypatch.setattr(watcher, "SETTLE_SECONDS", 0.05)
+    monkeypatch.setattr(watcher, "STABLE_SECONDS", 0.05)
     file = tmp_path / "sites.toml"
     file.write_text(FILE.format(domain="studio.example"))
     settings = settings.model_copy(update={"sites_file": SitesFile(path=file)})

@@ -61,11 +61,11 @@ async def test_an_erasure_leaves_the_audit_trail_and_no_personal_data(admin: Adm
 
 
 async def test_an_unstored_lead_is_erased_and_the_ledger_balances(admin: Admin) -> None:
-    lead = make_lead(email="parked@example.com")
+    lead = make_lead(email="queued@example.com")
     await admin.add_queue_row(**queued_row(lead))
     answer = await admin.request("DELETE", f"/admin/leads/{lead.lead_id}")
     assert (answer["was_stored"], answer["queue_rows_emptied"]) == (False, 1)
-    assert "parked@example.com" not in await dump_database(admin.db)
+    assert "queued@example.com" not in await dump_database(admin.db)
     counts = await admin.app.state.adapters.system.count_queue()
     (leads,) = [each for each in counts.books.identities if each.name == "leads"]
     assert (leads.books, leads.rows) == (0, 0)

@@ -188,7 +188,7 @@ async def test_a_run_reads_by_index_what_is_old(admin: Admin) -> None:
     plans = {
         "list_sites": ["Index Only Scan using lead_inbox_site"],
         "list_old_leads": ["lead_inbox_site"],
-        "list_old_parked": ["replay_queue_records", "lead_inbox_pkey"],
+        "list_old_queued": ["replay_queue_records", "lead_inbox_pkey"],
         "empty_old_rows": ["replay_queue_records"],
     }
     sql = retention.SQL

@@ -20,7 +20,7 @@ from services.webhooks.destinations import Destinations
 from services.webhooks.outcome import Outcome, Result
 from services.webhooks.retry_schedule import RetrySchedule
 from services.webhooks.sender import Sender
-from services.webhooks.store import SQL, Settlement, Store
+from services.webhooks.store import SQL, NextState, Store
 from tests.support.factories import lead, post
 from tests.support.services.webhooks import VARIABLE, destination, webhooks, write_sites
 from tests.support.wait import eventually
@@ -220,9 +220,9 @@ async def test_a_suspended_process_sends_and_records_nothing_late(
         (current,) = await store.claim("crm", 8, timedelta(0))
         await sender._deliver(destinations.by_name["crm"], late)
         assert receiver.bodies == []
-        done = Settlement("delivered", 0)
-        assert not await store.settle(late, done, Outcome(Result.DELIVERED, 200))
-        assert await store.settle(current, done, Outcome(Result.DELIVERED, 200))
+        done = NextState("delivered", 0)
+        assert not await store.record_outcome(late, done, Outcome(Result.DELIVERED, 200))
+        assert await store.record_outcome(current, done, Outcome(Result.DELIVERED, 200))
 
 
 async def test_a_delivery_whose_process_always_dies_ends_as_dead(

@@ -33,7 +33,7 @@ async def test_a_changed_file_signs_the_next_request_without_a_restart(
     kafka: Kafka, postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(secret_watcher, "CHECK_SECONDS", 0.2)
-    monkeypatch.setattr(secret_watcher, "SETTLE_SECONDS", 0.05)
+    monkeypatch.setattr(secret_watcher, "STABLE_SECONDS", 0.05)
     new = "whsec_" + base64.b64encode(b"the new secret of a rotation, 40 bytes..").decode()
     file = tmp_path / "secret"
     file.write_text(SECRET)

@@ -20,7 +20,7 @@ class FakeStore:
     """Keeps rows in memory, all reserved by this process: resumes mails in progress, sends the rest."""
 
     def __init__(self) -> None:
-        self.settled: dict[Key, MailStatus] = {}
+        self.outcomes: dict[Key, MailStatus] = {}
         self.released: list[Key] = []
         self.error: Exception | None = None
 
@@ -31,7 +31,7 @@ class FakeStore:
         for record, each in batch.leads:
             for kind in KINDS:
                 delivery = Delivery(record, each, kind, retry=False)
-                if delivery.key in self.settled:
+                if delivery.key in self.outcomes:
                     continue
                 if delivery.key in in_progress:
                     plan.resumed.append(delivery)
@@ -44,11 +44,11 @@ class FakeStore:
     async def release(self, deliveries: Collection[tuple[Delivery, bool]]) -> None:
         self.released += [delivery.key for delivery, _ in deliveries]
 
-    async def settle(self, delivery: Delivery, outcome: MailOutcome) -> bool:
+    async def write_outcome(self, delivery: Delivery, outcome: MailOutcome) -> bool:
         if self.error:
             raise self.error
-        assert delivery.key not in self.settled
-        self.settled[delivery.key] = outcome.status
+        assert delivery.key not in self.outcomes
+        self.outcomes[delivery.key] = outcome.status
         return True
 
 

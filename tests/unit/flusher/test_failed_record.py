@@ -21,22 +21,22 @@ def record(headers: Any, key: bytes | None = b"key", value: bytes | None = b"{}"
 
 def test_a_failure_is_read_with_what_its_record_keeps() -> None:
     failed, lead_id = failure(7), uuid4()
-    parked = decode_failure(record(tuple(failed.to_headers(OWN)), str(lead_id).encode()), "group")
-    assert parked.failure.model_copy(update={"occurred_at": failed.occurred_at}) == failed
-    assert parked.lead_id == lead_id
-    assert parked.kept_headers == {"content-type": "application/json", "correlation_id": "req-7"} | {
+    decoded = decode_failure(record(tuple(failed.to_headers(OWN)), str(lead_id).encode()), "group")
+    assert decoded.failure.model_copy(update={"occurred_at": failed.occurred_at}) == failed
+    assert decoded.lead_id == lead_id
+    assert decoded.kept_headers == {"content-type": "application/json", "correlation_id": "req-7"} | {
         h.TRACEPARENT: OWN[2][1].decode()
     }
-    assert not parked.by_origin
-    assert not parked.final
+    assert not decoded.by_origin
+    assert not decoded.final
 
 
 @pytest.mark.parametrize(("origin", "is_known"), [("hook:studio", True), ("leads.received.v1", False)])
 def test_stage_site_is_known_only_for_leads_of_form_builders(origin: str, is_known: bool) -> None:
     failed = failure(stage="site", kind="pull", origin=failure().origin.model_copy(update={"topic": origin}))
-    parked = decode_failure(record(tuple(failed.to_headers(OWN)), str(uuid4()).encode()), "group")
-    assert (parked.failure.stage == "site", parked.final) == (is_known, not is_known)
-    assert parked.by_origin
+    decoded = decode_failure(record(tuple(failed.to_headers(OWN)), str(uuid4()).encode()), "group")
+    assert (decoded.failure.stage == "site", decoded.final) == (is_known, not is_known)
+    assert decoded.by_origin
 
 
 @pytest.mark.parametrize("key", [None, b"", b"no uuid", b"\xff\xfe"])
@@ -57,9 +57,9 @@ def test_conflicts_and_the_undecodable_are_named_by_their_origin(
     stage: str, kind: str, reason: str, by_origin: bool, reissued: bool
 ) -> None:
     failed = failure(stage=stage, kind=kind, reason=reason, final=True)
-    parked = decode_failure(record(tuple(failed.to_headers())), "group")
-    assert parked.by_origin == by_origin
-    assert (parked.replay_lead_id is not None) == reissued
+    decoded = decode_failure(record(tuple(failed.to_headers())), "group")
+    assert decoded.by_origin == by_origin
+    assert (decoded.replay_lead_id is not None) == reissued
 
 
 @pytest.mark.parametrize("kind", ["audit", "store"])
@@ -69,9 +69,9 @@ def test_regression_failed_audit_record_never_names_a_lead(
     failed = failure(stage="persister", kind=kind, reason="database refused the data (22P05)")
     origin = failed.origin.model_copy(update={"topic": "prefix.audit.recorded.v1"})
     failed = failed.model_copy(update={"origin": origin})
-    parked = decode_failure(record(tuple(failed.to_headers()), str(uuid4()).encode()), "group")
-    assert (parked.failure.kind, parked.lead_id, parked.by_origin) == ("audit", None, True)
-    assert parked.replay_lead_id is None
+    decoded = decode_failure(record(tuple(failed.to_headers()), str(uuid4()).encode()), "group")
+    assert (decoded.failure.kind, decoded.lead_id, decoded.by_origin) == ("audit", None, True)
+    assert decoded.replay_lead_id is None
 
 
 def test_without_bytes_there_is_nothing_to_retry_with() -> None:
@@ -94,12 +94,14 @@ header_names = st.sampled_from([name for name, _ in failure(queue_id=uuid4()).to
 def test_a_record_with_any_headers_is_stored(broken: dict[str, bytes | None]) -> None:
     failed = failure(queue_id=uuid4()).to_headers(OWN)
     headers = [(name, broken.get(name, value)) for name, value in failed]
-    parked = decode_failure(record(tuple(headers)), "group")
-    written = audit_entry(AuditEvent.LEAD_PARKED, parked.failure, parked.lead_id, actor="x").model_dump_json()
-    assert "\\u0000" not in written + str(parked.kept_headers)
-    assert parked.origin_at.tzinfo is not None
-    assert -(2**31) <= parked.failure.origin.partition < 2**31
-    assert -(2**63) <= parked.failure.origin.offset < 2**63
+    decoded = decode_failure(record(tuple(headers)), "group")
+    written = audit_entry(
+        AuditEvent.LEAD_PARKED, decoded.failure, decoded.lead_id, actor="x"
+    ).model_dump_json()
+    assert "\\u0000" not in written + str(decoded.kept_headers)
+    assert decoded.origin_at.tzinfo is not None
+    assert -(2**31) <= decoded.failure.origin.partition < 2**31
+    assert -(2**63) <= decoded.failure.origin.offset < 2**63
 
 
 def test_what_cannot_be_read_is_named_after_where_it_lies() -> None:

@@ -94,6 +94,6 @@ def test_accepted_leads_of_several_processes_are_read(tmp_path: Path) -> None:
 
 
 def test_a_lead_in_neither_table_is_lost() -> None:
-    accepted = {"stored": "a", "parked": "b", "lost": "c"}
-    assert find_lost(accepted, inbox=["stored"], queue=["parked"]) == [("lost", "c")]
-    assert find_lost(accepted, inbox=["stored", "lost"], queue=["parked"]) == []
+    accepted = {"stored": "a", "queued": "b", "lost": "c"}
+    assert find_lost(accepted, inbox=["stored"], queue=["queued"]) == [("lost", "c")]
+    assert find_lost(accepted, inbox=["stored", "lost"], queue=["queued"]) == []

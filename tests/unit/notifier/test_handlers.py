@@ -57,7 +57,7 @@ async def test_an_uncommitted_outcome_is_committed_later_without_resending() -> 
         await environment.handler.handle(records(one))
     environment.store.error = None
     await environment.handler.handle(records(one))
-    assert environment.store.settled == {
+    assert environment.store.outcomes == {
         (one.lead_id, "welcome"): MailStatus.DEAD,
         (one.lead_id, "admin_alert"): MailStatus.SENT,
     }
@@ -79,7 +79,7 @@ async def test_a_mail_of_a_cancelled_batch_is_finished_and_its_outcome_used() ->
     environment.mailer.gate.set()
     await again
     assert len(environment.mailer.sent) == 2
-    assert set(environment.store.settled.values()) == {MailStatus.SENT}
+    assert set(environment.store.outcomes.values()) == {MailStatus.SENT}
 
 
 async def test_a_dependency_failure_starts_no_mail_and_releases_the_rest() -> None:
@@ -89,7 +89,7 @@ async def test_a_dependency_failure_starts_no_mail_and_releases_the_rest() -> No
     with pytest.raises(DependencyUnavailable, match="smtp silent"):
         await environment.handler.handle(records(*leads))
     assert environment.mailer.sent[-1] == "2@example.com"
-    assert len(environment.store.settled) + len(environment.store.released) == 10
+    assert len(environment.store.outcomes) + len(environment.store.released) == 10
     assert environment.publisher.failures == []
 
 
@@ -104,7 +104,7 @@ async def test_a_dependency_failure_of_all_mails_never_fails_one_mail() -> None:
     assert environment.publisher.failures == []
     environment.mailer.outcomes.clear()
     await environment.handler.handle(records(*leads))
-    assert set(environment.store.settled.values()) == {MailStatus.SENT}
+    assert set(environment.store.outcomes.values()) == {MailStatus.SENT}
 
 
 async def test_at_a_stop_no_mail_is_started_and_nothing_is_committed() -> None:
@@ -163,10 +163,10 @@ async def test_regression_a_lost_outcome_is_written_again_without_resending() ->
     environment, one = Environment(), lead(email="ada@example.com")
     environment.mailer.outcomes["ada@example.com"] = DEAD
     await environment.handler.handle(records(one))
-    settled = dict(environment.store.settled)
-    environment.store.settled.clear()
+    outcomes = dict(environment.store.outcomes)
+    environment.store.outcomes.clear()
     await environment.handler.handle(records(one))
-    assert environment.store.settled == settled
+    assert environment.store.outcomes == outcomes
     assert len(environment.mailer.sent) == 2
 
 

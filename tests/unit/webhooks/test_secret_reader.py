@@ -23,7 +23,7 @@ KEY = "whsec_" + base64.b64encode(b"k" * 32).decode()
 def pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A pipe without a writer: whoever opens it to read hangs, as on an NFS server that is away."""
     monkeypatch.setattr(secret_reader, "READ_SECONDS", 0.2)
-    monkeypatch.setattr(secret_watcher, "SETTLE_SECONDS", 0.01)
+    monkeypatch.setattr(secret_watcher, "STABLE_SECONDS", 0.01)
     os.mkfifo(tmp_path / "pipe")
     return tmp_path / "pipe"
 

@@ -27,7 +27,7 @@ def _write(file: Path, content: str | None) -> None:
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(secret_watcher, "SETTLE_SECONDS", 0.01)
+    monkeypatch.setattr(secret_watcher, "STABLE_SECONDS", 0.01)
     file = tmp_path / "secret"
     file.write_text(_key("a"))
     return file

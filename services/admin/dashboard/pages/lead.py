@@ -28,7 +28,7 @@ from services.admin.rules.errors import ConflictError
 from services.admin.rules.lead_rules import EMAIL_NAMES, mails_text, undo_status
 from services.admin.rules.note_rules import may_change
 from services.admin.schemas.filters import SettableStatus
-from services.admin.schemas.lead_edits import ParkedLead
+from services.admin.schemas.lead_edits import QueuedLead
 from services.admin.schemas.leads import Lead, StatusChanged
 from services.admin.schemas.personal_data import PersonLead
 from services.admin.texts import gettext
@@ -46,8 +46,8 @@ async def show_lead(
     With the query parameter `saved`, the page says that the lead was saved.
     """
     details = await adapters.leads.get_lead(lead_id)
-    parked = None if details.lead else await adapters.personal_data.read_parked(lead_id)
-    submission = details.lead or parked
+    queued = None if details.lead else await adapters.personal_data.read_queued_lead(lead_id)
+    submission = details.lead or queued
     found = await adapters.destinations.list_lead_deliveries(lead_id)
     # A poll takes only the activity and the deliveries from the page.
     others = [] if is_htmx(request) else await _other_requests(submission, adapters)
@@ -77,7 +77,7 @@ async def show_lead(
     )
 
 
-async def _other_requests(lead: Lead | ParkedLead | None, adapters: Adapters) -> list[PersonLead]:
+async def _other_requests(lead: Lead | QueuedLead | None, adapters: Adapters) -> list[PersonLead]:
     """Return the newest leads that have the same address or phone, without this lead itself.
 
     At most `OTHERS_MAX` + 2 leads are returned. If there are more than `OTHERS_MAX`, the page says so.

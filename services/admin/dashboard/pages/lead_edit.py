@@ -17,7 +17,7 @@ from services.admin.dashboard.auth import CurrentSession
 from services.admin.dashboard.error_texts import edit_errors
 from services.admin.dashboard.rendering import PageRoute, is_htmx, redirect, render, trigger_refresh
 from services.admin.rules.errors import ConflictError, NotFoundError
-from services.admin.schemas.lead_edits import ADMIN_FIELDS, VISITOR_FIELDS, LeadEdit, ParkedLead
+from services.admin.schemas.lead_edits import ADMIN_FIELDS, VISITOR_FIELDS, LeadEdit, QueuedLead
 from services.admin.schemas.leads import Lead
 from services.admin.texts import gettext
 
@@ -70,8 +70,10 @@ async def edit_lead(
     return trigger_refresh(_render_edit(request, session, fragment, lead, lead.model_dump(), lead.updated_at))
 
 
-async def _read_lead(lead_id: UUID, adapters: Adapters) -> Lead | ParkedLead:
-    lead = (await adapters.leads.get_lead(lead_id)).lead or await adapters.personal_data.read_parked(lead_id)
+async def _read_lead(lead_id: UUID, adapters: Adapters) -> Lead | QueuedLead:
+    lead = (await adapters.leads.get_lead(lead_id)).lead or await adapters.personal_data.read_queued_lead(
+        lead_id
+    )
     if lead is None:
         raise NotFoundError(gettext("This lead is not stored yet, and its record cannot be edited."))
     return lead
@@ -95,7 +97,7 @@ def _render_edit(
     request: Request,
     session: Session,
     template: str,
-    lead: Lead | ParkedLead,
+    lead: Lead | QueuedLead,
     values: Mapping[str, Any],
     version: object,
     status: int = 200,

@@ -180,8 +180,8 @@ async def _find_contact(lead_id: UUID, adapters: CurrentAdapters) -> Contact:
     details = await adapters.leads.get_lead(lead_id)
     if details.lead:
         return Contact(details.lead.email or None, details.lead.phone or None)
-    if parked := await adapters.personal_data.read_parked(lead_id):
-        return Contact(parked.email or None, parked.phone or None)
+    if queued := await adapters.personal_data.read_queued_lead(lead_id):
+        return Contact(queued.email or None, queued.phone or None)
     if not details.queue and not details.emails:
         raise NotFoundError(gettext("There is no lead with this id."))
     return Contact()

@@ -14,7 +14,7 @@ from runtime.database.postgres import Connection, Pool, load_queries, snapshot, 
 from runtime.failures import DependencyRefused, DependencyUnavailable, Failure
 from runtime.logs import logger
 from services.admin.rules.errors import NotFoundError
-from services.admin.rules.lead_edit_rules import parked_lead
+from services.admin.rules.lead_edit_rules import queued_lead
 from services.admin.rules.personal_data import Selection, Traces, erasure_message, kafka_keeps
 from services.admin.schemas.personal_data import LISTED_MAX, Erased, ErasedPerson, PersonLead, PersonRecords
 from services.admin.schemas.phone_numbers import phone_ending
@@ -152,8 +152,8 @@ def _with_record(lead: PersonLead, row: Mapping[str, Any], email: str | None) ->
     If the record cannot be decoded, the lead gets no name. Its address is then the searched address `email`
     if the record contains it, or else the first address in the record.
     """
-    if parked := parked_lead(row):
-        return lead.model_copy(update={"name": parked.name, "email": parked.email, "phone": parked.phone})
+    if queued := queued_lead(row):
+        return lead.model_copy(update={"name": queued.name, "email": queued.email, "phone": queued.phone})
     addresses = row["addresses"]
     address = email if email and email.lower() in addresses else next(iter(addresses), lead.email)
     return lead.model_copy(update={"email": address})

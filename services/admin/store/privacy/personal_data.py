@@ -22,7 +22,7 @@ from services.admin.rules.personal_data import (
     own_rows,
     to_queue_row,
 )
-from services.admin.schemas.lead_edits import ADMIN_FIELDS, VISITOR_FIELDS, Edited, LeadEdit, ParkedLead
+from services.admin.schemas.lead_edits import ADMIN_FIELDS, VISITOR_FIELDS, Edited, LeadEdit, QueuedLead
 from services.admin.schemas.leads import AuditEntry, Lead
 from services.admin.schemas.personal_data import PersonData
 from services.admin.store.deliveries.destinations import list_lead_deliveries
@@ -48,7 +48,7 @@ class PersonalData:
         async with transaction(self._pool) as connection:
             lead = await lock_lead(connection, lead_id)
             if lead is None:
-                return await _edit_parked(connection, lead_id, edit, actor)
+                return await _edit_queued(connection, lead_id, edit, actor)
             lead_edit_rules.check_edit(LeadStatus(lead["status"]), lead["updated_at"], edit)
             changed = lead_edit_rules.changed_fields(lead, edit)
             queue_ids: list[UUID] = []
@@ -69,15 +69,15 @@ class PersonalData:
             message=_edit_message(changed, len(queue_ids)),
         )
 
-    async def read_parked(self, lead_id: UUID) -> ParkedLead | None:
+    async def read_queued_lead(self, lead_id: UUID) -> QueuedLead | None:
         """Return a lead that is not stored yet. Its fields are read from its queued record.
 
         Return None if there is no record that can be decoded.
         """
         async with snapshot(self._pool) as connection:
             queue = _SQL.read_queue(connection, id=lead_id)
-            rows = [row async for row in queue if lead_edit_rules.is_parked_lead(row)]
-        return next((lead for row in rows if (lead := lead_edit_rules.parked_lead(row))), None)
+            rows = [row async for row in queue if lead_edit_rules.is_queued_lead(row)]
+        return next((lead for row in rows if (lead := lead_edit_rules.queued_lead(row))), None)
 
     async def export_person(self, lead_id: UUID, actor: str) -> PersonData:
         """Return everything that is stored about a lead, and the ids of the person's other leads.
@@ -117,26 +117,26 @@ class PersonalData:
         )
 
 
-async def _edit_parked(connection: Connection, lead_id: UUID, edit: LeadEdit, actor: str) -> Edited:
+async def _edit_queued(connection: Connection, lead_id: UUID, edit: LeadEdit, actor: str) -> Edited:
     """Change the queued record of a lead that is not stored yet."""
-    rows = [row async for row in _SQL.lock_parked(connection, id=lead_id)]
+    rows = [row async for row in _SQL.lock_queued(connection, id=lead_id)]
     if not rows:
         raise NotFoundError(gettext(NO_SUCH_LEAD))
     row = next((each for each in rows if each["state"] != "replaying"), None)
     if row is None:
         raise ConflictError(gettext("The lead is being stored at this moment. Look again in a minute."))
     lead_edit_rules.check_unchanged(row["updated_at"], edit)
-    lead = lead_edit_rules.decode_parked_lead(row["payload"], row["stage"])
+    lead = lead_edit_rules.decode_queued_lead(row["payload"], row["stage"])
     changed = lead_edit_rules.changed_fields(dict.fromkeys(ADMIN_FIELDS) | lead, edit)
     queue_ids = list[UUID]()
     if changed:
-        payload = lead_edit_rules.encode_parked_lead(row["payload"], changed)
-        await _SQL.edit_parked(connection, id=row["id"], payload=payload)
+        payload = lead_edit_rules.encode_queued_lead(row["payload"], changed)
+        await _SQL.edit_queued(connection, id=row["id"], payload=payload)
         # A lead that the gateway refused has no emails.
         mails = [] if row["stage"] == "site" else await _edit_mails(connection, lead_id, payload)
         queue_ids = [row["id"], *mails]
         await _audit_edit(connection, actor, lead_id, lead.get("request_id"), list(changed))
-        rows = [each async for each in _SQL.lock_parked(connection, id=lead_id)]
+        rows = [each async for each in _SQL.lock_queued(connection, id=lead_id)]
         row = next(each for each in rows if each["id"] == row["id"])
     return Edited(
         lead=None,

@@ -1,6 +1,6 @@
 -- The queries of store/personal_data.py: edit and export a person's data.
 
--- name: lock_parked
+-- name: lock_queued
 -- The queued records of a lead that could not be stored: the persister's, or what a website had queued and the gateway
 -- refused. Newest first, locked until this transaction ends.
 SELECT id, stage, state, payload, updated_at FROM replay_queue
@@ -14,7 +14,7 @@ SET name = :name, email = :email, phone = :phone, company = :company, service = 
 WHERE id = :id
 RETURNING updated_at;
 
--- name: edit_parked!
+-- name: edit_queued!
 -- Change a queued record before its replay. `original_payload` keeps the first record.
 UPDATE replay_queue
 SET original_payload = coalesce(original_payload, payload), payload = :payload::bytea, updated_at = now()

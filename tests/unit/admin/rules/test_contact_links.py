@@ -9,7 +9,7 @@ import pytest
 
 from runtime.sites.model import Site, Sites
 from services.admin.rules.contact_links import MAILTO_MAX, contact_links, mailto_url, tel_url
-from services.admin.schemas.lead_edits import ParkedLead
+from services.admin.schemas.lead_edits import QueuedLead
 from services.admin.schemas.leads import Lead
 
 LEAD_ID = UUID("0198c0de-0000-7000-8000-0000deadbeef")
@@ -136,13 +136,13 @@ def test_a_phone_number_is_dialled_as_it_was_meant(phone: str, url: str | None) 
 
 
 def test_a_queued_lead_has_links_only_where_they_lead_to_something() -> None:
-    parked = ParkedLead(
+    queued = QueuedLead(
         id=LEAD_ID, name=None, email="no address", phone="n/a", company=None, service=None, message="Hi",
         updated_at=AT,
     )  # fmt: skip
-    links = contact_links(parked, NO_SITES)
+    links = contact_links(queued, NO_SITES)
     assert (links.email, links.phone) == ("no address", "n/a")
     assert (links.write, links.reply, links.call) == (None, None, None)
-    reply = contact_links(parked.model_copy(update={"email": "ada@example.com"}), NO_SITES).reply
+    reply = contact_links(queued.model_copy(update={"email": "ada@example.com"}), NO_SITES).reply
     assert reply is not None
     assert body_of(reply) == "\r\n\r\nada@example.com:\r\n> Hi"

@@ -94,7 +94,7 @@ def test_a_spooled_lead_shows_how_long_it_was_spooled() -> None:
 
 
 def test_failures_and_retries_name_actor_and_reason() -> None:
-    parked = {
+    failure = {
         "kind": "welcome",
         "reason": "smtp 451 4.7.1",
         "topic": "leads.received.v1",
@@ -103,10 +103,10 @@ def test_failures_and_retries_name_actor_and_reason() -> None:
     }
     entries = [
         received(),
-        entry("lead.parked", 2, "notifier", final=False, **parked),
-        entry("lead.replayed", 60, "flusher", cause="automatic", attempts=1, **parked),
-        entry("lead.dead", 70, "flusher", final=True, **parked),
-        entry("lead.replayed", 900, "ann", cause="requested", attempts=1, **parked),
+        entry("lead.parked", 2, "notifier", final=False, **failure),
+        entry("lead.replayed", 60, "flusher", cause="automatic", attempts=1, **failure),
+        entry("lead.dead", 70, "flusher", final=True, **failure),
+        entry("lead.replayed", 900, "ann", cause="requested", attempts=1, **failure),
     ]
     assert titles(build(LEAD, entries, [], []))[3:] == [
         f"The confirmation email failed: {GREYLISTED}. It is retried automatically.",
@@ -156,7 +156,7 @@ def test_a_closed_queue_row_has_no_planned_event(state: str) -> None:
 
 def test_a_lead_that_is_not_stored_has_events_up_to_its_failure() -> None:
     row = queue_row(stage="persister", kind="store", state="dead", next_attempt_at=None)
-    parked = entry(
+    failure = entry(
         "lead.parked",
         3,
         kind="store",
@@ -166,7 +166,7 @@ def test_a_lead_that_is_not_stored_has_events_up_to_its_failure() -> None:
         partition=1,
         offset=9,
     )
-    assert [event.event for event in build(None, [parked], [], [row])] == [
+    assert [event.event for event in build(None, [failure], [], [row])] == [
         "lead.accepted",
         "lead.published",
         "lead.parked",
@@ -174,12 +174,12 @@ def test_a_lead_that_is_not_stored_has_events_up_to_its_failure() -> None:
 
 
 def test_a_lead_stored_by_a_retry_has_its_first_record_s_offset() -> None:
-    parked = entry(
+    failure = entry(
         "lead.parked", 3, kind="store", reason="x", topic="leads.received.v1", partition=1, offset=9
     )
     retried = received(topic="leads.retry.persister.v1", partition=0, offset=2)
     published = next(
-        event for event in build(LEAD, [parked, retried], [], []) if event.event == "lead.published"
+        event for event in build(LEAD, [failure, retried], [], []) if event.event == "lead.published"
     )
     assert (published.details["partition"], published.details["offset"]) == (1, 9)
 

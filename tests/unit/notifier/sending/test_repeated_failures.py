@@ -45,11 +45,11 @@ def test_passing_alerts_do_not_attribute_a_refused_sender_to_a_welcome() -> None
 
 
 def test_the_failures_of_final_mails_and_revoked_partitions_are_removed() -> None:
-    failures, settled, revoked = RepeatedFailures(), delivery(), delivery()
-    for each in (settled, revoked):
+    failures, removed, revoked = RepeatedFailures(), delivery(), delivery()
+    for each in (removed, revoked):
         failures.is_caused_by_mail(each, failure())
-    assert failures.count_of(settled.key) == 1
-    failures.remove(settled.key)
-    assert failures.count_of(settled.key) == 0
+    assert failures.count_of(removed.key) == 1
+    failures.remove(removed.key)
+    assert failures.count_of(removed.key) == 0
     failures.remove_revoked(lambda _topic, _partition: False)
     assert len(failures) == 0

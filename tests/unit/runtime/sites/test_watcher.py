@@ -40,7 +40,7 @@ class Watched:
 
 @pytest.fixture
 def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Watched:
-    monkeypatch.setattr(watcher, "SETTLE_SECONDS", 0.01)
+    monkeypatch.setattr(watcher, "STABLE_SECONDS", 0.01)
     return Watched(tmp_path)
 
 
