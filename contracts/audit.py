@@ -82,8 +82,9 @@ class AuditRecorded(BaseModel):
 class LeadRejected(AuditRecorded):
     """The entry for a request that the gateway refused.
 
-    No other entry is accepted from the topic `audit.recorded.v1`, so that a program that can write to the
-    topic cannot forge one. Every other entry is inserted in the transaction of the change that it reports.
+    From the topic `audit.recorded.v1`, only entries of this type are accepted. Otherwise any program that can
+    write to the topic could forge entries. All other entries are inserted in the transaction of the change
+    that they report.
     """
 
     event: Literal[AuditEvent.LEAD_REJECTED]

@@ -44,8 +44,8 @@ def _truncate_to(maximum: int) -> AfterValidator:
 def to_storable_json(value: JsonValue, depth: int = 1) -> JsonValue:
     """Return the value in a form that JSON and jsonb can hold. Text is normalised at every depth.
 
-    Two kinds of value become text: a number beyond the range of a double, and an object or list below the
-    16th level of nesting.
+    Two kinds of value become text: numbers that a double cannot hold, and objects and lists below the 16th
+    level of nesting.
     """
     if isinstance(value, str):
         return to_text(value)

@@ -153,9 +153,9 @@ class LeadEvent(BaseModel):
 
     @classmethod
     def released(cls, row: Mapping[str, Any], site_name: str) -> Self:
-        """Return the event `lead.received` for a lead that was `spam` or `held` when it arrived.
+        """Return the event `lead.received` of a stored lead that a destination has not received yet.
 
-        Destinations did not receive such a lead then. `row` is the lead's row of `lead_inbox`.
+        `row` is the lead's current row of `lead_inbox`.
         """
         return cls(
             type="lead.received", timestamp=row["created_at_utc"], data=LeadData.stored(row, site_name)

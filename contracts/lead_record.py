@@ -48,9 +48,9 @@ def body_sha256(submission: LeadSubmission) -> str:
     """Return the SHA-256 of a submission's content.
 
     The gateway and the persister compare it, to detect two different leads with the same idempotency key.
-    These are not part of the content: nulls, `meta`, `request_id`, and fields of `source` that later versions
-    added. The order of keys and blanks at the ends of texts do not matter. The order of a list does, and 1
-    differs from 1.0.
+    These are not part of the content: nulls, `meta`, `request_id`, and fields of `source` that the first
+    release did not have. The order of keys and blanks at the ends of texts do not matter. The order of a list
+    does, and 1 differs from 1.0.
     """
     known = submission.model_dump_json(exclude={*_NOT_DIGESTED, *submission.extra}, exclude_none=True)
     if submission.source:  # the last of the digested fields
@@ -74,8 +74,8 @@ def request_id_of(key: str) -> str:
 def service_of(submission: LeadSubmission, default_service: str) -> str:
     """Return the service that the visitor asks for, such as "Web design".
 
-    This is the first text that is not empty: the field `service`, the site's default, the title of the page.
-    If all are empty, so is the service: none is made up.
+    This is the first of these texts that is not empty: the field `service`, the site's default, the title of
+    the page. If all are empty, the result is empty too.
     """
     title = submission.source.page_title if submission.source else None
     return submission.service or default_service or title or ""

@@ -55,7 +55,7 @@ class Resources:
 class Stage:
     """What a service runs: its handler of records, and background jobs by name.
 
-    At shutdown, the app awaits `drain` (if it is not None) before it cancels the jobs.
+    At shutdown, the app awaits `drain`, if there is one, before it cancels the jobs.
     """
 
     handler: Handler

@@ -3,9 +3,9 @@
 A stage is a service that consumes records. An epoch is the life of one log: if the log of a partition is
 replaced, a new epoch begins.
 
-`next_offset` is the offset after the last counted record of a partition. A record below `next_offset` is
-never counted again: not after a redelivery, not after a rebalance, and not by a consumer that the group has
-already removed. Offsets only decide which records are counted. A lead's id decides whether it is written.
+`next_offset` is the offset after the last counted record of a partition. A record below `next_offset` is not
+counted again, even if it is redelivered, or is read by a consumer that the group has already removed. Offsets
+only decide which records are counted. A lead's id decides whether the lead is written.
 """
 
 import zlib
@@ -55,7 +55,7 @@ class LedgerEntry:
     outcomes: Counter[Outcome] = field(default_factory=Counter)
 
     def count(self, offset: int, outcome: Outcome, last_record: str | None = None) -> None:
-        """Count a record, unless it was counted before."""
+        """Count a record that was not counted before."""
         if offset >= self.next_offset and offset > self.last_offset:
             self.outcomes[outcome] += 1
             self.last_offset, self.last_record = offset, last_record

@@ -1,7 +1,7 @@
 """Checks the Host header, to prevent DNS rebinding.
 
-In this attack, a website lets its own host name resolve to this server, so that browsers let its script send
-requests here.
+In this attack, a website makes its own host name resolve to the address of this server. Browsers then allow
+the website's scripts to send requests to this server.
 """
 
 from collections.abc import Iterable

@@ -51,7 +51,7 @@ class Problem(BaseModel):
     ) -> Self:
         """Return a problem with this status.
 
-        The type of the problem ends with `code`. Without a `code`, it ends with the name of the status.
+        The URI of the problem's type ends with `code`, or with the name of the status if there is no `code`.
         `headers` are sent with every response that reports this problem.
         """
         title = HTTPStatus(status).phrase

@@ -51,8 +51,9 @@ class BatchProcessor:
     async def run(self) -> None:
         """Process all records.
 
-        Raises `DependencyUnavailable` or `RewindRequired`; `completed` is correct even then. If another
-        process is using the partitions of some records, `busy` names these partitions.
+        Raises `DependencyUnavailable` or `RewindRequired`. After an error too, `completed` is the number of
+        completed records. If another process is using the partitions of some records, `busy` names these
+        partitions.
         """
         await self._process(0, len(self._records))
         if self._refused:

@@ -39,8 +39,8 @@ Rebuild = Callable[[Positions], Awaitable[None]]
 class Comparison(NamedTuple):
     """The result of a comparison.
 
-    The consumer must seek to the offsets in `targets`. The partitions in `silent` did not answer, so they
-    were not compared. No record of a silent partition may be processed.
+    The consumer must seek to the offsets in `targets`. The partitions in `silent` did not answer and were not
+    compared. So their records must not be processed yet.
     """
 
     targets: dict[TopicPartition, int]

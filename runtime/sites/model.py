@@ -69,7 +69,7 @@ FieldTarget = Annotated[str, AfterValidator(check_target)]
 class Captcha(BaseModel):
     """The captcha of a site's HTML forms.
 
-    Without a secret, ALTCHA signs its challenges with `FASTCORE_SITE_INGEST_TOKEN`.
+    If `secret` is not set, ALTCHA's challenges are signed with `FASTCORE_SITE_INGEST_TOKEN`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -9,7 +9,7 @@
 | `seconds_since_answer` | it does not detect silent brokers | implements KIP-1102 |
 | `force_close_consumer` | a cancelled `stop` leaves the heartbeat running | stops fully when cancelled |
 | `fetch_offsets` | one partition without a leader blocks all others | answers per partition |
-| `retrieve_abandoned_commits` | the failure of a commit that nobody waits for is an ERROR | retrieves it |
+| `retrieve_abandoned_commits` | asyncio logs the error of a commit that nobody awaits | retrieves it |
 
 `tests/integration/kafka/test_rebootstrap.py` and `tests/unit/runtime/workarounds` fail if a new version
 changes the private names.
@@ -140,7 +140,7 @@ async def _send_and_raise_error(client: Any, node_id: Any, request: Any, **optio
 
 
 def retrieve_abandoned_commits() -> None:
-    """Let no commit of this process be logged as an error if its caller does not wait for it any more."""
+    """Keep asyncio from logging the error of a commit that nobody awaits any more."""
     GroupCoordinator._do_commit_offsets = _commit_and_retrieve  # noqa: SLF001
 
 

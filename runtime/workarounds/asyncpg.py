@@ -59,9 +59,9 @@ class QuietConnection(asyncpg.Connection):
 class Connector:
     """Opens connections to the first writable host of a URL.
 
-    Each host gets an equal share of the timeout, so a host that hangs does not prevent a connection to the
-    next. The host that answered most recently is tried first. If the URL has `target_session_attrs`, a host
-    that satisfies this parameter is used instead of a writable one.
+    The parameter `target_session_attrs` of the URL can require another property than writable. The host that
+    answered most recently is tried first. Each host gets an equal share of the timeout, so a host that hangs
+    does not prevent a connection to the next.
     """
 
     def __init__(self, url: str, timeout_seconds: float) -> None:

@@ -66,9 +66,9 @@ def current_viewer() -> Viewer:
 def find_viewer(accept_language: str) -> Viewer:
     """Return the viewer who sends this value of the header Accept-Language (RFC 9110, 12.5.4).
 
-    Numbers and dates have the format of the most preferred locale that is in `LOCALES` or has a compiled
-    catalogue. Texts are in the most preferred language that has a compiled catalogue, or in English if none
-    of the languages has one.
+    Texts are in the most preferred language that has a compiled catalogue. If there is none, they are in
+    English. Numbers and dates have the format of the most preferred locale that is in `LOCALES` or has a
+    compiled catalogue.
     """
     locales = list(_preferred_locales(accept_language))
     if not locales:

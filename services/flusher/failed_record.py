@@ -74,9 +74,9 @@ class FailedRecord:
 
     @property
     def origin_at(self) -> datetime:
-        """When Kafka received the original record, in UTC.
+        """The time at which Kafka received the original record, in UTC.
 
-        If the failed record is a retry, this is still the time of the original record.
+        For a retry, this is not the time of the retry, but that of the original record.
         """
         return _at(self.failure.origin.timestamp_ms)
 
@@ -84,7 +84,7 @@ class FailedRecord:
 def decode_failure(record: Record, group: str) -> FailedRecord:
     """Return the failure that a record's headers describe.
 
-    If the headers are invalid, return an `undecodable_failure`.
+    If the headers are invalid, return the result of `undecodable_failure`.
     """
     headers = _storable(record.headers)
     try:

@@ -62,8 +62,8 @@ class Store:
     ) -> BatchPlan:
         """Plan a batch, reserve its deliveries for this process and count its records, in one transaction.
 
-        `in_progress` are the mails that this process is sending, or whose outcome it has cached. If another
-        process inserts a delivery of the batch at the same time, raises `DependencyUnavailable`.
+        `in_progress` are the mails that this process is sending, and the mails whose outcomes it has cached.
+        Raises `DependencyUnavailable` if another process inserts a delivery of the batch at the same time.
         """
         undecodable = set(map(id, batch.undecodable))
         async with transaction(self._pool) as connection:

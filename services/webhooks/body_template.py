@@ -31,9 +31,9 @@ class _Environment(ImmutableSandboxedEnvironment):
         return attr not in _PADDING and super().is_safe_attribute(obj, attr, value)
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        """Refuse `*` and `**` unless both operands are numbers up to a million.
+        """Forbid `*` and `**` with a text or a large number, and forbid to format a text with `%`.
 
-        `"a" * 10**9` would use up the memory. Also refuses to format a text with `%`.
+        For example, `"a" * 10**9` would use up the memory. Numbers up to a million are allowed.
         """
         if operator != "%" and not (_is_small(left) and _is_small(right)):
             raise BodyTemplateError("LimitError")

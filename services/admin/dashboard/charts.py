@@ -27,8 +27,8 @@ WEEKDAYS: Final = 7
 class Range:
     """The period that the overview shows: the last days or months, including the current one.
 
-    The chart has `bars` bars, one for each `unit`. Every `label_every`-th bar has a label on the axis. `bars`
-    must be a multiple of `label_every`.
+    The chart has `bars` bars: one for each day or month (`unit`). Every `label_every`-th bar has a label on
+    the axis. `bars` must be a multiple of `label_every`.
     """
 
     key: str

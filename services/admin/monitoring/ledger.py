@@ -18,8 +18,8 @@ OUTCOMES: Final = ("stored", "duplicate", "parked", "undecodable", "missing")
 class TopicCounts:
     """The number of records of one topic that a stage has processed, by outcome.
 
-    The counts are sums over rows of `partition_ledger`. `offsets` is the number of offsets between the first
-    counted one and the next one. The numbers of all outcomes must add up to `offsets`.
+    The counts are sums over rows of `partition_ledger`. `offsets` is the sum of `next_offset` -
+    `base_offset`. The numbers of all outcomes must add up to `offsets`.
     """
 
     stage: str

@@ -91,8 +91,8 @@ def _event(entry_id: str, events: list[TimelineEvent]) -> Activity:
 def _delivery(kind: str, events: Iterable[TimelineEvent], details: LeadDetail) -> Activity:
     """Return the entry of one delivery.
 
-    The state comes from the delivery's newest queue row. It comes from the email instead if that row is
-    resolved, or if there is no row.
+    The state is that of the delivery's newest queue row. If there is no such row, or it is resolved, the
+    state is that of the email, if there is one.
     """
     history = tuple(events)
     email = next((mail for mail in details.emails if mail.kind == kind), None)

@@ -100,8 +100,8 @@ class Captcha:
     async def _is_verified(self, site: str, kind: str, answer: str, ip: str | None) -> bool:
         """Return True if the captcha's provider confirms the answer.
 
-        Raises `httpx.HTTPError` or `TimeoutError`, and `ValueError` if the provider's response says neither
-        yes nor no.
+        Raises `ValueError` if the provider's response contains no verdict. Raises `httpx.HTTPError` or
+        `TimeoutError` if there is no response.
         """
         values = {"secret": self._sites.captcha_secret(site), "response": answer}
         if ip:

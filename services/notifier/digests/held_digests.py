@@ -52,9 +52,9 @@ class HeldDigests:
         *,
         lease_seconds: float = 900.0,
     ) -> None:
-        """`lease_seconds` is how long this process owns a digest that it is sending.
+        """Set how long this process owns a digest that it is sending: `lease_seconds`.
 
-        It must be longer than the mailer can take for one mail.
+        The lease must be longer than the mailer can take for one mail.
         """
         self._pool = pool
         self._mailer = mailer

@@ -57,7 +57,7 @@ class MailsInProgress:
                 del self._mails[key]
 
     def remove_superseded(self, delivery: Delivery) -> None:
-        """Remove the mail if its cached outcome is for another record than that of `delivery`.
+        """Remove the mail if another record than that of `delivery` requested it.
 
         The record of `delivery` is a new request for the mail, so the outcome of an earlier request does not
         apply.

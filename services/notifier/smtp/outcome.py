@@ -79,11 +79,11 @@ def enhanced_status(text: str) -> str | None:
 
 
 def classify_reply(phase: Phase, code: int, enhanced: str | None, text: str = "") -> tuple[MailStatus, str]:
-    """Return the status of a mail that got this reply, and the cause if the reply does not concern the mail.
+    """Return the status of a mail that got this reply, and the cause of the reply.
 
-    `text` is a result of `replies.normalize`. The cause is empty if none is known. A reply to MAIL or an
+    The cause is empty if the reply concerns the mail itself, or if no cause is known. A reply to MAIL or an
     earlier command concerns our login, our sender or the server. A reply to RCPT or later concerns the mail,
-    unless the reply's text or code shows another cause.
+    unless the reply's text or code shows another cause. `text` is a result of `replies.normalize`.
     """
     if phase is Phase.BODY and 200 <= code < 300:
         return MailStatus.SENT, ""

@@ -1,4 +1,4 @@
-"""Detects the same refusal for several recipients: the server may refuse our sender, not them. No I/O."""
+"""Detects that several recipients are refused in the same way: the cause may be our sender. No I/O."""
 
 from collections.abc import Callable, Collection
 from typing import Final

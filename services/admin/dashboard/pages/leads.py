@@ -186,7 +186,11 @@ async def _read_page(adapters: Adapters, filters: LeadFilter, shown: datetime | 
 
 
 def _shown_until(page: LeadPage, filters: LeadFilter, shown: datetime | None) -> datetime | None:
-    """Return the time of the newest lead on a page: leads that came later are new. None for an empty page."""
+    """Return the time after which leads count as new, or None for an empty page.
+
+    This is `shown` if it is set. Otherwise, it is the time of the newest lead on the page or, if the page is
+    not sorted by time, the current time.
+    """
     if not page.leads or shown:
         return shown if page.leads else None
     times = [lead.created_at_utc for lead in page.leads]

@@ -96,8 +96,8 @@ class Leads:
     async def get_lead(self, lead_id: UUID) -> LeadDetail:
         """Return a lead with its emails, queue rows and timeline, all as of the same moment.
 
-        A lead that is not stored yet may be in a row of the replay queue. Raises `NotFoundError` if there is
-        no such row either.
+        If the lead is not stored yet, it is read from its row of the replay queue. Raises `NotFoundError` if
+        there is no such row.
         """
         async with autocommit(self._pool) as connection:
             row = await _SQL.get_lead(connection, id=lead_id)
