@@ -1,7 +1,8 @@
 -- name: insert_events
--- Insert events in the order of their numbers, and return the ids of those that are new. An event of an erased lead is left
--- out, and an event that was made from a record if somebody has marked its lead as spam since. The event that was made from
--- a row stays, even if the status has changed since the row was read: else the change would arrive without `lead.received`.
+-- Insert events in the order of their numbers, and return the ids of those that are new. Events of erased leads are
+-- left out. An event that was made from a record is left out too if its lead has become spam since. An event that was
+-- made from the lead's row stays, even if the status has changed since the row was read: otherwise the change would
+-- be sent without a `lead.received` before it.
 INSERT INTO webhook_event (id, type, lead_id, site, occurred_at, body, delivery_count, traceparent)
 SELECT e.id, e.type, e.lead_id, e.site, e.occurred_at, e.body, e.delivery_count, e.traceparent
 FROM json_to_recordset(:events::json)

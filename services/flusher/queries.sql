@@ -113,8 +113,9 @@ SET next_attempt_at = :now, requested_at = CASE WHEN requested_at IS NOT NULL TH
 WHERE id = ANY(:ids::uuid[]) AND state IN ('waiting', 'replaying');
 
 -- name: claim_replay^
--- A running replay without a tick in the last second, by any flusher. A time in the future was written before a clock
--- was set back. Locked until the tick ends: a cancellation waits for the lock, and then nothing more is sent.
+-- A running replay that no flusher has worked at for a second. A time in the future was written before a clock was
+-- set back, so it counts as past. The replay is locked until the tick ends. A cancellation waits for the lock, so
+-- nothing is sent after it.
 SELECT id, requested_by, comment, per_second FROM queue_replay
 WHERE finished_at IS NULL AND cancelled_at IS NULL
   AND (last_turn_at IS NULL

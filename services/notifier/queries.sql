@@ -35,10 +35,10 @@ FROM unnest(:lead_ids::uuid[], :kinds::text[], :recipients::text[], :mailboxes::
 WHERE d.lead_id = taken.lead_id AND d.kind = taken.kind;
 
 -- name: move_mails
--- Write the next states of many deliveries in one statement: one commit and one round trip. Returns the written ones.
--- A delivery is not written if this process lost its lease. A delivery also does not become `sending` if its lead is
--- erased: a statement that waited for the erasure sees the emptied row, but lead_inbox as it was before. All processes
--- lock rows in the same order.
+-- Write the next states of many deliveries in one statement, and return the written deliveries. This takes one commit
+-- and one round trip. A delivery is not written if this process lost its lease. A delivery does not become `sending`
+-- if its lead is erased. A statement that waited for the erasure sees the emptied row, but lead_inbox as it was
+-- before, so both are checked. All processes lock rows in the same order.
 WITH transitions AS (
     SELECT target.lead_id, target.kind, target.state, target.reason, target.code, target.enhanced, target.answer,
            target.tries, target.record_id, target.event, target.event_id, target.request_id, target.queue_id

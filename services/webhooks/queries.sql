@@ -3,8 +3,9 @@
 SELECT pg_advisory_xact_lock_shared(hashtextextended('fastcore.webhooks.changes', 0));
 
 -- name: wait_for_records!
--- Before changes are planned: wait for all batches that are being stored. Otherwise a lead's record could be stored beside
--- a change to spam: the lead would be sent, and the change to nobody, because nobody had the lead yet.
+-- Before changes are planned, wait for all batches that are being stored. Otherwise a change to spam could be planned
+-- while the lead's record is being stored. The change would be sent to nobody, because no destination has the lead
+-- yet, and then the lead would be sent.
 SELECT pg_advisory_xact_lock(hashtextextended('fastcore.webhooks.changes', 0));
 
 -- name: read_leads
@@ -121,8 +122,9 @@ SET last_success_at = now(), updated_at = now(),
 WHERE name = :name;
 
 -- name: note_failure^
--- Count a failure of a destination, and return how many there are in a row, and whether it is paused. Requests that ran beside those that
--- caused a pause are not counted: else eight at once would make the first pause the fourth.
+-- Count a failure of a destination. Return the number of failures in a row, and whether the destination is paused. A
+-- request that ran at the same time as the one that caused the pause is not counted. Otherwise eight concurrent
+-- requests would make the first pause as long as the fourth.
 UPDATE webhook_destination
 SET failures = failures + CASE WHEN paused_since > :claimed_at THEN 0 ELSE 1 END, last_failure_at = now(),
     last_reason = :reason, updated_at = now()
@@ -130,8 +132,9 @@ WHERE name = :name
 RETURNING failures, paused_until IS NOT NULL AS is_paused;
 
 -- name: pause_destination!
--- Pause a destination. It begins now, under the row's lock, and not when this transaction began: every claim before
--- it has an earlier time. The pause after a probe replaces the probe's own; else the longer one counts.
+-- Pause a destination from now on. Uses the time at which the row was locked, not the time of the transaction's
+-- begin, so that every earlier claim has an earlier time. The pause after a probe replaces the previous pause.
+-- Otherwise the longer pause counts.
 UPDATE webhook_destination
 SET paused_until = CASE WHEN paused_since > :claimed_at THEN greatest(paused_until, now() + :wait)
                         ELSE now() + :wait END,

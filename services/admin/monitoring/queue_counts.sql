@@ -32,8 +32,8 @@ FROM partition_ledger GROUP BY stage, topic;
 SELECT count(*) FROM lead_event_outbox;
 
 -- name: recount_rows
--- The counts that differ from the rows. Scans whole tables, so no page uses it. Of the outbox the triggers count what was
--- written and, negative, what was published: together, what waits.
+-- The counts that differ from the rows. Scans whole tables, so no page uses it. For the outbox, the triggers count
+-- written events, and published events as a negative number. Their sum is the number of waiting events.
 WITH counted AS (
     SELECT 'lead_inbox' AS table_name, NULL AS stage, status AS state,
            CASE WHEN stored THEN 'persister' ELSE 'admin' END AS made_by, count(*) AS rows

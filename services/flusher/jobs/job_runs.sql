@@ -3,9 +3,9 @@
 SELECT pg_try_advisory_xact_lock(hashtextextended('fastcore.job.' || :name, 0));
 
 -- name: begin_run$
--- Begin this tick's run, unless the tick was run before: then the next time is written already. A run without an end
--- (the lock is ours, so its flusher is dead) and a failed run are repeated. A changed schedule and a clock that
--- jumped make another next time. A run that an admin requests is always begun.
+-- Begin the run of this tick, unless it has succeeded: then `next_run_at` is already the next tick. A failed run is
+-- repeated. So is a run without an end: its flusher is dead, because this one has the lock. A changed schedule or a
+-- clock that jumped leads to another `next_run_at`. A run that an admin requests is always begun.
 INSERT INTO scheduled_job AS job (name, schedule, runs, last_started_at, last_outcome, next_run_at)
 VALUES (:name, :schedule, 1, :now, 'running', :next_run_at)
 ON CONFLICT (name) DO UPDATE

@@ -1,9 +1,9 @@
 -- The queries of outbox_relay.py.
 
 -- name: claim_events
--- Lock the oldest events that no other relay has locked. An event is left out while an earlier one of its lead is not
--- among them: another relay may be publishing that one. The events of one lead are committed in the order of their
--- positions, because each change holds the lead's lock.
+-- Lock the oldest events that no other relay has locked. An event is left out if an earlier event of its lead is not
+-- locked here, because another relay may be publishing that one. The events of one lead are committed in the order of
+-- their positions, because each change holds the lead's lock.
 WITH claimed AS MATERIALIZED (
     SELECT position, event_id, type, lead_id, site, changed, from_status, to_status, created_at
     FROM lead_event_outbox ORDER BY position LIMIT :limit FOR UPDATE SKIP LOCKED

@@ -55,9 +55,10 @@ WHERE id = :bulk_id AND finished_at IS NULL AND cancelled_at IS NULL
 RETURNING {columns};
 
 -- name: take_running^
--- The next action that may go on, locked: one process works at it at a time. A cancellation waits for the chunk. An action
--- with a rate may go on once a second, with `allowed` leads, so that it holds up no other action. An action that only a newer
--- version knows is left to it. An action that failed lets the others go first.
+-- The next action that can continue, locked, so that only one process at a time works at it. A cancellation waits
+-- until the chunk is done. An action with a rate continues once a second, with `allowed` leads, so that it does not
+-- delay other actions. An action that this version does not know is left to a newer version. An action that failed
+-- comes after the others.
 SELECT b.id, b.actor, b.action, b.value, b.total, b.next_position, b.failures,
        CASE WHEN b.per_second IS NULL THEN :chunk::integer
             ELSE least(:chunk, floor(extract(epoch FROM now() - b.updated_at) * b.per_second))::integer END AS allowed

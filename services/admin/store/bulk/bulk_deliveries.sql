@@ -31,8 +31,8 @@ SELECT event_id FROM webhook_delivery
 WHERE event_id = ANY(:event_ids::uuid[]) AND destination = :destination AND state NOT IN ('failed', 'dead');
 
 -- name: list_later_events
--- The changes of these leads after their `lead.received`, of the types that the destination lists. Earlier changes are
--- part of it.
+-- The changes of these leads after their `lead.received`, of the types that the destination lists. Earlier changes
+-- are left out, because `lead.received` contains their result.
 SELECT later.id FROM webhook_event AS received
 JOIN webhook_event AS later ON later.lead_id = received.lead_id AND later.position > received.position
 WHERE received.id = ANY(:event_ids::uuid[]) AND later.type = ANY(:types::text[]) AND later.type <> 'lead.erased';

@@ -38,8 +38,8 @@ SELECT count(*) FROM (
 ) AS matching;
 
 -- name: count_newest$
--- The same for a small bound, from the newest lead on: without an order the planner may read the table, whose end has the new
--- leads, and reads all of it if fewer match than it expects.
+-- The same for a small bound, from the newest lead on. Without an order, the planner may read the table from its
+-- start, but the new leads are at its end. If fewer leads match than it expects, it reads the whole table.
 SELECT count(*) FROM (
     SELECT 1 FROM lead_inbox
     WHERE {lead_filter}
