@@ -17,27 +17,34 @@ NO_BACKOFF: Final = Backoff(base_seconds=0.0, cap_seconds=0.0)
 
 
 class FakeBroker:
-    """A FastStream broker whose subscriber has this consumer."""
+    """A FastStream broker with one subscriber, which has `kafka` as its consumer while the broker runs."""
 
-    def __init__(self, consumer: FakeConsumer | None) -> None:
-        self.consumer = consumer
+    def __init__(self, kafka: FakeConsumer) -> None:
+        self._kafka = kafka
+        self.consumer: FakeConsumer | None = None
         self.commits_at_stop: list[Any] | None = None  # the commits that had finished
 
     def subscriber(self, *_: Any, **__: Any) -> "FakeBroker":
         return self
 
-    async def start(self) -> None: ...
+    async def start(self) -> None:
+        self.consumer = self._kafka
 
     async def stop(self) -> None:
-        self.commits_at_stop = list(self.consumer.commits_finished) if self.consumer else []
+        self.commits_at_stop = list(self._kafka.commits_finished)
+        self.consumer = None
 
 
 def make_consumer(
     kafka: FakeConsumer, health: Health | None = None, policy: Policy | None = None, **fields: Any
 ) -> tuple[Consumer, FakeBroker]:
-    """Return a consumer of `kafka`, and its broker. Without a `policy` a batch has at most two records."""
+    """Return a consumer of `kafka` that is connected already, and its broker.
+
+    Without a `policy`, a batch has at most two records.
+    """
     policy = policy or Policy(max_records=2, keepalive_seconds=0.01, backoff=NO_BACKOFF, **fields)
     broker = FakeBroker(kafka)
+    broker.consumer = kafka
     return Consumer(cast("KafkaBroker", broker), ["t"], "group", health or Health(), policy), broker
 
 

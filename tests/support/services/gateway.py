@@ -100,10 +100,10 @@ class FakePublisher:
         self.sent: list[tuple[str, bytes]] = []
         self.unavailable, self.hangs = False, False
 
-    async def send(self, topic: str, *, key: bytes, **_: Any) -> None:
+    async def send(self, topic: str, *, key: bytes, seconds: float, **_: Any) -> None:
         if self.hangs:
-            await asyncio.sleep(60)
-        if self.unavailable:
+            await asyncio.sleep(seconds)
+        if self.hangs or self.unavailable:
             raise DependencyUnavailable("kafka", "kafka did not acknowledge in time")
         self.sent.append((topic, key))
 

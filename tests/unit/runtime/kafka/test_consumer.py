@@ -123,6 +123,7 @@ async def test_regression_consumer_reconnects_after_failed_stop() -> None:
             self.starts += 1
             if self.starts == 1:
                 raise KafkaError("no broker")
+            await super().start()
 
         async def stop(self) -> None:
             raise ExceptionGroup("Failed to stop subscribers", [KafkaError("no coordinator")])
