@@ -36,7 +36,7 @@ class Destinations:
         self.use(sites, await self.secrets.read(sites))
 
     def use(self, sites: Sites, by_name: Mapping[str, ResolvedDestination]) -> None:
-        """Use these destinations from now on. `by_name` has those of `sites` with their secrets.
+        """Use the destinations of `sites` from now on. `by_name` has them with their secrets.
 
         If a template is invalid, raises `SitesFileError` and changes nothing.
         """

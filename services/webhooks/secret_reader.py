@@ -16,10 +16,10 @@ _Found = dict[str, ResolvedDestination]
 
 
 class SecretReader:
-    """Reads the secrets of one version of the sites file after the other, in at most one thread.
+    """Reads the secrets of the sites file in a thread. Only one such thread runs at a time.
 
-    The thread is its own, not one of asyncio's: those also resolve the names of destinations, so files that
-    hang would stop deliveries. A process that ends does not wait for the thread.
+    The thread is not one of asyncio's. Those also resolve host names, so if they waited for a file that
+    hangs, deliveries would stop. A process that ends does not wait for the thread.
     """
 
     def __init__(self, variables: Mapping[str, str]) -> None:
@@ -30,8 +30,8 @@ class SecretReader:
     async def read(self, sites: Sites) -> _Found:
         """Return the destinations with their secrets.
 
-        Raises `SitesFileError` if a secret is unusable, or if the files do not answer within `READ_SECONDS`,
-        also those of an earlier call.
+        Raises `SitesFileError` if a secret is unusable, or if the secrets are not read within `READ_SECONDS`.
+        This time includes the wait for an earlier call to end.
         """
         try:
             async with asyncio.timeout(READ_SECONDS):

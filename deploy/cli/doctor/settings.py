@@ -71,7 +71,10 @@ def check_settings(sites: Sites | SitesFileError | None) -> Iterator[CheckResult
 
 
 def read_sites_file() -> Sites | SitesFileError | None:
-    """Return the content of the sites file, or why the file is invalid. None if no file is named here."""
+    """Return the content of the sites file, or the error if the file is invalid.
+
+    Returns None if the settings of this environment name no file.
+    """
     loaded = read_settings(SitesFile)
     path = None if isinstance(loaded, str) else loaded.path
     if path is None:

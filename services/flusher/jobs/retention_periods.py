@@ -30,8 +30,8 @@ class RetentionPeriods:
     def unreadable_days(self) -> int | None:
         """The period of a record whose site cannot be read.
 
-        It is the installation's setting. Without that, the record may be any site's, so the longest period of
-        the sites file applies, or no period if one of its sites has none.
+        This is the installation's setting. If there is none, it is the longest period in the sites file,
+        because the record may be of any site. If a site has no period, the result is None.
         """
         if self.installation_days is not None:
             return self.installation_days

@@ -16,11 +16,10 @@ _WORD_BYTES: Final = 45
 
 
 def reply_to_header(name: str, email: str, *, utf8: bool) -> str:
-    """Return `Name <address>`, only the address if the name must not be in a header, or an empty text.
+    """Return `Name <address>`, or only the address if the name must not be in a header.
 
-    The text is empty without a valid address. It is also empty if the address needs SMTPUTF8 and the mail
-    does not (`utf8`): the server might refuse the alert because of it. The result is ASCII, except for such
-    an address.
+    Returns an empty text if there is no valid address, or if the address needs SMTPUTF8 and `utf8` is False:
+    the server might refuse the alert. The result is ASCII, unless the address needs SMTPUTF8.
     """
     address = parse_address(email) if email else None
     if address is None or (address.smtputf8 and not utf8):

@@ -98,7 +98,10 @@ async def work_chunk(pool: Pool, sites: Sites) -> bool:
 
 
 async def _work(connection: Connection, bulk: Any, sites: Sites) -> Results:
-    """Change the next leads of a bulk change. Returns their results; none if they are tried again later."""
+    """Change the next leads of a bulk change, and return their results.
+
+    If that fails and will be tried again later, returns no results.
+    """
     limit = ERASE_CHUNK if bulk["action"] == "erase" else bulk["allowed"]
     rows = SQL.next_items(connection, bulk_id=bulk["id"], next_position=bulk["next_position"], limit=limit)
     items = [row async for row in rows]
