@@ -53,6 +53,12 @@ async def test_ten_selected_leads_are_contacted_in_one_action(dashboard: Dashboa
         await page.get_by_role("button", name="Set status to Contacted").click()
         await expect(page.get_by_text("All 10 leads done")).to_be_visible(timeout=TIMEOUT_MS)
         await visitor.check_in_both_themes()
+        await visitor.open(f"/admin/ui/leads?service={tag}")
+        for box in await boxes.all():
+            await box.check()
+        await page.get_by_role("button", name="Set status").click()
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Set status to Contacted: 2 leads?")
+        await expect(page.get_by_text("Already so").locator("..")).to_have_text("10 Already so")
         assert await statuses(dashboard, tag) == {"contacted": 10, "received": 2}
 
 

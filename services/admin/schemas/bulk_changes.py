@@ -131,6 +131,10 @@ class BulkAnswer(BaseModel):
 
     dry_run: bool
     leads: int
+    changing: Annotated[int, Field(description="So many of them the action would change or send.")]
+    unchanged: Annotated[
+        int, Field(description="So many have the status or the assignee already, or are erased.")
+    ]
     refused: list[RefusedGroup]
     emails: Annotated[int, Field(description="So many emails become due, at most.")]
     already_sent: Annotated[

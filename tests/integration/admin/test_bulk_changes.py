@@ -45,6 +45,8 @@ async def test_a_status_is_set_on_all_leads_that_match_with_one_entry_each(
     order: dict[str, Any] = {"action": "status", "new_status": "won", "filter": {"service": "SEO"}}
     preview = await send(admin, 200, dry_run=True, **order)
     assert (preview["leads"], preview["emails"], preview["bulk"]) == (12, 0, None)
+    assert (preview["changing"], preview["unchanged"]) == (10, 1)
+    assert preview["message"] == "10 of 12 leads can be changed."
     assert [(group["status"], group["leads"]) for group in preview["refused"]] == [("spam", 1)]
     await send(admin, 409, expected=11, **order)
     for statuses in ("spam", ["spam", "lost"]):  # one status, or a list
@@ -63,6 +65,29 @@ async def test_a_status_is_set_on_all_leads_that_match_with_one_entry_each(
     assert [item["reason"] for item in refused["items"]] == [
         "Release the lead from spam first: change its status to New."
     ]
+
+
+@pytest.mark.parametrize(
+    ("action", "counts"), [("assign", (4, 2, 1)), ("unassign", (4, 2, 2)), ("erase", (4, 3, 1))]
+)
+async def test_a_preview_counts_the_leads_that_will_change(
+    admin: Admin, action: str, counts: tuple[int, int, int]
+) -> None:
+    await admin.add_lead("erased", service="SEO")
+    for assignee in ("bob", "ann", None):
+        lead = await admin.add_lead(service="SEO")
+        await admin.db.execute(
+            "UPDATE lead_inbox SET assignee = $2 WHERE id = $1", lead.lead_id, assignee
+        )
+    order = {
+        "assign": {"action": "assign", "assignee": "bob"},
+        "unassign": {"action": "assign"},
+        "erase": {"action": "erase"},
+    }[action]
+    preview = await send(admin, 200, dry_run=True, **order, filter={"service": "SEO"})
+    assert (preview["leads"], preview["changing"], preview["unchanged"]) == counts
+    refused = counts[0] - counts[1] - counts[2]
+    assert sum(group["leads"] for group in preview["refused"]) == refused
 
 
 async def test_selected_leads_are_assigned_and_an_unknown_id_is_left_out(admin: Admin) -> None:

@@ -42,7 +42,7 @@ class BulkForm(LeadSearch):
     - `ids` are the selected leads. If `matching` is set, all leads that match the search are selected
       instead.
     - `expected` is the number of leads in the preview. Without it, the form requests the preview.
-    - `typed` is the number of leads, which the admin types to confirm an erasure.
+    - `changing` is the number of those that would change. To confirm an erasure, the admin types it (`typed`).
     - `event`, `reason` and `failed_state` select the failed deliveries of the action `retry`.
     - `zone` is the time zone of the search's dates.
     """
@@ -61,6 +61,7 @@ class BulkForm(LeadSearch):
     ids: tuple[UUID, ...] = ()
     matching: bool = False
     expected: BlankAsNone[Annotated[int, Field(ge=0)]] = None
+    changing: BlankAsNone[Annotated[int, Field(ge=0)]] = None
     typed: str = ""
 
     def to_order(self, selected: ExportFilter) -> BulkOrder:
@@ -100,13 +101,11 @@ async def start_bulk_change(
     zone = zone_or_utc(form.zone)
     found = form.search_filter(zone, session.actor).model_dump(include=set(ExportFilter.model_fields))
     order = form.to_order(ExportFilter(**found))
-    is_typed = form.action != "erase" or form.typed.strip() == str(form.expected)
+    is_typed = form.action != "erase" or form.typed.strip() == str(form.changing)
     if form.expected is not None and is_typed:
         bulk = (await adapters.bulk.start(order, form.expected, session.actor)).bulk
         return redirect(request, f"{BULK}/{bulk.id}" if bulk else "/admin/ui/leads")
     preview = await adapters.bulk.preview(order)
-    refused = sum(group.leads for group in preview.refused)
-    changing = preview.leads - refused - preview.already_sent
     return render(
         request,
         session,
@@ -115,11 +114,11 @@ async def start_bulk_change(
         hidden=form.hidden_fields(),
         zone=zone.key,
         preview=preview,
-        changing=changing,
+        changing=preview.changing,
         sends=order.sends,
         per_second=order.rate,
         max_per_second=MAX_PER_SECOND,
-        seconds=replay_seconds(changing, order.rate or 1),
+        seconds=replay_seconds(preview.changing, order.rate or 1),
         title=title_of(order.action, order.value),
         mismatch=form.expected is not None,
     )

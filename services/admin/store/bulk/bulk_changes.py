@@ -3,6 +3,7 @@
 The methods raise `DependencyUnavailable`, and the errors of `services.admin.rules.errors`.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +15,7 @@ from runtime.database.audit_log import append_action
 from runtime.database.postgres import Connection, Pool, load_queries, snapshot, transaction
 from runtime.sites.destinations import Destination
 from runtime.sites.model import Sites
-from services.admin.rules.bulk_rules import nothing_to_cancel, refusal, refused_groups
+from services.admin.rules.bulk_rules import is_unchanged, nothing_to_cancel, refusal, refused_groups
 from services.admin.rules.errors import ConflictError, NotFoundError
 from services.admin.rules.lead_rules import emails_due
 from services.admin.schemas import bulk_changes as schemas
@@ -173,17 +174,22 @@ async def _count(
     destination: Destination | None,
 ) -> schemas.BulkAnswer:
     bound = schemas.MAX_LEADS + 1
-    counts: dict[LeadStatus, int] = {}
+    counts = Counter[LeadStatus]()
     refused: list[schemas.RefusedGroup] = []
-    already = 0
+    unchanged = already = 0
     if order.action == "retry":
         leads, refused = await count_to_retry(connection, selection)
     elif order.action == "send" and destination:
         leads, refused, already = await count_to_send(connection, destination, selection, bound)
     else:
-        rows = SQL.count_chosen(connection, **selection, bound=bound)
-        counts = {LeadStatus(row["status"]): row["leads"] async for row in rows}
-        leads = sum(counts.values())
+        by_assignee = order.action == "assign"
+        async for row in SQL.count_chosen(connection, **selection, by_assignee=by_assignee, bound=bound):
+            status = LeadStatus(row["status"])
+            if is_unchanged(order.action, order.value, status, row["assignee"]):
+                unchanged += row["leads"]
+            else:
+                counts[status] += row["leads"]
+        leads = unchanged + counts.total()
         refused = refused_groups(order.action, order.value, counts)
     if leads > schemas.MAX_LEADS:
         raise ConflictError(
@@ -196,10 +202,12 @@ async def _count(
             for status, count in counts.items()
             if refusal(order.action, order.value, status) is None
         )
-    changing = leads - sum(group.leads for group in refused) - already
+    changing = leads - sum(group.leads for group in refused) - unchanged - already
     return schemas.BulkAnswer(
         dry_run=True,
         leads=leads,
+        changing=changing,
+        unchanged=unchanged,
         refused=refused,
         emails=emails,
         already_sent=already,

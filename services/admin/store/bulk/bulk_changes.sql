@@ -2,12 +2,12 @@
 -- `{columns}` are the columns of an action `b`, and `{held_up}` is true while its destination is disabled or paused.
 
 -- name: count_chosen
--- How many leads are chosen, by status, up to a bound.
-SELECT status, count(*) AS leads FROM (
-    SELECT status FROM lead_inbox
+-- How many leads are chosen, by status and, for an assignment, by assignee, up to a bound. Without the assignee, an index has all.
+SELECT status, assignee, count(*) AS leads FROM (
+    SELECT status, CASE WHEN :by_assignee::boolean THEN assignee END AS assignee FROM lead_inbox
     WHERE (:ids::uuid[] IS NULL OR id = ANY(:ids)) AND {lead_filter}
     LIMIT :bound::bigint
-) AS chosen GROUP BY status ORDER BY status;
+) AS chosen GROUP BY status, assignee ORDER BY status, assignee;
 
 -- name: choose_leads!
 -- Store the chosen leads as the items of an action, the newest first.
