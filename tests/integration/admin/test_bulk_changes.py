@@ -76,9 +76,7 @@ async def test_a_preview_counts_the_leads_that_will_change(
     await admin.add_lead("erased", service="SEO")
     for assignee in ("bob", "ann", None):
         lead = await admin.add_lead(service="SEO")
-        await admin.db.execute(
-            "UPDATE lead_inbox SET assignee = $2 WHERE id = $1", lead.lead_id, assignee
-        )
+        await admin.db.execute("UPDATE lead_inbox SET assignee = $2 WHERE id = $1", lead.lead_id, assignee)
     order = {
         "assign": {"action": "assign", "assignee": "bob"},
         "unassign": {"action": "assign"},

@@ -42,7 +42,7 @@ class BulkForm(LeadSearch):
     - `ids` are the selected leads. If `matching` is set, all leads that match the search are selected
       instead.
     - `expected` is the number of leads in the preview. Without it, the form requests the preview.
-    - `changing` is the number of those that would change. To confirm an erasure, the admin types it (`typed`).
+    - `changing` is the number of those that would change. To confirm an erasure, it is `typed`.
     - `event`, `reason` and `failed_state` select the failed deliveries of the action `retry`.
     - `zone` is the time zone of the search's dates.
     """

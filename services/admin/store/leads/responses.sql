@@ -23,7 +23,7 @@ LEFT JOIN (SELECT id, created_at_utc FROM lead_inbox WHERE status = 'received'
 -- name: response_time^
 -- The median of the seconds until the first answer, of the leads that were answered in a time (index lead_response_responded).
 SELECT count(*) AS answered,
-       percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM responded_at - received_at)::float8) AS seconds
+       percentile_cont(0.5) WITHIN GROUP (ORDER BY date_part('epoch', responded_at - received_at)) AS seconds
 FROM lead_response WHERE responded_at >= :since::timestamptz AND responded_at < :until::timestamptz;
 
 -- name: count_decisions^
@@ -34,6 +34,6 @@ FROM lead_response WHERE decided_at >= :since::timestamptz AND decided_at < :unt
 -- name: response_times
 -- The same median by assignee, of those who answered most (index lead_response_responded).
 SELECT coalesce(assignee, '') AS assignee, count(*) AS answered,
-       percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM responded_at - received_at)::float8) AS seconds
+       percentile_cont(0.5) WITHIN GROUP (ORDER BY date_part('epoch', responded_at - received_at)) AS seconds
 FROM lead_response WHERE responded_at >= :since::timestamptz
 GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT :most::bigint;

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 from runtime.database.postgres import Pool, load_queries, snapshot
+from services.admin.store.planning import plan_for_values
 
 _SQL: Any = load_queries(Path(__file__).with_name("trends.sql"))
 # Counting this many leads by service takes about 10 ms. Above it, the planner's statistics give estimates.
@@ -62,6 +63,7 @@ class Trends:
         zone.
         """
         async with snapshot(self._pool) as connection:
+            await plan_for_values(connection)
             covered = await _SQL.covered_until(connection)
             rows = _SQL.count_by_bucket(connection, unit=unit, since=since, covered=covered, zone=zone.key)
             return {row["at"]: Count(row["leads"], row["spam"]) async for row in rows}
@@ -72,6 +74,7 @@ class Trends:
         Omits hours without leads.
         """
         async with snapshot(self._pool) as connection:
+            await plan_for_values(connection)
             covered = await _SQL.covered_until(connection)
             rows = _SQL.count_by_hour_of_week(connection, since=since, covered=covered, zone=zone.key)
             return {(row["weekday"], row["hour"]): row["leads"] async for row in rows}
@@ -84,6 +87,7 @@ class Trends:
         """
         tops: dict[Dimension, dict[str, int]] = {dimension: {} for dimension in DIMENSIONS}
         async with snapshot(self._pool) as connection:
+            await plan_for_values(connection)
             rows = _SQL.top_values(
                 connection,
                 dimensions=DIMENSIONS,
