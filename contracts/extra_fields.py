@@ -17,9 +17,9 @@ _FIELDS_MAX: Final = 1000
 def shorten_extra(extra: dict[str, JsonValue]) -> None:
     """Shorten the longest values in place, so that all fields take at most `EXTRA_MAX_BYTES` as JSON.
 
-    A shortened value becomes text that ends with `SHORTENED`. At most the first 1,000 fields are kept, and
-    fewer if their names alone would exceed half of the limit. The other fields are dropped, and the field
-    `[shortened]` says how many were dropped.
+    A shortened value becomes text that ends with `SHORTENED`. If there are more than 1,000 fields, or if the
+    names alone take more than half of the limit, the last fields are dropped. The field `[shortened]` then
+    says how many were dropped.
     """
     if not extra or len(to_json(extra)) <= EXTRA_MAX_BYTES:
         return

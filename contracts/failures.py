@@ -131,7 +131,7 @@ class LeadFailed(BaseModel):
     def to_headers(self, record_headers: h.Headers | tuple[tuple[str, bytes], ...] = ()) -> h.Headers:
         """Return the headers of the record that reports this failure.
 
-        `record_headers` are the headers of the failed record. Those that `PASSED_ON` lists are copied.
+        `record_headers` are the headers of the failed record. The ones listed in `PASSED_ON` are copied.
         """
         passed_on: h.Headers = [
             (name, value.encode()) for name in h.PASSED_ON if (value := h.text(record_headers, name))

@@ -48,8 +48,8 @@ class NotJsonError(ValueError):
 def parse_submission_json(body: bytes) -> LeadSubmission:
     """Parse the JSON text of a submission.
 
-    Usually validates the bytes directly. If that fails, reads the values one by one. Raises `NotJsonError` if
-    the text is not valid JSON, and raises the errors of `read_submission`.
+    The bytes are first validated directly, which is fast. If that fails, the values are read one by one.
+    Raises `NotJsonError` if the text is not valid JSON. Also raises the errors of `read_submission`.
     """
     # pydantic accepts NaN and Infinity, which JSON does not know.
     if b"NaN" in body or b"Infinity" in body:

@@ -31,9 +31,9 @@ UNSENT: Final = frozenset({LeadStatus.SPAM, LeadStatus.HELD})
 class LeadChanged(BaseModel):
     """A change by an admin or a job: the value of a record on `leads.changed.v1`.
 
-    `event_id` becomes the header `webhook-id`. It stays the same if the record is published again. The type
-    `lead.updated` sets `changed` to the names of the changed fields. The type `lead.status_changed` sets
-    `from_status` and `to_status`.
+    `event_id` becomes the header `webhook-id`. It stays the same if the record is published again. For the
+    type `lead.updated`, `changed` has the names of the changed fields. For the type `lead.status_changed`,
+    `from_status` and `to_status` are set.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")

@@ -80,8 +80,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         """Hand batches to `handler` until `stopping` is set; reconnect after every loss of the broker.
 
         `reconciler` compares the ledger with Kafka before the first batch, and again whenever the database or
-        the log may have been replaced.
-        Raises `ConsumerStalled`, and whatever a bug raises.
+        the log may have been replaced. Raises `ConsumerStalled`, and any unexpected exception.
         """
         self._reconciliation, attempt = ReconcileSchedule(reconciler), 0
         try:

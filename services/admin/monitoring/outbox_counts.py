@@ -1,4 +1,4 @@
-"""Counts the events in the outbox, for the metrics. They are changes of leads that are not in Kafka yet."""
+"""Counts the events in the outbox, for the metrics: the changes of leads that are not in Kafka yet."""
 
 from pathlib import Path
 from typing import Any

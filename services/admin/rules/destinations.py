@@ -22,7 +22,8 @@ def disabled_by(reason: str | None) -> str | None:
 class ErasureNotices:
     """The deliveries of `lead.erased` to the destinations that may have received a lead.
 
-    `informed` have arrived, `pending` are still tried, and `failed` are not tried any more.
+    `informed` are the deliveries that have arrived. `pending` are still tried, and `failed` are not tried any
+    more.
     """
 
     informed: tuple[LeadDelivery, ...] = ()

@@ -45,9 +45,9 @@ def items_at(payload: JsonValue | Payload, path: str) -> Iterator[tuple[str, Jso
 
 
 def objects_at(payload: JsonValue | Payload, path: str) -> Iterator[tuple[str, Payload]]:
-    """Yield those items of the list or object at a path that are objects, each with its key.
+    """Yield the objects in the list or object at a path, each with its key.
 
-    In a list, the keys are empty.
+    In a list, the keys are empty. Other values in the list or object are left out.
     """
     for key, item in items_at(payload, path):
         if isinstance(item, Mapping):

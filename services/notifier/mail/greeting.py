@@ -1,6 +1,7 @@
 """Decides whether a welcome may contain the name that the visitor typed. No I/O.
 
-A visitor may enter a stranger's address, and write a message or a link for the stranger into the name.
+A visitor can enter a stranger's address, and a message or a link instead of a name. Such a text must not be
+sent to the stranger.
 """
 
 import re

@@ -201,7 +201,7 @@ class MailSender:
 
 
 def _is_final(status: MailStatus, kind: Kind) -> bool:
-    """Return False if the flusher will retry the mail after this failure.
+    """Return True if no retry follows this failure of a mail.
 
     If the outcome is `unknown`, the flusher retries an alert, but not a welcome.
     """

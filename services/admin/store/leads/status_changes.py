@@ -22,9 +22,9 @@ async def change_statuses(
 ) -> dict[UUID, tuple[datetime, list[str]]]:
     """Set the status of each lead, request the emails that become due, and append the audit entries.
 
-    Returns the new `updated_at` and the kinds of the requested emails, keyed by lead id. `leads` are rows of
-    `lead_inbox` that the transaction of `connection` has locked, and whose change is allowed. `details` are
-    added to the audit entry of each lead.
+    `leads` are rows of `lead_inbox`. The caller has locked them in this transaction, and has checked that the
+    change is allowed. `details` are added to the audit entry of each lead. Returns the new `updated_at` and
+    the kinds of the requested emails, keyed by lead id.
     """
     requested = defaultdict[Any, list[str]](list)
     for current in {LeadStatus(lead["status"]) for lead in leads}:
