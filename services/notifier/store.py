@@ -9,6 +9,7 @@ from contracts.audit import AuditRecorded
 from contracts.failures import Kind
 from runtime.database.audit_log import append_entries
 from runtime.database.erasure import block_erasures
+from runtime.database.group_commit import GroupCommit
 from runtime.database.ledger import Ledger
 from runtime.database.postgres import Connection, Pool, autocommit, load_queries, transaction
 from runtime.database.replay_queue import resolve_replays
@@ -18,7 +19,6 @@ from services.notifier.batch_data import count_welcomes, load_deliveries, load_s
 from services.notifier.batch_plan import BatchPlan, plan_batch
 from services.notifier.deliveries import STAGE, DecodedBatch, Delivery, Key
 from services.notifier.delivery_values import AUDIT_EVENTS, key_columns, mailbox_of, recipient_of, storable
-from services.notifier.group_commit import GroupCommit
 from services.notifier.mail.identities import Identities
 from services.notifier.mail.message import message_id
 from services.notifier.smtp.outcome import MailOutcome, MailStatus

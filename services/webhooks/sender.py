@@ -15,13 +15,14 @@ from runtime.failures import Backoff, Failure
 from runtime.logs import logger
 from runtime.sites.secrets import ResolvedDestination
 from runtime.tracing.spans import client_span, set_attributes
+from services.webhooks.attempts import Claim, NextState
 from services.webhooks.body_template import BodyTemplateError
 from services.webhooks.client import DestinationClient, Request
 from services.webhooks.destinations import Destinations
 from services.webhooks.outcome import Outcome, Result
 from services.webhooks.requests import build_request
 from services.webhooks.retry_schedule import RATE_LIMIT_PAUSE, RetrySchedule
-from services.webhooks.store import Claim, NextState, Store
+from services.webhooks.store import Store
 
 POLL_SECONDS: Final = 1.0
 CONCURRENCY: Final = 8

@@ -3,24 +3,21 @@
 import random
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from contracts.audit import AuditEvent
 from contracts.lead_events import LeadChanged
-from contracts.reasons import Reason
-from runtime.database.audit_log import append_action
 from runtime.database.erasure import block_erasures
 from runtime.database.lead_events import NewEvent, in_order, insert_events
 from runtime.database.ledger import Ledger
 from runtime.database.postgres import Connection, Pool, load_queries, transaction
 from runtime.database.replay_queue import resolve_replays
 from runtime.kafka.handler import Record
-from services.webhooks.outcome import Outcome, Result
-from services.webhooks.retry_schedule import FAILURES_BEFORE_PAUSE, RATE_LIMIT_PAUSE, pause
+from services.webhooks.attempts import Claim, NextState
+from services.webhooks.outcome import Outcome
+from services.webhooks.outcome_writer import OutcomeWriter
 
 # No earlier delivery of the same lead to the same destination is open.
 _FIRST_OF_ITS_LEAD: Final = """
@@ -30,44 +27,8 @@ _FIRST_OF_ITS_LEAD: Final = """
           AND e.state IN ('pending', 'failed', 'sending'))
 """
 SQL: Any = load_queries(Path(__file__).with_name("queries.sql"), first_of_its_lead=_FIRST_OF_ITS_LEAD)
-ACTOR: Final = "webhooks"
 PlanChange = Callable[[LeadChanged, Mapping[str, Any], Collection[str]], list[NewEvent]]
 """Returns the events of a change, from the lead's row and the destinations that know the lead."""
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A delivery that this process sends now.
-
-    - `body` is None if the lead was erased meanwhile.
-    - `retries` is the number of retries before this attempt.
-    - `is_interrupted` is True if the attempt before this one has no outcome, because its process ended.
-    - `deadline` is the end of the lease, on this process's monotonic clock in seconds.
-    """
-
-    destination: str
-    event_id: UUID
-    lead_id: UUID
-    type: str
-    body: str | None = field(repr=False)
-    retries: int
-    is_interrupted: bool
-    traceparent: str | None
-    claimed_at: datetime
-    owner: UUID
-    deadline: float
-
-
-@dataclass(frozen=True)
-class NextState:
-    """The state of a delivery after an attempt.
-
-    `retries` is the number of retries so far. `wait` is the time until the next attempt, or None.
-    """
-
-    state: str
-    retries: int
-    wait: timedelta | None = None
 
 
 class Store:
@@ -80,7 +41,7 @@ class Store:
         self._pool = pool
         self._ledger = ledger
         self._lease = lease
-        self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
+        self._outcomes = OutcomeWriter(pool, rng or random.Random())  # noqa: S311 - jitter, not a secret
 
     async def save(
         self,
@@ -172,58 +133,11 @@ class Store:
     async def record_outcome(self, claim: Claim, next_state: NextState, outcome: Outcome) -> bool:
         """Write the outcome of an attempt, for the delivery and its destination, in one transaction.
 
-        If another process has taken over the delivery, nothing is changed and False is returned. If the lead
-        was erased meanwhile, the response is not stored, and the delivery is not repeated.
+        Attempts at one destination that end at about the same time share a transaction. If another process
+        has taken over the delivery, nothing is changed and False is returned. If the lead was erased
+        meanwhile, the response is not stored, and the delivery is not repeated.
         """
-        async with transaction(self._pool) as connection:
-            erased = await SQL.lock_event(connection, event_id=claim.event_id)
-            final = next_state.state in ("delivered", "suppressed")
-            recorded = await SQL.record_outcome(
-                connection,
-                event_id=claim.event_id,
-                destination=claim.destination,
-                owner=claim.owner,
-                type=claim.type,
-                state="suppressed" if erased and not final else next_state.state,
-                status_code=outcome.status_code,
-                reason=Reason.ERASED if erased and not final else outcome.reason,
-                response=None if erased else outcome.response,
-                retries=next_state.retries,
-                duration_ms=outcome.duration_ms,
-                wait=None if erased or final else next_state.wait,
-            )
-            if recorded and next_state.state == "dead" and not erased:
-                details = {"destination": claim.destination, "event": claim.type, "reason": outcome.reason}
-                await append_action(connection, AuditEvent.DELIVERY_DEAD, ACTOR, details, claim.lead_id)
-            if recorded:
-                await self._update_destination(connection, claim, outcome)
-            return recorded is not None
-
-    async def _update_destination(self, connection: Connection, claim: Claim, outcome: Outcome) -> None:
-        """Apply an outcome to the state of its destination: end, begin or prolong a pause, or disable it."""
-        name, reason = claim.destination, outcome.reason or ""
-        about = {"name": name, "claimed_at": claim.claimed_at}
-        match outcome.result:
-            case Result.DELIVERED:
-                await SQL.note_success(connection, **about)
-            case Result.SKIPPED:
-                await SQL.release_probe(connection, **about)
-            case Result.INVALID:
-                await SQL.note_invalid(connection, name=name, reason=reason)
-                await SQL.release_probe(connection, **about)
-            case Result.GONE:
-                if await SQL.disable_destination(connection, name=name, reason=reason):
-                    details = {"destination": name, "reason": reason}
-                    await append_action(connection, AuditEvent.DESTINATION_DISABLED, ACTOR, details)
-            case Result.RATE_LIMITED:
-                wait = outcome.retry_after or RATE_LIMIT_PAUSE
-                await SQL.pause_destination(connection, wait=wait, reason=reason, **about)
-            case Result.FAILED:
-                row = await SQL.note_failure(connection, reason=reason, **about)
-                # A probe that fails begins a pause, also one after a rate limit.
-                failures = max(row["failures"], FAILURES_BEFORE_PAUSE if row["is_paused"] else 0)
-                if longer := pause(failures, self._rng):
-                    await SQL.pause_destination(connection, wait=longer, reason=reason, **about)
+        return await self._outcomes.record_outcome(claim, next_state, outcome)
 
 
 def _claim(name: str, owner: UUID, deadline: float, row: Mapping[str, Any]) -> Claim:

@@ -18,6 +18,7 @@ from tests.bench import (
     consumers,
     end_to_end_latency,
     gateway,
+    isolation,
     memory,
     notifier,
     performance_page,
@@ -37,6 +38,7 @@ COMPARISONS: Final[dict[str, Compare]] = {
     "consumers": consumers.compare,
     "notifier": notifier.compare,
     "way": end_to_end_latency.compare,
+    "isolation": isolation.compare,
     "memory": memory.compare,
     "start": startup_time.compare,
 }
@@ -69,7 +71,7 @@ def main(
     before = report.ratios(json.loads(known.read_text())) if known.exists() else {}
     with (
         tempfile.TemporaryDirectory(prefix="fastcore-bench-") as folder,
-        running_stack(Path(folder)) as stack,
+        running_stack(Path(folder), fsync=True) as stack,
     ):
         bench = BenchEnvironment(
             stack, Path(folder), quick, lambda text: console.print(f"... {text}"), curves

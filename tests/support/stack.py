@@ -163,25 +163,29 @@ def _kafka(stack: contextlib.ExitStack, folder: Path) -> tuple[str, str]:
     return _start(stack, containers.running_kafka, containers.KAFKA_IMAGE, embedded)
 
 
-def _postgres(stack: contextlib.ExitStack, folder: Path) -> tuple[DatabaseUrls, str]:
+def _postgres(stack: contextlib.ExitStack, folder: Path, *, fsync: bool) -> tuple[DatabaseUrls, str]:
     """Return the URLs of the roles and the kind of the server."""
+    settings = {} if fsync else containers.POSTGRES_SETTINGS
     owner = os.environ.get("FASTCORE_MIGRATION_DATABASE_URL")
     service = os.environ.get("DATABASE_URL")
     if owner and service:
         return DatabaseUrls(owner, owner, service), "given"
 
     def embedded() -> DatabaseUrls:
-        return stack.enter_context(running_postgres(folder, settings=containers.POSTGRES_SETTINGS)).urls
+        return stack.enter_context(running_postgres(folder, settings=settings)).urls
 
     return _start(stack, containers.running_postgres, containers.POSTGRES_IMAGE, embedded)
 
 
 @contextlib.contextmanager
-def running_stack(folder: Path) -> Iterator[Stack]:
-    """Start the servers without a URL, prepare the template, and stop what was started."""
+def running_stack(folder: Path, *, fsync: bool = False) -> Iterator[Stack]:
+    """Start the servers without a URL, prepare the template, and stop what was started.
+
+    Without `fsync`, PostgreSQL does not wait for the disk, which is faster. A container never waits.
+    """
     with contextlib.ExitStack() as stack:
         bootstrap, kafka = _kafka(stack, folder)
-        urls, postgres = _postgres(stack, folder)
+        urls, postgres = _postgres(stack, folder, fsync=fsync)
         # Migrating changes the roles, which are the server's: not two workers at once.
         with one_at_a_time("template"):
             asyncio.run(_make_template(urls.superuser, urls.owner, urls.service))

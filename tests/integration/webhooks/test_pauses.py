@@ -15,12 +15,13 @@ from runtime.database.ledger import Ledger
 from runtime.database.postgres import open_pool
 from runtime.settings import Kafka, Postgres
 from runtime.sites.file import read_sites
+from services.webhooks.attempts import NextState
 from services.webhooks.client import open_client
 from services.webhooks.destinations import Destinations
 from services.webhooks.outcome import Outcome, Result
 from services.webhooks.retry_schedule import RetrySchedule
 from services.webhooks.sender import Sender
-from services.webhooks.store import SQL, NextState, Store
+from services.webhooks.store import SQL, Store
 from tests.support.factories import lead, post
 from tests.support.services.webhooks import VARIABLE, destination, webhooks, write_sites
 from tests.support.wait import eventually

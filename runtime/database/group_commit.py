@@ -1,4 +1,4 @@
-"""Group commit: one write for all items that arrived during the previous write. Independent of mails."""
+"""Group commit: one write for all items that arrived during the previous write. Runs no SQL itself."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

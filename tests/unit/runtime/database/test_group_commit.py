@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from runtime.database.group_commit import GroupCommit
 from runtime.failures import DependencyUnavailable, RetryableError
-from services.notifier.group_commit import GroupCommit
 
 
 class Disk:
