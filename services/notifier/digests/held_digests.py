@@ -138,7 +138,14 @@ class HeldDigests:
                 return None
             leads = [lead async for lead in _SQL.leads(connection, digest_id=row["id"], bound=LISTED_MAX)]
         listed = tuple(
-            HeldLead(lead["id"], lead["created_at_utc"], lead["name"], lead["contact"], lead["message"])
+            HeldLead(
+                lead["id"],
+                lead["created_at_utc"],
+                lead["name"],
+                lead["contact"],
+                lead["message"],
+                released=lead["released"],
+            )
             for lead in leads
         )
         total = leads[0]["total"] if leads else 0

@@ -51,7 +51,7 @@ RETURNING id, site, attempts;
 -- The leads of a digest, the newest first, and how many there are. Leads that were erased or marked as spam meanwhile
 -- are left out. Released leads are listed: the team gets no other email about them.
 SELECT lead.id, lead.created_at_utc, lead.name, coalesce(nullif(lead.email, ''), lead.phone, '') AS contact,
-       left(lead.message, 500) AS message, count(*) OVER () AS total
+       left(lead.message, 500) AS message, lead.status <> 'held' AS released, count(*) OVER () AS total
 FROM held_lead AS held JOIN lead_inbox AS lead ON lead.id = held.lead_id
 WHERE held.digest_id = :digest_id AND lead.status NOT IN ('spam', 'erased')
 ORDER BY lead.created_at_utc DESC, lead.id DESC LIMIT :bound::bigint;

@@ -26,13 +26,17 @@ _LINE_MAX: Final = 120
 
 @dataclass(frozen=True)
 class HeldLead:
-    """The fields of a held lead that the digest shows."""
+    """The fields of a held lead that the digest shows.
+
+    `released` is True if somebody has released the lead since.
+    """
 
     lead_id: UUID
     received_at: datetime
     name: str | None
     contact: str
     message: str
+    released: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ def _row_of(lead: HeldLead, admin_url: str) -> dict[str, str]:
         "name": _one_line(lead.name or "") or NO_NAME,
         "contact": _one_line(lead.contact),
         "message": _one_line(lead.message),
-        "reference": str(lead.lead_id)[-8:],
+        "reference": str(lead.lead_id)[-8:] + (", released since" if lead.released else ""),
         "url": f"{admin_url}/leads/{lead.lead_id}" if admin_url else "",
     }
 

@@ -91,6 +91,7 @@ async def test_a_queued_lead_is_edited_in_its_record(admin: Admin) -> None:
     queue_id = await admin.add_queue_row(**queued_row(lead))
     answer = await admin.edit_lead(lead.lead_id, email="right@example.com")
     assert (answer["lead"], answer["queue_ids"]) == (None, [str(queue_id)])
+    assert answer["message"].endswith(" 1 queued delivery uses the new fields.")
     row = await admin.db.fetchrow("SELECT payload, original_payload FROM replay_queue")
     assert row
     assert LeadReceived.model_validate_json(row["payload"]) == lead.model_copy(

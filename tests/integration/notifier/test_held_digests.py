@@ -156,6 +156,7 @@ async def test_the_digest_omits_spam_and_erased_leads_not_released_ones(
     async with digests(postgres, settings) as digest:
         assert await digest.send_due() == 1
     assert subjects(smtp) == ["2 held leads to check: studio"]
+    assert smtp.mails[0].text().count("released since") == 1  # the one that is received by now
 
 
 async def test_a_lead_that_is_not_stored_yet_comes_into_a_later_digest(

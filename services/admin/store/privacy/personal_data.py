@@ -160,5 +160,9 @@ async def _audit_edit(
 def _edit_message(changed: dict[str, str | None], queue_rows: int) -> str:
     if not changed:
         return "Nothing is different: nothing was changed."
-    queued = f" {queue_rows} queued deliveries use the new fields." if queue_rows else ""
-    return f"Changed: {', '.join(changed)}.{queued}"
+    message = f"Changed: {', '.join(changed)}."
+    if queue_rows == 1:
+        message += " 1 queued delivery uses the new fields."
+    elif queue_rows:
+        message += f" {queue_rows} queued deliveries use the new fields."
+    return message
