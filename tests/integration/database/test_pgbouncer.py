@@ -116,7 +116,7 @@ def queries(lead_id: UUID) -> dict[str, Callable[[Connection], Awaitable[Any]]]:
 
     async def claim(connection: Connection) -> list[Any]:
         now = await connection.fetchval("SELECT now()")
-        parameters = {"stage": "notifier", "destination": "notifier", "now": now, "chunk": 10}
+        parameters = {"stage": "notifier", "target": "notifier", "now": now, "chunk": 10}
         return [row async for row in FLUSHER.claim_due(connection, **parameters)]
 
     async def mails(connection: Connection) -> list[Any]:
