@@ -114,7 +114,7 @@ async def _work(connection: Connection, bulk: Any, sites: Sites) -> Results:
             await _try_later(connection, bulk, failures)
             return {}
         for lead_id in ids:
-            result, reason = await _attempt(connection, bulk, [lead_id], sites)
+            result, reason = await _attempt(connection, bulk, [lead_id], sites, is_logged=False)
             results |= result or {lead_id: ("failed", reason)}
         # If leads failed, the next chunk has one attempt: all leads of the change may fail.
         failures = ATTEMPTS - 1
@@ -131,11 +131,12 @@ async def _work(connection: Connection, bulk: Any, sites: Sites) -> Results:
 
 
 async def _attempt(
-    connection: Connection, bulk: Any, ids: Sequence[UUID], sites: Sites
+    connection: Connection, bulk: Any, ids: Sequence[UUID], sites: Sites, *, is_logged: bool = True
 ) -> tuple[Results, str | None]:
     """Change these leads. If that fails, changes none of them, and returns no results and the reason.
 
-    Raises `DependencyUnavailable` or an error of the driver if the database is unavailable.
+    Without `is_logged`, the failure is neither logged nor counted: that of its chunk was. Raises
+    `DependencyUnavailable` or an error of the driver if the database is unavailable.
     """
     log = logger("bulk changes").bind(bulk_id=str(bulk["id"]), leads=len(ids))
     try:
@@ -146,10 +147,12 @@ async def _attempt(
         if isinstance(failure, DependencyUnavailable) and not isinstance(failure, DependencyRefused):
             raise
         if isinstance(failure, Failure):
-            log.warning("bulk change failed", reason=failure.reason)
+            if is_logged:
+                log.warning("bulk change failed", reason=failure.reason)
             return {}, failure.reason
-        metrics.BUGS.inc()
-        log.exception("bulk change failed")
+        if is_logged:
+            metrics.BUGS.inc()
+            log.exception("bulk change failed")
         return {}, Reason.BUG.format(exception=type(error).__name__)
 
 
