@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from contracts.audit import AuditEvent, AuditRecorded
+from contracts.reasons import LIMIT_REASONS
 from runtime.database.postgres import _init_connection
 from services.persister.store import SQL, _json
 from tests.bench.inputs.large_database import Size, large_database
@@ -36,7 +37,9 @@ async def _batch(connection: Any) -> float:
         for each in leads
     ]
     began = time.perf_counter()
-    async for _ in SQL.insert_leads(connection, leads=_json(leads), entries=_json(entries)):
+    async for _ in SQL.insert_leads(
+        connection, leads=_json(leads), entries=_json(entries), limit_reasons=list(LIMIT_REASONS)
+    ):
         pass
     return (time.perf_counter() - began) * 1000
 
