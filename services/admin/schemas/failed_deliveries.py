@@ -11,6 +11,7 @@ from services.admin.schemas.filters import Filter, Limit, Since, Text, Until, Uu
 MAX_COUNTED: Final = 10_000
 """The largest number of deliveries that is shown for a group."""
 DestinationName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,49}$")]
+FAILED_STATES: Final = ("failed", "dead")
 FailedState = Annotated[
     Literal["failed", "dead"],
     Field(description="`failed` waits for its next retry. `dead` has no retry left."),
@@ -61,7 +62,10 @@ class DeliveryGroup(BaseModel):
     event: str
     reason: str
     state: FailedState
-    deliveries: Annotated[int, Field(description=f"How many, at most {MAX_COUNTED:,}.")]
+    deliveries: Annotated[
+        int, Field(description=f"How many, at most {MAX_COUNTED:,}; fewer if there are many groups.")
+    ]
+    has_more: Annotated[bool, Field(description="There are more than `deliveries`.")]
     oldest_at: Annotated[
         datetime, Field(description="The last attempt of the one that was not tried longest.")
     ]

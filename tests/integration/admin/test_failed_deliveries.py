@@ -121,6 +121,21 @@ async def test_deliveries_that_failed_within_a_period_are_retried(admin: Admin) 
     assert [item["lead_id"] for item in detail["items"]] == [str(new)]
 
 
+@pytest.mark.parametrize(("budget", "shown"), [(100, [3, 2]), (4, [2, 2]), (1, [0, 0])])
+async def test_the_counts_of_the_groups_share_a_bound(
+    admin: Admin, monkeypatch: pytest.MonkeyPatch, budget: int, shown: list[int]
+) -> None:
+    monkeypatch.setattr(failed_deliveries, "COUNT_BUDGET", budget)
+    for name, count in (("crm", 2), ("shop", 3)):
+        for _ in range(count):
+            await add_delivery(admin.db, name, "dead", next_attempt_at=None)
+    groups = (await admin.get(f"{PATH}/groups"))["groups"]
+    assert [group["deliveries"] for group in groups] == shown
+    assert [group["has_more"] for group in groups] == [
+        {"crm": 2, "shop": 3}[group["destination"]] > group["deliveries"] for group in groups
+    ]
+
+
 async def test_the_groups_of_one_destination_are_not_cut_by_those_of_others(
     admin: Admin, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,7 @@ from services.admin.dashboard.fields import BlankAsNone
 from services.admin.dashboard.paging import build_pager, last_cursor, page_url
 from services.admin.dashboard.rendering import PageRoute, is_htmx, redirect, render, render_toast
 from services.admin.dashboard.replay_summary import summarise_replay
-from services.admin.schemas.failed_deliveries import MAX_COUNTED, DeliveryFilter, DestinationName, FailedState
+from services.admin.schemas.failed_deliveries import DeliveryFilter, DestinationName, FailedState
 from services.admin.schemas.filters import QueueFilter, QueueState
 from services.admin.schemas.leads import Flushed
 from services.admin.schemas.replay_filters import GroupFilter, HistoryPage
@@ -28,7 +28,7 @@ PAGE_ROWS = 30
 HISTORY_ROWS = 8
 OUTCOMES_MAX_AGE_SECONDS = 2.0
 # The states of deliveries to destinations, by the state of the queue whose tab shows them.
-DELIVERY_STATES: Final[dict[str | None, tuple[str, ...]]] = {
+DELIVERY_STATES: Final[dict[str | None, tuple[FailedState, ...]]] = {
     None: ("failed", "dead"),
     "waiting": ("failed",),
     "dead": ("dead",),
@@ -72,8 +72,7 @@ async def show_groups(
     `query` selects the state of the groups. By default, groups that are waiting, replaying or dead are shown.
     """
     groups = await adapters.queue.list_groups(GroupFilter(state=query.state))
-    failures = (await adapters.failed_deliveries.list_groups()).groups
-    shown_states = DELIVERY_STATES.get(query.state, ())
+    failures = await adapters.failed_deliveries.list_groups(states=DELIVERY_STATES.get(query.state, ()))
     history = await adapters.replays.list_replays(HistoryPage(limit=HISTORY_ROWS))
     shown = " ".join(f"{each.id} {each.state} {each.taken}" for each in history.replays)
     outcomes = await cache.get_or_load(
@@ -86,8 +85,7 @@ async def show_groups(
         session,
         "deliveries/failed_deliveries.html",
         groups=groups,
-        failures=[group for group in failures if group.state in shown_states],
-        failures_max=MAX_COUNTED,
+        failures=failures.groups,
         history=history,
         summaries={each.id: summarise_replay(each, outcomes[each.id]) for each in history.replays},
         query=query,

@@ -1,8 +1,8 @@
 -- The queries of store/deliveries/failed_deliveries.py. They use the index webhook_delivery_failures.
 
 -- name: list_groups
--- The groups of failed deliveries. The recursion jumps from group to group in the index, and each count is bounded: the
--- time depends on the number of groups, not on the number of deliveries.
+-- The groups of failed deliveries. The recursion jumps from group to group in the index, and the counts are bounded: for
+-- each group, and in total by `budget`, which many groups share. So the time does not depend on the number of deliveries.
 WITH RECURSIVE groups AS (
     (SELECT destination, type, reason, state FROM webhook_delivery
      WHERE state IN ('failed', 'dead') AND reason IS NOT NULL AND (:destination::text IS NULL OR destination = :destination)
@@ -17,17 +17,19 @@ WITH RECURSIVE groups AS (
           AND (:destination::text IS NULL OR d.destination = :destination)
         ORDER BY d.destination, d.type, d.reason, d.state LIMIT 1) AS next
 ), first AS MATERIALIZED (
-    SELECT destination, type, reason, state FROM groups LIMIT :limit::bigint
+    SELECT destination, type, reason, state FROM groups WHERE state = ANY(:states::text[]) LIMIT :limit::bigint
+), bound AS (
+    SELECT least(:max_counted::bigint, :budget::bigint / greatest(count(*), 1)) AS rows FROM first
 )
-SELECT g.destination, g.type AS event, g.reason, g.state, counted.deliveries, oldest.at AS oldest_at,
-       newest.at AS newest_at
-FROM first AS g
+SELECT g.destination, g.type AS event, g.reason, g.state, least(counted.rows, bound.rows) AS deliveries,
+       counted.rows > bound.rows AS has_more, oldest.at AS oldest_at, newest.at AS newest_at
+FROM first AS g CROSS JOIN bound
 CROSS JOIN LATERAL (
-    SELECT count(*) AS deliveries FROM (
+    SELECT count(*) AS rows FROM (
         SELECT FROM webhook_delivery d
         WHERE d.state IN ('failed', 'dead') AND d.reason IS NOT NULL
           AND (d.destination, d.type, d.reason, d.state) = (g.destination, g.type, g.reason, g.state)
-        LIMIT :max_counted::bigint) AS bounded) AS counted
+        LIMIT (SELECT rows + 1 FROM bound)) AS bounded) AS counted
 CROSS JOIN LATERAL (
     SELECT d.updated_at AS at FROM webhook_delivery d
     WHERE d.state IN ('failed', 'dead') AND d.reason IS NOT NULL
@@ -38,7 +40,7 @@ CROSS JOIN LATERAL (
     WHERE d.state IN ('failed', 'dead') AND d.reason IS NOT NULL
       AND (d.destination, d.type, d.reason, d.state) = (g.destination, g.type, g.reason, g.state)
     ORDER BY d.updated_at DESC LIMIT 1) AS newest
-ORDER BY counted.deliveries DESC, g.destination, g.type, g.reason, g.state;
+ORDER BY counted.rows DESC, g.destination, g.type, g.reason, g.state;
 
 -- name: list_deliveries
 -- A page of failed deliveries to one destination, the most recent failure first.
