@@ -68,7 +68,7 @@ class ReplicationSettings(BaseSettings):
 
 
 def missing_variables(settings: type[BaseSettings]) -> list[str]:
-    """Return the names of the required variables, also of sections, that the environment does not set."""
+    """Return the required variables that the environment does not set, including those of sections."""
     missing = []
     for name, field in settings.model_fields.items():
         inner: Any = field.annotation

@@ -28,8 +28,8 @@ class Group:
 async def read_groups(admin: AIOKafkaAdminClient, prefix: str) -> dict[topics.Service, Group]:
     """Return each service's consumer group, as Kafka describes it.
 
-    If Kafka permanently refuses to describe a group, `refused` of the group has the reason. Raises aiokafka's
-    error if a retry may succeed. Has no timeout: the caller must set one.
+    If Kafka permanently refuses to describe a group, the group's field `refused` has the reason. If a retry
+    may succeed, raises aiokafka's error. Has no timeout: the caller must set one.
     """
     groups: dict[topics.Service, Group] = {}
     for service in CONSUMERS:

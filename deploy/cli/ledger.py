@@ -142,7 +142,7 @@ async def compare_failures(kafka: Kafka, pool: Pool) -> Comparison:
 
 
 async def compare_mails(pool: Pool, waiting: int) -> Comparison:
-    """Find leads that do not have two email deliveries in the database.
+    """Find leads that lack one or both of their email deliveries in the database.
 
     `waiting` is the notifier's lag. While there is lag, no lead counts as missing, because the notifier may
     still create the deliveries.

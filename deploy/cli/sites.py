@@ -30,9 +30,9 @@ def main() -> None:
 def check(file: Annotated[Path, typer.Argument(help="The sites file.")]) -> None:
     """Report the mistakes for which a service would refuse this file.
 
-    If there are none, show the settings of each site, including those from the table `defaults`, and the
-    kind, sites and events of each destination. Prints no secret. The variables to which the file refers with
-    `env:` must be set.
+    If there are none, show the settings of each site, including those from the table `defaults`. Also show
+    the kind, the sites and the events of each destination. Prints no secret. The variables to which the file
+    refers with `env:` must be set.
 
     Exits with 1 if the file has a mistake, else with 0.
     """

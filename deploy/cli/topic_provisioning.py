@@ -1,8 +1,9 @@
 """Creates and repairs topics, so that each has at least what `contracts/topics.py` declares.
 
 A topic may have a longer retention, more partitions or more replicas than declared. Only one value is ever
-lowered: a min.insync.replicas above the number of replicas, with which Kafka refuses every record. If Kafka
-refuses a repair (missing rights, a policy of a managed cluster), the result contains a warning.
+lowered: a min.insync.replicas that is above the number of replicas. With such a value, Kafka refuses every
+record. If Kafka refuses a repair (missing rights, a policy of a managed cluster), the result contains a
+warning.
 """
 
 import asyncio

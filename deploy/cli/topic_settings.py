@@ -85,12 +85,12 @@ async def repair_settings(
 ) -> list[str]:
     """Correct the settings that fall short of their declaration.
 
-    By topic, `declared` has the declared settings, and `replicas` has the number of replicas. Returns a line
-    for each change, and for each repair that Kafka refused.
+    `declared` has the declared settings of each topic, and `replicas` has the number of its replicas. Returns
+    a line for each change, and for each repair that Kafka refused.
 
-    The required min.insync.replicas follows from `replication`. For the topics in `lacking`, to which Kafka
-    refused to add replicas, it follows from their `replicas`. A min.insync.replicas above the number of
-    replicas is lowered.
+    `lacking` are the topics to which Kafka refused to add replicas. Their required min.insync.replicas
+    follows from `replicas`, and that of the other topics from `replication`. A min.insync.replicas above the
+    number of replicas is lowered.
     """
     lines = list[str]()
     for name, settings in (await read_settings(admin, declared)).items():

@@ -19,8 +19,8 @@ def main() -> None:
 
     Waits up to a minute for FASTCORE_KAFKA_REPLICATION brokers (3 by default), and changes nothing if fewer
     answer. Adds the missing replicas and partitions of a topic, and raises its retention and its
-    min.insync.replicas. Lowers only a min.insync.replicas above the number of replicas. Without a topic
-    prefix, it also adds the missing replicas of Kafka's own __consumer_offsets.
+    min.insync.replicas. Lowers only one setting: a min.insync.replicas that is above the number of replicas.
+    Without a topic prefix, it also adds the missing replicas of Kafka's own __consumer_offsets.
 
     Prints a line that begins with "warning: " for each repair that Kafka refuses, as managed clusters do.
 

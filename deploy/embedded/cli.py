@@ -32,8 +32,8 @@ NOT_RUNNING = "FASTCore is not running. Start it with `make up`."
 def describe() -> None:
     """Run all of FASTCore on this machine: Kafka, PostgreSQL, a mailbox and the six services.
 
-    Nothing else needs to be installed or running. KAFKA_BOOTSTRAP_SERVERS, DATABASE_URL or SMTP_HOST, in the
-    environment or in `.env`, name an external server to use instead of the embedded one. The data is in
+    Nothing else needs to be installed or running. To use an external server instead of an embedded one, set
+    KAFKA_BOOTSTRAP_SERVERS, DATABASE_URL or SMTP_HOST in the environment or in `.env`. The data is in
     FASTCORE_EMBEDDED_DATA (default `.fastcore`). FASTCORE_EMBEDDED_<PROGRAM>_PORT changes a port.
     """
 
@@ -154,7 +154,7 @@ def psql(
         bool, typer.Option(help="Connect as the owner of the tables, not as the services' role.")
     ] = False,
 ) -> None:
-    """Open the database. Further arguments go to psql, such as -c "SELECT count(*) FROM lead_inbox"."""
+    """Open the database. psql gets further arguments, for example -c "SELECT count(*) FROM lead_inbox"."""
     environment, is_running = _environment()
     if not is_running and "postgres" in embedded_servers(read_environment()):
         raise EmbeddedError(NOT_RUNNING)

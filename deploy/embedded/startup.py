@@ -48,9 +48,9 @@ class ProgramStates:
 class Startup:
     """One start of the stack.
 
-    If a program does not answer, the start fails with an error that shows the end of the program's log. An
-    external mail server (SMTP_HOST) that does not work is an exception: the start succeeds, and
-    `mail_problem` has the reason.
+    If a program does not answer, the start fails with an error that shows the end of the program's log. If
+    only an external mail server (SMTP_HOST) does not work, the start succeeds, and `mail_problem` has the
+    reason.
     """
 
     def __init__(
@@ -150,8 +150,8 @@ class Startup:
 def mail_problem(answer: httpx.Response) -> str:
     """Return why the mail server does not work, or an empty text.
 
-    `answer` is the notifier's `/readyz`. The text is also empty if the notifier has another problem, because
-    the start must then fail.
+    `answer` is the notifier's `/readyz`. If the notifier also has another problem, the text is empty, so that
+    the start fails.
     """
     try:
         failed = {name: part["reason"] for name, part in answer.json()["parts"].items() if not part["ok"]}

@@ -116,7 +116,10 @@ def is_custom(manifest: dict[str, Any]) -> bool:
 
 @cache
 def read_crd_schema(group: str, kind: str) -> dict[str, Any]:
-    """Return the schema of a custom resource's kind, from the Go module that defines it. Exits without Go."""
+    """Return the schema of a custom resource's kind, from the Go module that defines it.
+
+    Exits if Go is not installed.
+    """
     module, path = CRDS[group]
     if not (go := shutil.which("go")):
         sys.exit(f"the schema of {kind} comes from the Go module {module}, and `go` is not on PATH")

@@ -133,7 +133,7 @@ def main(
     --json prints one object: the counts "ok", "warn" and "fail", and the list "findings". Each finding has
     "check", "level", "seen" and "todo".
 
-    make doctor                                        the stack of make up
+    make doctor                                        the stack that `make up` started
     docker compose run --rm doctor                     the composed stack
     python -m deploy.cli.doctor                        the installation that the environment names
     """

@@ -99,8 +99,8 @@ async def check_offsets(kafka: Kafka, pool: Pool) -> AsyncIterator[CheckResult]:
 async def check_broker_clock(kafka: Kafka) -> AsyncIterator[CheckResult]:
     """Compare the broker's clock with the clocks of the gateway and of this machine.
 
-    The broker's clock is known from the timestamp that the broker gave the newest lead in Kafka. The
-    gateway's timestamp is in the lead itself.
+    The newest lead in Kafka has two timestamps: the broker's in the record, and the gateway's in the lead
+    itself.
     """
     consumer = AIOKafkaConsumer(
         bootstrap_servers=kafka.bootstrap_servers,

@@ -25,7 +25,7 @@ def ok(check: str, seen: str) -> CheckResult:
 
 
 def warn(check: str, seen: str, todo: str) -> CheckResult:
-    """Return a warning: what was checked works, but not as production should. `todo` says what to do."""
+    """Return a warning: something works, but not as production should. `todo` says what to do."""
     return CheckResult(check, "warn", seen, todo)
 
 
@@ -35,7 +35,10 @@ def fail(check: str, seen: str, todo: str) -> CheckResult:
 
 
 def is_this_machine(host: str | None) -> bool:
-    """Return True if traffic to this host stays on the machine: loopback, a socket, or no host at all."""
+    """Return True if traffic to this host stays on the machine.
+
+    This holds for a loopback address, for a socket, and if no host is given.
+    """
     if not host or host == "localhost" or host.startswith("/"):
         return True
     try:

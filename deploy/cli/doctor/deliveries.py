@@ -1,4 +1,4 @@
-"""Checks what leaves for other systems: the outbox of changes, and the destinations and their deliveries."""
+"""Checks what is sent to other systems: the outbox of changes, the destinations and their deliveries."""
 
 from collections.abc import AsyncIterator, Collection
 from pathlib import Path
@@ -12,7 +12,7 @@ MAX_UNPUBLISHED_SECONDS: Final = 120.0  # as the alert OutboxNotPublished
 
 
 async def check_outbox(connection: Connection) -> CheckResult:
-    """Check that the flusher publishes changes of leads: none waits for more than two minutes."""
+    """Check that the flusher publishes changes of leads: no change waits for more than two minutes."""
     row = await SQL.outbox(connection)
     if row["oldest_seconds"] > MAX_UNPUBLISHED_SECONDS:
         seen = f"changes of leads that wait: {row['rows']}, the oldest for {_duration(row['oldest_seconds'])}"

