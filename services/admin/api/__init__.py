@@ -23,7 +23,7 @@ from services.admin.api.problems import documented
 
 
 def routes() -> APIRouter:
-    """Return a router with all routes of the API. The router itself checks the token for each route."""
+    """Return the API's router, with all routes. The router checks the token of each request."""
     router = APIRouter(
         prefix="/admin",
         dependencies=[Depends(authenticate)],

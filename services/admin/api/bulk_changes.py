@@ -27,11 +27,13 @@ async def start_bulk_change(
     adapters: CurrentAdapters,
     actor: Actor,
 ) -> schemas.BulkAnswer:
-    """Set the status or the assignee of at most 100,000 leads, or erase them. Each change is audited.
+    """Perform one action on at most 100,000 leads. Each change is audited.
 
-    Two actions concern a destination. `send` sends leads that the destination does not have yet, at most
-    `per_second`. `retry` resends failed deliveries of leads. Both wait while the destination is disabled or
-    paused.
+    - `status` sets the status, `assign` sets the assignee, and `erase` erases the leads.
+    - `send` sends leads that a destination does not have yet, at most `per_second` leads a second.
+    - `retry` resends failed deliveries of leads to a destination.
+
+    `send` and `retry` wait while the destination is disabled or paused.
 
     First request a preview with `dry_run`. It returns the number of matching leads as `leads`. Then send the
     request again, with this number as `expected`.

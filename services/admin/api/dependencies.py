@@ -1,7 +1,6 @@
 """A FastAPI dependency that checks a request's token and returns the name of the admin.
 
-The dependency is a coroutine, because FastAPI runs a dependency that is not a coroutine in a thread, which
-adds 0.1 ms to each request.
+The dependency is a coroutine. FastAPI would run a plain function in a thread, and add 0.1 ms to each request.
 """
 
 from typing import Annotated

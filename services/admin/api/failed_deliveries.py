@@ -25,5 +25,8 @@ async def list_delivery_groups(
 async def list_failed_deliveries(
     filters: Annotated[DeliveryFilter, Query()], adapters: CurrentAdapters
 ) -> DeliveryPage:
-    """Return the failed deliveries to a destination that match all parameters, the last failure first."""
+    """Return failed deliveries to a destination, the most recent failure first.
+
+    The deliveries match all parameters.
+    """
     return await adapters.failed_deliveries.list_deliveries(filters)

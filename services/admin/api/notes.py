@@ -24,9 +24,9 @@ async def list_notes(lead_id: UUID, adapters: CurrentAdapters) -> NoteList:
 
 @router.post("", status_code=201, summary="Write a note", responses=documented(404, 409))
 async def add_note(lead_id: UUID, note: NoteText, adapters: CurrentAdapters, actor: Actor) -> LeadNote:
-    """Add a note to a stored lead. The author is the admin who sends the request.
+    """Add a note to a lead. The author is the admin who sends the request.
 
-    The note is audited without its text.
+    The lead must be stored. The note is audited without its text.
     """
     return await adapters.notes.add(lead_id, note.text, actor)
 

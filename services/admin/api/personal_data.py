@@ -44,8 +44,8 @@ async def find_person(person: ErasePerson, adapters: CurrentAdapters) -> PersonR
 async def erase_person(person: ErasePerson, adapters: CurrentAdapters, actor: Actor) -> ErasedPerson:
     """Erase all data of the person with a given email address or phone number.
 
-    An email address selects leads and queued records. A phone number selects only stored leads. Returns what
-    was erased and what failed.
+    The address is looked up in the tables of leads, emails and queued records. The phone number is looked up
+    only in the table of leads. Returns what was erased and what failed.
     """
     return await adapters.erasures.erase_person(person.email, actor, phone=person.phone)
 
@@ -54,6 +54,6 @@ async def erase_person(person: ErasePerson, adapters: CurrentAdapters, actor: Ac
 async def erase_lead(lead_id: UUID, adapters: CurrentAdapters, actor: Actor) -> Erased:
     """Erase a lead's personal data wherever it is stored.
 
-    The lead's row stays without that data, and the lead's audit entries stay too.
+    Keeps the lead's row without this data. Also keeps the lead's audit entries.
     """
     return await adapters.erasures.erase_lead(lead_id, actor)

@@ -34,7 +34,8 @@ async def list_items(filters: Annotated[QueueFilter, Query()], adapters: Current
 async def flush(adapters: CurrentAdapters, actor: Actor) -> Flushed:
     """Make every waiting row due now, and request the import of the leads that the websites have queued.
 
-    A flusher begins within seconds. A retry on request does not count as one of a row's three retries.
+    A flusher starts the retries and the import within seconds. A retry on request does not count as one of a
+    row's three retries.
     """
     return await adapters.queue.flush(actor)
 
@@ -52,7 +53,10 @@ async def clear(filters: Annotated[StageFilter, Query()], adapters: CurrentAdapt
 
 @router.post("/stages/{stage}/resume", summary="Close a stage's circuit breaker")
 async def resume(stage: Stage, adapters: CurrentAdapters, actor: Actor) -> Resumed:
-    """Resume a stage that its circuit breaker paused because too many records failed permanently."""
+    """Resume a paused stage.
+
+    A circuit breaker pauses a stage if too many of its records fail permanently.
+    """
     was_paused = await adapters.stages.resume(stage, actor)
     message = f"The {stage} is resumed." if was_paused else f"The {stage} was not paused."
     return Resumed(stage=stage, was_paused=was_paused, paused=False, message=message)

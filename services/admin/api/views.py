@@ -1,4 +1,4 @@
-"""Saved views of the list of leads: list them with counts, save, edit and delete them."""
+"""Saved views of the list of leads: list, save, edit and delete them."""
 
 from typing import Annotated
 from uuid import UUID

@@ -1,4 +1,7 @@
-"""Decides which requests may send a body. FastAPI parses the body before it checks the token."""
+"""Lets the app read a request's body only after a check of the token or the session.
+
+FastAPI by itself parses the body before it checks the token.
+"""
 
 from collections.abc import Callable
 

@@ -30,9 +30,9 @@ class TokenAuth:
 
         Raises `HTTPException`: 401 without a valid token, 429 after too many wrong tokens from `address`.
 
-        A valid token is always accepted. Otherwise an attacker could lock out everybody who uses the same
-        proxy. The rate limit is not needed to protect the tokens: a production token has at least 24
-        characters, so it cannot be guessed.
+        A valid token is accepted even after too many wrong ones. So an attacker cannot lock out others who
+        use the same proxy. This is safe, because a production token has at least 24 characters and cannot be
+        guessed.
         """
         name = self.tokens.find(token) if token is not None else None
         if name is not None:

@@ -149,7 +149,10 @@ ItemCursor = Annotated[int, Field(ge=0, le=_MAX_POSITION), CURSOR_FIELD]
 
 
 class BulkPage(Filter):
-    """Selects one page of the leads of a bulk change. By default, the result of the leads does not matter."""
+    """Selects one page of a bulk change's leads.
+
+    With `result`, only leads with this result are selected.
+    """
 
     limit: Limit = 50
     result: BulkResult | None = None

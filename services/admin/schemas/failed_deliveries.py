@@ -48,7 +48,7 @@ class DeliveryFilter(FailedDeliveries):
 
 
 class GroupQuery(Filter):
-    """Selects the groups of one destination, or by default of all."""
+    """Selects the groups of one destination, or by default of all destinations."""
 
     destination: DestinationName | None = None
 

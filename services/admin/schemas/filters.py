@@ -98,7 +98,7 @@ MAX_SEARCH_OFFSET = 200
 
 
 def after(cursor: str | None, parse_id: Callable[[str], UUID | int] = UUID) -> dict[str, Any]:
-    """Return the SQL parameters that say where a page begins: after `cursor`, or at the start without one.
+    """Return the SQL parameters for the position of `cursor`. They are None for the first page.
 
     `parse_id` returns the id in the cursor. Raises `ValueError` if the cursor is not valid.
     """
@@ -167,7 +167,7 @@ class ExportFilter(Filter):
 
 
 class LeadFilter(ExportFilter):
-    """Selects leads, and one page of those that match."""
+    """Filters the leads, and selects one page of the result."""
 
     limit: Limit = 50
     offset: Annotated[
@@ -192,7 +192,7 @@ class LeadFilter(ExportFilter):
     def sort_position(self) -> SortPosition | None:
         """Return the position after which the page begins, or None for the first page.
 
-        Call this only if the order is not `received`, which has another kind of cursor.
+        Do not call this for the order `received`, whose cursor is of another kind.
         """
         return parse_sort_cursor(self.cursor) if self.cursor else None
 
@@ -210,7 +210,7 @@ class LeadFilter(ExportFilter):
 
 
 class QueueFilter(Filter):
-    """Selects rows of the replay queue, and one page of those that match."""
+    """Filters the rows of the replay queue, and selects one page of the result."""
 
     limit: Limit = 50
     stage: Stage | None = None
@@ -228,7 +228,7 @@ class QueueFilter(Filter):
 
 
 class AuditFilter(Filter):
-    """Selects entries of the audit log, and one page of those that match."""
+    """Filters the entries of the audit log, and selects one page of the result."""
 
     limit: Limit = 50
     event: AuditEvent | None = None

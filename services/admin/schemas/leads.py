@@ -190,7 +190,7 @@ class Flushed(BaseModel):
 
 
 def flushed(rows: int, sites: list[str]) -> Flushed:
-    """Return the response of a flush that makes `rows` due and imports the queues of `sites`."""
+    """Return the response of a flush that makes `rows` rows due and imports the queues of `sites`."""
     message = f"{rows} waiting {'row is' if rows == 1 else 'rows are'} due now."
     if sites:
         message += f" The websites' own queues are imported now: {', '.join(sites)}."
@@ -206,7 +206,7 @@ class Cleared(BaseModel):
 
 
 class Resumed(BaseModel):
-    """The result of a request to resume a stage: whether the stage was paused before, and is paused now."""
+    """The result of a request to resume a stage: its state before (`was_paused`) and now (`paused`)."""
 
     stage: str
     was_paused: bool

@@ -4,7 +4,7 @@ from pydantic import BaseModel, Field
 
 
 class Identity(BaseModel):
-    """Two counts that must be equal: one from the ledger (`books`), and one of rows of a table (`rows`).
+    """Two counts that must be equal: a count in the ledger (`books`), and a number of rows (`rows`).
 
     `books_are` and `rows_are` say what was counted. `difference` is `books` minus `rows`.
     """

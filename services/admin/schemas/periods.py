@@ -23,7 +23,7 @@ def period_days(period: Period, today: date) -> tuple[date, date]:
 
 
 def midnight(day: date, zone: ZoneInfo, days: int = 0) -> datetime:
-    """Return the UTC time at which a day begins in the zone. The day is `day` plus the number of `days`."""
+    """Return the start of a day in the zone, as UTC. The day is `days` days after `day`."""
     try:
         return datetime.combine(day + timedelta(days=days), time(), zone).astimezone(UTC)
     except OverflowError:

@@ -114,8 +114,8 @@ class PersonLead(BaseModel):
     """One lead of a person. `status` is null if the lead is not stored yet.
 
     `email` is the lead's current address. After an edit, it can differ from the address that was searched
-    for. If the lead is not stored yet, `name` and `email` come from its queued record, if that can be
-    decoded.
+    for. For a lead that is not stored yet, `name` and `email` come from its queued record, if the record can
+    be decoded.
     """
 
     lead_id: UUID

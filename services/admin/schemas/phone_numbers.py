@@ -27,8 +27,8 @@ def phone_digits(phone: str) -> str:
 def phone_ending(phone: str | None) -> str | None:
     """Return the last nine digits of a phone number, which are the same for all ways to write the number.
 
-    For example, `+44 20 7946 0958` and `020 7946 0958` have the same last nine digits. Returns None for fewer
-    than seven digits, which may be an extension.
+    For example, `+44 20 7946 0958` and `020 7946 0958` have the same last nine digits. A number with seven or
+    eight digits is returned whole. Returns None for a shorter number, which may be an extension.
     """
     digits = phone_digits(phone or "")
     return digits[-9:] if len(digits) >= 7 else None

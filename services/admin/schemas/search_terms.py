@@ -55,8 +55,9 @@ def search_parameters(search: str) -> dict[str, Any]:
 
     `term_1` to `term_6` are lists of texts. A lead must contain at least one text of each list.
 
-    The other parameters are set if the search may be a lead's id or the id of its request. Instead of the
-    whole id, the beginning or the reference in emails (the last 8 characters) is enough.
+    `reference`, `first_id` and `last_id` are set if the search may be a lead's id, the beginning of an id, or
+    the reference in emails (the last 8 characters of an id). `request_id` is set if the search may be the id
+    of a request.
     """
     text = " ".join(search.split())
     words = sorted(_join_phone_numbers(text.split()), key=len, reverse=True)

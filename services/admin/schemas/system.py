@@ -108,7 +108,7 @@ class Job(BaseModel):
 
 
 class RetrySchedule(BaseModel):
-    """When a stage retries what failed. The service that does the retries reports this schedule.
+    """The schedule of a stage's retries. The service that does the retries reports it.
 
     If `work` is `records`, the flusher retries the stage's rows of the replay queue. If it is `deliveries`,
     the service `webhooks` retries requests to destinations.

@@ -94,7 +94,7 @@ class ViewList(BaseModel):
 
 
 class ViewQuery(Filter):
-    """The time zone to which the days in the views' filters refer."""
+    """The time zone of the days in the views' filters."""
 
     zone: Annotated[
         str,
