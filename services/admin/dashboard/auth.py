@@ -21,11 +21,11 @@ class CsrfError(Exception):
 async def load_session(
     request: Request, adapters: CurrentAdapters
 ) -> tuple[Session, DependencyUnavailable | None]:
-    """Return the session in the request's cookie, and the error of the revocation check or None.
+    """Return the session in the request's cookie, and the database's error or None.
 
-    There is an error if the database is unavailable: the session may then have been revoked. Raises
-    `LoginRequired` if the session is missing, invalid or revoked. FastAPI caches the result, so that the
-    dependencies of a request share one lookup. Error pages read the session from `request.state.session`.
+    If there is an error, the session may have been revoked. Raises `LoginRequired` if the session is missing,
+    invalid or revoked. FastAPI caches the result, so that the dependencies of a request share one lookup.
+    Error pages read the session from `request.state.session`.
     """
     sessions: Sessions = request.app.state.sessions
     session = sessions.read(request.cookies.get(COOKIE, ""), time.time())
@@ -82,8 +82,8 @@ async def verify_csrf(request: Request, lookup: SessionLookup) -> None:
 def require_same_origin(request: Request) -> None:
     """Raise `CsrfError` if the browser reports that another site sent this request.
 
-    Browsers send Sec-Fetch-Site over TLS and on localhost, and Origin everywhere. A request with neither
-    header is allowed: it does not come from a browser, so no other site can have triggered it.
+    Browsers send Origin everywhere. They send Sec-Fetch-Site only over TLS and on localhost. A request with
+    neither header is allowed: it does not come from a browser, so no other site can have triggered it.
     """
     site = request.headers.get("sec-fetch-site")
     if site is not None:

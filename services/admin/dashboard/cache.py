@@ -25,8 +25,8 @@ class Cache:
     async def get_or_load(self, key: str, load: Callable[[], Awaitable[T]], max_age_seconds: float) -> T:
         """Return the cached result of a key. If it is missing or too old, call `load` for a new one.
 
-        A result may be up to `max_age_seconds` old. A result that took longer to load is kept for longer, up
-        to `MAX_AGE_SECONDS`. An exception of `load` is raised and not cached.
+        A result may be up to `max_age_seconds` old. A result that was slow to load may be older, up to
+        `MAX_AGE_SECONDS`. An exception of `load` is raised and not cached.
         """
         if len(self._locks) > _MAX_KEYS:
             self._entries, self._locks = {}, {}

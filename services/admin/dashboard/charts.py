@@ -1,4 +1,4 @@
-"""Computes the overview's bar chart, and its table of leads by weekday and hour. No I/O.
+"""Computes the overview's bar chart, and the overview's table of leads by weekday and hour. No I/O.
 
 A template draws the bars as SVG, which is stretched to the width of the page. All text is HTML beside the
 SVG, so that it is not stretched (ADR 0037).
@@ -25,7 +25,7 @@ WEEKDAYS: Final = 7
 
 @dataclass(frozen=True)
 class Range:
-    """The period that the overview shows: the last days or months, including the current one.
+    """The period that the overview shows. It ends with the current day or month.
 
     The chart has `bars` bars: one for each day or month (`unit`). Every `label_every`-th bar has a label on
     the axis. `bars` must be a multiple of `label_every`.
@@ -84,8 +84,8 @@ class Bar:
     def rest(self) -> str:
         """Return the second line of the tooltip.
 
-        The line contains the number of spam (if there is any), and the number of leads in the previous
-        period.
+        The line contains the number of leads in the previous period. If there are spam leads, their number
+        comes first.
         """
         before = gettext("%(title)s: %(count)s", title=self.before_title, count=self.before)
         if not self.spam:
@@ -128,7 +128,7 @@ class Heat:
 
 
 def bucket_starts(shown: Range, now: datetime, zone: ZoneInfo) -> list[datetime]:
-    """Return when each day or month begins, in UTC.
+    """Return the start of each day or month, in UTC.
 
     The days or months of the previous period come first, then those of the range.
     """
@@ -141,7 +141,7 @@ def bucket_starts(shown: Range, now: datetime, zone: ZoneInfo) -> list[datetime]
 
 
 def range_start(shown: Range, now: datetime, zone: ZoneInfo) -> datetime:
-    """Return when the range begins, in UTC."""
+    """Return the start of the range, in UTC."""
     return bucket_starts(shown, now, zone)[shown.bars]
 
 

@@ -34,7 +34,7 @@ def time_tag(at: datetime | None) -> Markup:
 
 
 def ago_tag(at: datetime | None) -> Markup:
-    """Return a `<time>` element that locale.js shows as `5 min ago`. Use it where the age is what matters."""
+    """Return a `<time>` element that locale.js shows as `5 min ago`. Use it where only the age matters."""
     return _time_element(at, '<time datetime="{}" data-relative>{}</time>')
 
 
@@ -62,7 +62,8 @@ def duration(seconds: float | None) -> str:
 def schedule_name(cron: str) -> str:
     """Return a cron schedule in words, such as `Every 5 minutes`.
 
-    Returns the schedule unchanged if it runs neither every few minutes nor daily.
+    A schedule that runs every few minutes or daily is put into words. Any other schedule is returned
+    unchanged.
     """
     if every := _EVERY_MINUTES.match(cron):
         return ngettext("Every minute", "Every %(count)s minutes", int(every[1] or 1))
@@ -124,7 +125,7 @@ def address_text(address: str) -> Markup:
 def source_items(source: Mapping[str, Any] | None) -> list[tuple[str, Any]]:
     """Return a lead's source (its marketing campaigns) as pairs of name and value.
 
-    The fields of the most recent campaign come first. The fields of the first visit's campaign come last.
+    The order is: the most recent campaign, other fields, the campaign of the first visit.
     """
     source = source or {}
     names = [name for name in CAMPAIGN_FIELDS if name in source]

@@ -66,8 +66,8 @@ async def read_signals(app: FastAPI, cache: Cache) -> Signals:
 async def poll_headline(app: FastAPI) -> None:
     """Read the signals and record the incidents every `POLL_SECONDS`, until the task is cancelled.
 
-    The poll must not share a cache with the pages: a page that has just changed something would show signals
-    from before the change.
+    The poll must not share a cache with the pages. Otherwise a page could show signals from before its own
+    change.
     """
     while True:
         try:

@@ -1,4 +1,4 @@
-"""The names that the pages show for events, kinds, stages, states, jobs and fields, and badge styles."""
+"""Badge styles, and the names that pages show for events, kinds, stages, states, jobs and fields."""
 
 import re
 from typing import Final
@@ -246,7 +246,7 @@ def reason_text(reason: str) -> str:
 
 
 def stored_text(text: str) -> str:
-    """Return the translation of a text that was stored in English, such as why a lead was not changed."""
+    """Return the translation of a text that was stored in English, such as the reason for a refusal."""
     return gettext(text)
 
 

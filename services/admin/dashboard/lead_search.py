@@ -68,7 +68,7 @@ class LeadQuery(LeadConditions):
         }
 
     def url(self, zone: ZoneInfo, **changes: Any) -> str:
-        """Return the URL of the list of leads with the filters, after applying `changes` to them.
+        """Return the URL of the list of leads with these filters. `changes` replace some of the filters.
 
         The URL also contains the time zone of the filters' dates. It contains no search words.
         """

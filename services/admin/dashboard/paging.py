@@ -51,8 +51,8 @@ def build_pager(cursors: str | None, next_cursor: str | None) -> Pager:
 def page_url(path: str, params: Mapping[str, Any], cursor: str | None = None, zone: str = "") -> str:
     """Return the URL of a page: the path, the parameters that have a value, and `cursor`.
 
-    If the parameters contain `since`, `until` or `received`, the URL also contains the time `zone` of the
-    dates.
+    If the parameters contain `since`, `until` or `received`, the URL also contains `zone`, which is their
+    time zone.
     """
     dated = params.get("since") or params.get("until") or params.get("received")
     shown = {**params, "zone": zone if dated else "", "cursor": cursor}

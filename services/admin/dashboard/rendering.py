@@ -75,7 +75,8 @@ _TEMPLATES.globals["static_url"] = _static_url
 class VersionedStaticFiles(StaticFiles):
     """Static files. Browsers cache a file for a year if its URL contains a version.
 
-    The files in `vendor` have their versions in their names, because a style sheet refers to some of them.
+    The version is in the URL's query. The files in `vendor` have it in their names, because a style sheet
+    refers to some of them and cannot add a query.
     """
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
@@ -93,8 +94,8 @@ def render(
 ) -> HTMLResponse:
     """Render a page or a fragment from `values` and from the values that every template gets.
 
-    Every template gets `session`, `path`, `is_htmx`, `site_name`, the `language` of its texts, and the
-    headline's number of disruptions and style.
+    Every template gets `session`, `path`, `is_htmx`, `site_name` and `language`. From the headline, it gets
+    the number of `disruptions`, and `headline_style`.
     """
     html = _TEMPLATES.get_template(template).render(
         values,

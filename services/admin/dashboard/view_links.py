@@ -1,4 +1,4 @@
-"""The views that the page of leads offers: built-in ones, the admin's own and the team's, with counts."""
+"""Links to the views that the page of leads offers: built-in views, the admin's own and the team's."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ def counts_key(zone: ZoneInfo, actor: str) -> str:
 def build_links(saved: Iterable[SavedView], counts: dict[str, ViewCount], zone: ZoneInfo) -> list[ViewLink]:
     """Return the links to all views. `counts` maps the URL of a view to its count.
 
-    The link to a view without a count, such as a new one, has an empty count.
+    If `counts` does not contain a view, for example a new view, the link to the view has an empty count.
     """
     views = [(gettext(name), conditions, False) for name, conditions in BUILT_IN.items()]
     views += [(view.name, view.conditions, view.shared) for view in saved]

@@ -1,1 +1,1 @@
-"""What is disrupted in this installation, found in its health signals."""
+"""Finds disruptions of this installation in its health signals."""

@@ -76,8 +76,8 @@ def failed_jobs(signals: Signals) -> Iterator[Disruption]:
 def unknown_signals(signals: Signals) -> Iterator[Disruption]:
     """Yield a disruption for each health signal that could not be read.
 
-    A signal that depends on a disrupted component is left out. If the notifier is not up, this is the mail
-    server. If the database is not up, this is everything in the database.
+    Leaves out the signal of the mail server if the notifier is not up. Leaves out all signals from the
+    database if the database is not up.
     """
     health, stats = signals.health, signals.stats
     notifier = health.services.get("notifier")

@@ -19,7 +19,7 @@ def destination_url(name: str) -> str:
 
 
 def destination_problems(signals: Signals) -> Iterator[Disruption]:
-    """Yield the destinations that receive nothing, and those for which deliveries have no retries left."""
+    """Yield each destination that is paused or disabled, or that has deliveries with no retries left."""
     for each in signals.destinations or []:
         component, url = stage_name("webhooks"), destination_url(each.name)
         if each.state in ("paused", "disabled"):

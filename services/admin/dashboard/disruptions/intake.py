@@ -1,4 +1,4 @@
-"""Finds disruptions of gateways and website queues, and sites with much spam or held leads. No I/O."""
+"""Finds disruptions of gateways and website queues. Also finds sites with held leads or much spam. No I/O."""
 
 from collections.abc import Iterator
 from datetime import UTC

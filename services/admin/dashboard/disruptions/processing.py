@@ -1,4 +1,4 @@
-"""Finds disruptions of emails, failed deliveries, the ledger and the consumers. No I/O."""
+"""Finds failed emails, failed deliveries, wrong counts in the ledger, and consumer lag. No I/O."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final

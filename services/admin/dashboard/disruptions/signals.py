@@ -1,4 +1,4 @@
-"""Disruptions, the signals that they are found in, and the texts that they share. No I/O."""
+"""Disruptions, the health signals that show them, and texts that several disruptions use. No I/O."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -20,9 +20,9 @@ class Disruption:
     """A disrupted component and the reason for the disruption.
 
     `component` is the name that the page shows. `url` is the page, or the part of the status page, where an
-    admin can act. It is empty if there is no such page. `subject` tells disruptions of the same component
-    apart, for example by site, gateway or dependency. `leads` is the number of affected leads or emails, or
-    None if it is unknown.
+    admin can act. It is empty if there is no such page. `subject` distinguishes disruptions of the same
+    component. For example, `subject` is a site, a gateway or a dependency. `leads` is the number of affected
+    leads or emails, or None if it is unknown.
     """
 
     component: str
@@ -37,8 +37,8 @@ class Disruption:
 class Signals:
     """All health signals that the headline depends on.
 
-    `spam` lists the sites whose share of spam has risen, and `held` the sites with held leads. A signal that
-    could not be read is None: `recent`, `jobs`, `spam`, `held` or `destinations`.
+    `spam` lists the sites whose share of spam has risen, and `held` lists the sites with held leads.
+    `recent`, `jobs`, `spam`, `held` and `destinations` are None if they could not be read.
     """
 
     health: SystemHealth

@@ -67,8 +67,11 @@ class BulkForm(LeadSearch):
     def to_order(self, selected: ExportFilter) -> BulkOrder:
         """Return the order for the store. Raises `RequestValidationError` for an invalid field.
 
-        The order contains the search's filter `selected` if `matching` is set, and `ids` otherwise. An order
-        to retry deliveries contains the filter of the deliveries if there are no `ids`.
+        The order selects leads by one of these:
+
+        - the search's filter `selected`, if `matching` is set
+        - the filter of failed deliveries, if the action is `retry` and there are no `ids`
+        - `ids` in any other case
         """
         sends, retries = self.action in SENDING, self.action == "retry" and not self.ids
         failed = {"event": self.event, "reason": self.reason, "state": self.failed_state}

@@ -118,7 +118,7 @@ async def show_rows(
 
 
 class DeliveriesQuery(BaseModel):
-    """The parameters that select a page of a group of failed deliveries to a destination."""
+    """The parameters that select a group of deliveries to one destination, and a page of the group."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -136,7 +136,7 @@ async def show_deliveries(
     adapters: CurrentAdapters,
     query: Annotated[DeliveriesQuery, Query()],
 ) -> Response:
-    """Show the failed deliveries of a group to a destination, the most recent failure first."""
+    """Show a group of failed deliveries to one destination, the most recent failure first."""
     params = query.model_dump(exclude_none=True, exclude={"cursor"})
     try:
         filters = DeliveryFilter(limit=PAGE_ROWS, cursor=last_cursor(query.cursor), **params)

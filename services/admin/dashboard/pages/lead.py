@@ -91,8 +91,8 @@ async def _other_requests(lead: Lead | QueuedLead | None, adapters: Adapters) ->
 class StatusForm(BaseModel):
     """A form that sets the status of a lead if it still has the `expected` status.
 
-    `confirmed` is required to release a lead from spam or hold. `undoes` is sent by the undo button: the
-    change to undo set the lead's `updated_at` to this value. If the lead was changed again since, nothing is
+    `confirmed` is required to release a lead from spam or hold. The undo button sends `undoes`, which is the
+    lead's `updated_at` after the change that it undoes. If the lead was changed again since, nothing is
     undone.
 
     `shown_updated_at` is for another form on the lead's page, which sets the assignee and checks

@@ -1,4 +1,4 @@
-"""The button that sends one of a lead's deliveries to a destination again."""
+"""The button that resends one of a lead's deliveries."""
 
 from typing import Annotated
 from uuid import UUID

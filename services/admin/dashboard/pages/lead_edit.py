@@ -1,4 +1,4 @@
-"""Editing a lead: the visitor's fields have a page of their own, and the lead's page has the assignee.
+"""Editing a lead: the visitor's fields on a separate page, and the assignee on the lead's page.
 
 The lead's field `notes` (a text without author or time) is shown only if it is not empty.
 """

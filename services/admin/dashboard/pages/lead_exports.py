@@ -26,8 +26,8 @@ router = APIRouter(prefix="/admin/ui/leads", route_class=PageRoute)
 class ExportForm(LeadSearch):
     """The search on the page of leads, and what to export.
 
-    `zone` is the time zone of the dates. If `ids` is empty or `matching` is set, all leads that match the
-    search are exported. Otherwise only the leads in `ids` are exported, which the admin selected.
+    `ids` are the leads that the admin selected. If `ids` is empty or `matching` is set, all leads that match
+    the search are exported. `zone` is the time zone of the dates.
     """
 
     matching: bool = False

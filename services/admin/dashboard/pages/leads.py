@@ -63,8 +63,8 @@ async def show_leads(
 class ListForm(LeadSearch):
     """The search form.
 
-    `shown` is the time at which the page loaded its list. It is sent when the page reloads the list: leads
-    that arrived later are counted, but not added to the list.
+    `shown` is the time at which the page loaded its list. The page sends `shown` when it reloads the list.
+    Leads that arrived later are counted, but not listed.
     """
 
     shown: BlankAsNone[Time] = None

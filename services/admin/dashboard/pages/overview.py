@@ -61,8 +61,8 @@ async def show_overview(
 ) -> Response:
     """Show the page without data. The browser then requests each panel.
 
-    With `full`, which a browser without scripts requests, the page contains all panels. If the database is
-    unavailable, the panel of leads is left out, because the session may have been revoked.
+    A browser without scripts requests `full`: the page with all panels. If the database is unavailable, the
+    panel of leads is left out, because the session may have been revoked.
     """
     session, database_error = lookup
     shown = RANGES.get(key, RANGES[DEFAULT_RANGE])

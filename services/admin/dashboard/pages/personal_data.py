@@ -33,10 +33,10 @@ class Contact:
         return self.email or self.phone
 
     def matches(self, typed: str) -> bool:
-        """Return True if the admin typed the text `shown`, or if there is neither an address nor a phone.
+        """Return True if the admin typed the text `shown`. The comparison ignores case.
 
-        Upper and lower case are equal. Phone numbers are equal if `phone_ending` returns the same digits for
-        both.
+        Phone numbers are equal if `phone_ending` returns the same digits for both numbers. Returns True if
+        there is neither an address nor a phone.
         """
         if not self.shown or typed.lower() == self.shown.lower():
             return True
@@ -79,7 +79,7 @@ async def delete_personal_data(
     adapters: CurrentAdapters,
     form: Annotated[DeletionForm, Form()],
 ) -> Response:
-    """Delete this lead, the selected leads and the queue rows with the email address. Report the result.
+    """Delete this lead, the selected leads, and the queue rows with this lead's address. Show the result.
 
     A retry of a failed deletion sends the address and the phone again, because the lead itself may already be
     erased. No request can delete more than this lead and data of the same person.

@@ -52,7 +52,7 @@ async def health_panel(request: Request, session: UnverifiedSession, cache: Curr
 async def queue_panel(
     request: Request, session: UnverifiedSession, adapters: CurrentAdapters, cache: CurrentCache
 ) -> Response:
-    """Render failed deliveries, emails, data integrity, consumer lag and the queues of gateways and sites."""
+    """Render failed deliveries, emails, data integrity, consumer lag, gateway queues and site queues."""
     stats = await cache.get_or_load("queue", adapters.system.read_queue_stats, STATUS_MAX_AGE_SECONDS)
     return render(request, session, "status/status_queue.html", stats=stats)
 

@@ -29,7 +29,7 @@ router = APIRouter(prefix=VIEWS, route_class=PageRoute)
 class ViewForm(LeadSearch):
     """The filters and the order of the list, and the name under which they are saved.
 
-    `replaces` is the id of an existing view, set once the admin has confirmed that it is replaced. That view
+    If the admin has confirmed that an existing view is replaced, `replaces` is the id of that view. The view
     gets the new filters and order, and keeps its name.
     """
 
