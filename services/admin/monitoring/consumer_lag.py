@@ -32,8 +32,8 @@ Lags: TypeAlias = dict[str, dict[str, int]]
 class LagReader:
     """Reads lags over one connection to Kafka, which is opened on first use and again after a failure.
 
-    Each `read` also updates `oldest_seconds`: for each consumer group, how long its oldest unread record has
-    waited at least.
+    Each `read` also updates `oldest_seconds`: for each consumer group, the minimum time that its oldest
+    unread record has waited.
     """
 
     def __init__(self, settings: Kafka) -> None:

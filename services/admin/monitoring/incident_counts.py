@@ -10,7 +10,7 @@ _SQL: Any = load_queries(Path(__file__).with_name("incident_counts.sql"))
 
 
 async def count_open_incidents(pool: Pool) -> dict[tuple[Severity, bool], int]:
-    """Return the number of open incidents by severity, and by whether somebody has acknowledged them.
+    """Return the number of open incidents by severity and acknowledgement (True or False).
 
     A combination without incidents is included, with the number 0. Raises `DependencyUnavailable`.
     """

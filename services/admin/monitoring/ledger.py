@@ -1,7 +1,8 @@
-"""Compares the ledger, in which each stage counts its records, with the rows of the tables. No I/O.
+"""Compares the counts in the ledger with the rows of the tables. No I/O.
 
-All these counts come from one database snapshot, so a difference is a fault, not a delay. Consumer lag and
-spools are not compared, because they cannot be read in the same snapshot.
+Each stage counts its records in the ledger. The counts and the rows are read from one database snapshot, so a
+difference is a fault, not a delay. Consumer lag and spools are not compared, because they cannot be read in
+the same snapshot.
 """
 
 from collections.abc import Iterable
@@ -67,7 +68,7 @@ _MAIL_TOPICS: Final = (topics.RECEIVED.name, topics.RETRY_NOTIFIER.name)
 
 
 def compare(counts: LedgerCounts) -> Books:
-    """Return the ledger's identities: a count in the ledger, and a count of rows that must be the same."""
+    """Compare counts in the ledger with counts of rows, in pairs that must be equal. Return the result."""
     stages = sorted({each.stage for each in counts.topics})
     totals = [
         _stage_totals(stage, [each for each in counts.topics if each.stage == stage]) for stage in stages

@@ -2,7 +2,7 @@
 
 Kafka does not report the age of an unread record. So each reading stores the partition's end offset and the
 time. A record below that end offset existed at that time. If the group has not committed such a record yet,
-it has waited at least since then. After a restart of the process, the ages begin at 0 again.
+the record has waited at least since then. After a restart of the process, the ages begin at 0 again.
 """
 
 from typing import Final
@@ -21,7 +21,7 @@ class RecordAges:
     def seconds(self, group: str, partition: object, *, committed: int, end: int, now: float) -> float:
         """Add a reading. Return the minimum time, in seconds, that the oldest unread record has waited.
 
-        `committed` is the group's committed offset, and `end` the partition's end offset.
+        `committed` is the group's committed offset, and `end` is the partition's end offset.
         """
         earlier = self._readings.get((group, partition), [])
         readings = [reading for reading in earlier if committed < reading[1] <= end]

@@ -43,8 +43,8 @@ class Activity:
     """One entry: a note, a delivery or another event.
 
     `id` stays the same when newer entries are added. `title` is the sentence that describes an event.
-    `history` has the events of the entry, oldest first. A delivery has a `kind` and a `state`, which come
-    from the table rows `email` and `queue`.
+    `history` has the events of the entry, oldest first. A delivery has a `kind` and a `state`. They come from
+    its email (`email`) and from its row of the replay queue (`queue`).
     """
 
     id: str

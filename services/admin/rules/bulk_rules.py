@@ -24,7 +24,7 @@ def refusal(action: BulkAction, value: str | None, status: LeadStatus) -> str | 
 def refused_groups(
     action: BulkAction, value: str | None, counts: Mapping[LeadStatus, int]
 ) -> list[RefusedGroup]:
-    """Return a group for each status whose leads the action cannot change, with the reason.
+    """Return the leads that the action cannot change, grouped by status, with the reasons.
 
     `counts` has the number of leads by status.
     """

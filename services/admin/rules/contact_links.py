@@ -1,4 +1,4 @@
-"""Links that email (`mailto:`, RFC 6068) or call (`tel:`, RFC 3966) the person of a lead. No I/O.
+"""Links to email or call a lead: `mailto:` (RFC 6068) and `tel:` (RFC 3966). No I/O.
 
 Browsers pass these links to a mail program or a phone, so their personal data reaches no server's log.
 """
@@ -124,8 +124,8 @@ def tel_url(phone: str) -> str | None:
     """Return the link that calls a phone number. Return None if the text is not exactly one number.
 
     A number without a country code is not changed, so a phone dials it as a number of the phone's own
-    country. RFC 3966 requires a `phone-context` for such a number. It is omitted, because nobody knows it and
-    phones do not need it.
+    country. RFC 3966 requires a `phone-context` for such a number. The link omits the context, because it is
+    unknown and phones do not need it.
     """
     match = _PHONE.fullmatch(ascii_phone(phone).strip())
     if match is None:

@@ -22,8 +22,8 @@ def disabled_by(reason: str | None) -> str | None:
 class ErasureNotices:
     """The deliveries of `lead.erased` to the destinations that may have received a lead.
 
-    `informed` are the deliveries that have arrived. `pending` are still tried, and `failed` are not tried any
-    more.
+    `informed` are the deliveries that have arrived, `pending` are those that may still arrive, and `failed`
+    are those that will not arrive.
     """
 
     informed: tuple[LeadDelivery, ...] = ()

@@ -83,7 +83,10 @@ TITLES: Final[dict[str, tuple[str, Tone]]] = {
 
 
 def event_sentence(event: str, details: Mapping[str, Any], actor: str) -> tuple[str, Tone]:
-    """Return the sentence for an event, and its tone. Without a sentence, return the name of the event."""
+    """Return the sentence for an event, and its tone.
+
+    For an unknown event, the sentence is the event's name.
+    """
     name = event.replace(".", " ").replace("_", " ").capitalize()
     template, tone = TITLES.get(event) or (f"{name}.", _NEUTRAL)
     delivery = delivery_name(details.get("kind"))

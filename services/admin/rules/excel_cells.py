@@ -19,7 +19,10 @@ _UTC: Final = ZoneInfo("UTC")
 
 
 def heading(column: str, zone: ZoneInfo) -> str:
-    """Return the heading of a column. For a time it names the zone, because times in Excel have no zone."""
+    """Return the heading of a column.
+
+    The heading of a column of times contains the zone, because times in Excel have no zone.
+    """
     known = COLUMNS[column]
     label, zones = gettext(known.label), {"time": zone.key, "utc": "UTC"}
     if known.kind not in zones:
@@ -30,8 +33,8 @@ def heading(column: str, zone: ZoneInfo) -> str:
 def cell(lead: Mapping[str, Any], column: str, zone: ZoneInfo) -> Cell:
     """Return the content of the cell for a lead and a column, or None for an empty cell.
 
-    A time is returned as a datetime without a time zone: in UTC for a column of the kind `utc`, else in
-    `zone`. Excel cannot store times before 1900, so such a time is returned as text.
+    A time is converted to `zone`, or to UTC if the column's kind is `utc`. It is returned as a datetime
+    without a time zone. A time before 1900 is returned as text, because Excel cannot store it.
     """
     value = read_value(lead, column)
     if isinstance(value, datetime):

@@ -1,4 +1,4 @@
-"""Reads the value of each column of an export from a lead, for all file formats."""
+"""Reads a lead's value for each column of an export. All file formats use these values."""
 
 import json
 from collections.abc import Mapping

@@ -53,8 +53,8 @@ def is_queued_lead(row: Mapping[str, Any]) -> bool:
 def decode_queued_lead(payload: bytes | None, stage: str) -> dict[str, Any]:
     """Return the fields of the lead in a queued record (`payload`).
 
-    The record of the stage `site` is a lead that the gateway refused, from a website's queue or from a form
-    builder. So it may be any JSON object. Raises `ConflictError` if the record is missing or cannot be
+    A record of the stage `site` comes from a website's queue or from a form builder, and was refused by the
+    gateway. So it may be any JSON object. Raises `ConflictError` if the record is missing or cannot be
     decoded.
     """
     if payload is None:
@@ -99,8 +99,8 @@ def queued_lead(row: Mapping[str, Any]) -> QueuedLead | None:
 def encode_queued_lead(payload: bytes, changed: Mapping[str, Any]) -> bytes:
     """Return the queued record with the changed fields. All other fields stay as they were sent.
 
-    Raises `ConflictError` for an edit of the assignee or the notes, which a record does not have. Raises it
-    too if the record is nested too deeply.
+    Raises `ConflictError` if the assignee or the notes are changed, or if the record is nested too deeply. A
+    record has no assignee and no notes.
     """
     if set(ADMIN_FIELDS) & set(changed):
         raise ConflictError(gettext("Assignee and notes can be set once the lead is stored."))

@@ -75,7 +75,7 @@ def emails_due(current: LeadStatus, new: LeadStatus) -> tuple[Kind, ...]:
 
 
 def release_reason(current: LeadStatus) -> Reason:
-    """Return the reason that is stored with an email that is sent because a lead leaves this status."""
+    """Return the reason to store with an email that is sent when a lead leaves this status."""
     return Reason.RELEASED_FROM_HOLD if current is LeadStatus.HELD else Reason.RELEASED_FROM_SPAM
 
 
@@ -90,8 +90,8 @@ def mails_text(kinds: Collection[str]) -> str:
 def undo_status(previous: LeadStatus, new: LeadStatus) -> LeadStatus | None:
     """Return the status that the undo button sets, or None if there is no undo button.
 
-    A change to or from spam has no undo button, because a release from spam sends emails and must be
-    confirmed. A release from hold has none, because nobody can put a lead on hold.
+    A change to or from spam has no undo button, because either the change or its undo sends emails. A release
+    from hold has none, because nobody can put a lead on hold.
     """
     if LeadStatus.SPAM in (previous, new) or previous is LeadStatus.HELD or new is previous:
         return None
@@ -101,7 +101,7 @@ def undo_status(previous: LeadStatus, new: LeadStatus) -> LeadStatus | None:
 def check_resend(current: LeadStatus, kind: str, delivery_state: str | None, email: str | None) -> None:
     """Raise `ConflictError` if the email of this kind must not be sent again.
 
-    `delivery_state` is the state of that email, and `email` the lead's address.
+    `delivery_state` is the delivery state of this kind of email. `email` is the lead's address.
     """
     if current in (LeadStatus.ERASED, LeadStatus.HELD, LeadStatus.SPAM):
         raise ConflictError(

@@ -14,9 +14,9 @@ from services.admin.schemas.personal_data import KafkaKeeps, PersonLead, PersonQ
 
 @dataclass(frozen=True)
 class Traces:
-    """The leads and the queue rows that contain an address or a phone number, by id.
+    """The ids of the leads and queue rows that contain an address or a phone number.
 
-    `records` has the ids of the queue rows that belong to none of these leads.
+    A queue row of one of these leads is not in `records`, because it belongs to the lead.
     """
 
     leads: frozenset[UUID] = frozenset()
@@ -32,8 +32,8 @@ class Selection:
     """What an admin selected for the erasure of a person: the ids of leads and of queue rows.
 
     `leads` and `records` (queue rows) are erased only if they contain the person's address or phone number.
-    By default, all queue rows that contain the address or the phone number are erased. The lead `own_lead` is
-    erased in any case.
+    If `records` is None, all queue rows that contain one of the two are erased. The lead `own_lead` is always
+    erased.
     """
 
     leads: frozenset[UUID]

@@ -100,7 +100,7 @@ def explain(reason: str) -> str | None:
 
 
 def concerns_address(reason: str) -> bool:
-    """Return True if an email failed because of its recipient's address, so that editing it may help."""
+    """Return True if an email failed because of its recipient's address. An edit of the address may help."""
     match Reason.match(reason):
         case ((Reason.ADDRESS_INVALID | Reason.SMTPUTF8_MISSING), _):
             return True

@@ -49,7 +49,8 @@ def check_new(views: Collection[SavedView], name: str, *, shared: bool) -> None:
 def find_by_name(views: Collection[SavedView], name: str, *, shared: bool) -> SavedView | None:
     """Return the view with this name, or None. The comparison ignores case.
 
-    If `shared` is True, only the team's views are searched. Otherwise, only the actor's own views are.
+    If `shared` is True, only the team's views are searched. Otherwise, only the actor's own views are
+    searched.
     """
     return next((each for each in views if each.shared is shared and each.name.lower() == name.lower()), None)
 
@@ -57,7 +58,8 @@ def find_by_name(views: Collection[SavedView], name: str, *, shared: bool) -> Sa
 def check_name(views: Collection[SavedView], name: str, *, shared: bool) -> None:
     """Raise `ConflictError` if a view has this name. The comparison ignores case.
 
-    If `shared` is True, only the team's views are considered. Otherwise, only the actor's own views are.
+    If `shared` is True, only the team's views are considered. Otherwise, only the actor's own views are
+    considered.
     """
     if find_by_name(views, name, shared=shared):
         raise ConflictError(

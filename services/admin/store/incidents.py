@@ -31,9 +31,9 @@ class Incidents:
         """Open or update the incident of each sighting, and resolve incidents whose failures have ended.
 
         A failure that comes back after `GONE_AFTER` is another incident, with its own `first_seen_at`. This
-        also holds if no process recorded in between. Several processes may call this at once, because there
-        is only one open incident for each key. If several sightings have the same key, only the first is
-        recorded.
+        is so even if no process called this method in between. Several processes may call it at the same
+        time, because there is only one open incident for each key. If several sightings have the same key,
+        only the first is recorded.
         """
         by_key = {each.key: each for each in reversed(sightings)}
         async with transaction(self._pool) as connection:

@@ -64,7 +64,7 @@ async def count_to_send(
 async def count_to_retry(
     connection: Connection, selection: Mapping[str, Any]
 ) -> tuple[int, list[RefusedGroup]]:
-    """Count the leads with a selected failed delivery, and those of them that cannot be sent."""
+    """Count the leads with a selected failed delivery. Also count those leads that cannot be sent."""
     counts = {row["status"]: row["leads"] async for row in SQL.count_to_retry(connection, **selection)}
     refused = [
         RefusedGroup(status=status, leads=leads, why=gettext(NOT_RELEASED))
@@ -130,11 +130,12 @@ async def _store_deliveries(
 async def retry(
     connection: Connection, bulk: Mapping[str, Any], ids: Collection[UUID], sites: Sites
 ) -> dict[UUID, tuple[str, str | None]]:
-    """Make all failed deliveries of these leads to the bulk change's destination due now, in order.
+    """Resend all failed deliveries of these leads to the bulk change's destination, in order.
 
-    Returns the result of each lead. It is `unchanged` for a lead without a failed delivery, and `refused` for
-    a lead that became spam or held before the destination received it. If the sites file no longer has the
-    destination, the result of every lead is `refused`, because the deliveries would never be sent.
+    The deliveries become due now. Returns the result of each lead. It is `unchanged` for a lead without a
+    failed delivery, and `refused` for a lead that became spam or held before the destination received it. If
+    the sites file no longer has the destination, the result of every lead is `refused`, because the
+    deliveries would never be sent.
     """
     if bulk["value"] not in sites.destinations:
         return dict.fromkeys(ids, ("refused", gettext(NOT_IN_FILE)))

@@ -74,7 +74,7 @@ async def work_chunk(pool: Pool, sites: Sites) -> bool:
     """Change the next leads of a bulk change that can continue, the oldest first.
 
     A bulk change with a rate can continue once a second. Returns False if none can continue. Raises
-    `DependencyUnavailable` if the database is unavailable. This counts as no attempt.
+    `DependencyUnavailable` if the database is unavailable. The attempt is then not counted.
     """
     bulk = None
     try:

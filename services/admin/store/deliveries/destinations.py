@@ -110,11 +110,11 @@ class Destinations:
         return SentTest(event_id=event_id)
 
     async def retry(self, name: str, kinds: Mapping[str, str], actor: str) -> Retried:
-        """Make at most 10,000 failed or dead deliveries of a destination due now. Audited.
+        """Resend at most 10,000 failed or dead deliveries of a destination now. Audited.
 
-        A failed delivery has retries left. A dead delivery has none. Leaves out leads that became spam or
-        held before the destination received them. Raises `NotFoundError` if the sites file does not contain
-        the destination.
+        A failed delivery has retries left. A dead delivery has none. Leaves out deliveries of leads that
+        became spam or held before the destination received them. Raises `NotFoundError` if the sites file
+        does not contain the destination.
         """
         async with transaction(self._pool) as connection:
             await _lock(connection, name, kinds)
@@ -140,10 +140,15 @@ class Destinations:
     ) -> None:
         """Send one delivery of a lead now, with the same `webhook-id`. Audited.
 
-        A delivery that has arrived is sent again only with `if_delivered`. Raises `NotFoundError` if there
-        is no such delivery, or if the sites file does not contain the destination. Raises `ConflictError` if
-        the lead was erased, the destination is disabled, the delivery was suppressed or is being sent, or the
-        lead became spam or held before the destination received it.
+        A delivery that has arrived is sent again only with `if_delivered`. Raises `NotFoundError` if there is
+        no such delivery, or if the sites file does not contain the destination.
+
+        Raises `ConflictError` in these cases:
+
+        - The lead was erased.
+        - The lead became spam or held before the destination received it.
+        - The destination is disabled.
+        - The delivery was suppressed, or is being sent.
         """
         if name not in kinds:
             raise NotFoundError(gettext(NOT_IN_FILE))

@@ -11,9 +11,9 @@ _SQL: Any = load_queries(Path(__file__).with_name("recent_outcomes.sql"))
 
 @dataclass(frozen=True)
 class EmailOutcomes:
-    """The numbers of emails of one kind that were sent and that failed. An email counts by its last outcome.
+    """The number of emails of one kind that were sent, and the number that failed.
 
-    `failed` includes emails with an unknown outcome.
+    Only the last outcome of an email counts. `failed` includes emails with an unknown outcome.
     """
 
     sent: int = 0

@@ -1,7 +1,7 @@
-"""Writes leads as an Excel file, in parts that can be sent at once.
+"""Writes leads as an Excel file, in parts. Each part can be sent before the next is made.
 
 So no complete copy of the file is in memory or on disk. XlsxWriter alone cannot do this: it stores all rows
-in a temporary file until it closes the workbook. So XlsxWriter writes each part of the rows as a separate
+in a temporary file until it closes the workbook. Here, XlsxWriter writes each part of the rows as a separate
 workbook. This module copies the rows of all these workbooks into one sheet (docs/decisions/0035).
 """
 

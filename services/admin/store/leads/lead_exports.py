@@ -37,10 +37,10 @@ class LeadExports:
         self._pool = pool
 
     async def count(self, query: ExportQuery) -> tuple[int, int, bool]:
-        """Return the number of leads in an export, the number of omitted leads, and True for estimates.
+        """Return the number of leads in an export, and the number of omitted leads.
 
         Omitted leads are spam and erased leads that match the other filters, but whose statuses are not
-        selected. The last value is True if one of the two numbers is an estimate.
+        selected. Also returns True if one of the two numbers is an estimate.
         """
         if query.ids:
             return len(set(query.ids)), 0, False

@@ -129,8 +129,8 @@ class Leads:
         """Set a lead's status, write the audit entry, and request the emails that become due.
 
         Raises `NotFoundError` if the lead is not stored, and `ConflictError` if the change is not allowed.
-        Raises `ConflictError` also if the current status is not `expected`, or if the lead's `updated_at` is
-        not `unchanged_since`. These two checks are left out if the argument is None.
+        Also raises `ConflictError` if the current status is not `expected`, or if the lead's `updated_at` is
+        not `unchanged_since`. Pass None to skip one of these two checks.
         """
         async with transaction(self._pool) as connection:
             row = await lock_existing_lead(connection, lead_id)

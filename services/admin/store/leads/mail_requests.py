@@ -1,6 +1,6 @@
-"""Requests that the notifier sends emails of leads. Each request is a row of the replay queue.
+"""Asks the notifier to send emails of leads. Each request is a row of the replay queue.
 
-The flusher sends such rows to the notifier at once.
+The flusher sends these rows to the notifier immediately.
 """
 
 from collections.abc import Sequence

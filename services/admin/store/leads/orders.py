@@ -85,8 +85,7 @@ async def list_sorted(
 ) -> tuple[list[LeadSummary], str | None]:
     """Return a page of leads in the order of the filter, and the cursor of the next page.
 
-    `few` is True if so few leads match that reading and sorting all of them is faster than reading an index
-    in order.
+    Set `few` if few leads match. They are then all read and sorted, which is faster than an index.
     """
     order, is_by_name = str(filters.sort), filters.sort in _BY_NAME
     if filters.assignee or filters.unassigned:

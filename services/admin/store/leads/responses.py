@@ -20,7 +20,7 @@ MOST_ASSIGNEES: Final = 10
 
 @dataclass(frozen=True)
 class Arrivals:
-    """The number of leads that are not spam, and the number of spam leads, that arrived on one day.
+    """The counts of one day: leads that are not spam (`leads`), and spam (`spam`).
 
     Leads of yesterday are counted only up to the current time of day, so that both days can be compared.
     """

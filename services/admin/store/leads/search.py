@@ -82,10 +82,10 @@ def _total_of_page(filters: LeadFilter, found: int) -> int | None:
 
 
 async def choose_services(connection: Connection, selection: dict[str, Any]) -> dict[str, Any]:
-    """Return the SQL parameters `selection`, with the services that the text in `service` selects.
+    """Return the SQL parameters `selection`, with the services that match the text in `service`.
 
-    If the text is the exact name of a service, it selects only that service. So a link to a service finds no
-    leads of other services. Otherwise the text selects all services whose names contain it, in upper or lower
+    If the text is the exact name of a service, only that service matches. So a link to a service finds no
+    leads of other services. Otherwise, a service matches if its name contains the text, in upper or lower
     case.
     """
     part = selection["service"]

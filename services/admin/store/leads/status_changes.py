@@ -1,4 +1,4 @@
-"""Changes the status of several locked leads at once, with audit entries, and requests the due emails."""
+"""Changes the status of several locked leads, writes the audit entries, and requests the emails."""
 
 from collections import defaultdict
 from collections.abc import Sequence

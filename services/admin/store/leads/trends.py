@@ -1,7 +1,7 @@
-"""Counts leads for the overview: over time, by weekday and hour, and by site, source or other values.
+"""Counts leads for the overview: by day or month, by hour of the week, and by values such as the site.
 
-A job of the flusher writes the counts of past days to the table `lead_summary`. The leads of the days since
-then are counted at each request.
+A job of the flusher writes the counts of past days to the table `lead_summary`. The leads of later days are
+counted at each request.
 """
 
 from dataclasses import dataclass
@@ -80,10 +80,11 @@ class Trends:
             return {(row["weekday"], row["hour"]): row["leads"] async for row in rows}
 
     async def top_values(self, since: datetime) -> dict[Dimension, dict[str, int]]:
-        """Return the most frequent values of each dimension since a time, with their numbers of leads.
+        """Return the most frequent values of each dimension, and the number of leads with each value.
 
-        A dimension is a property of a lead, such as its site. The most frequent value comes first. The value
-        "" comes last and stands for leads without a value.
+        Counts the leads that arrived at `since` or later. A dimension is a property of a lead, such as its
+        site. The most frequent value comes first. The value "" comes last and stands for leads without a
+        value.
         """
         tops: dict[Dimension, dict[str, int]] = {dimension: {} for dimension in DIMENSIONS}
         async with snapshot(self._pool) as connection:

@@ -39,11 +39,11 @@ class Erasures:
     async def find_person(
         self, email: str | None, phone: str | None = None, limit: int | None = None
     ) -> PersonRecords:
-        """Return the leads and queue rows with this email address, and the stored leads with this phone.
+        """Return the leads and queue rows with this email address or this phone. Changes nothing.
 
-        Changes nothing. If `limit` is set, returns only that many leads, the newest ones. The names and
-        addresses of leads that are not stored come from their queued records. At most `LISTED_MAX` such
-        records are read.
+        The phone is looked up only in the table of leads. With `limit`, returns only the newest leads, up to
+        that number. A lead that is not stored yet has the name and the address of its queued record. At most
+        `LISTED_MAX` queued records are read.
         """
         async with snapshot(self._pool) as connection:
             traces = await find_traces(connection, email, phone)
@@ -85,11 +85,12 @@ class Erasures:
     async def erase_person(
         self, email: str | None, actor: str, only: Selection | None = None, *, phone: str | None = None
     ) -> ErasedPerson:
-        """Erase the leads and queue rows with this email address, and the stored leads with this phone.
+        """Erase the leads and queue rows with this email address or this phone.
 
-        `only` limits the erasure to some of these leads and rows. Each lead or row is erased in its own
-        transaction. If one cannot be erased, `failed` in the result maps its id to the reason. Raises
-        `DependencyUnavailable` if the search for the leads and rows fails.
+        The phone is looked up only in the table of leads. `only` limits the erasure to some of these leads
+        and rows. Each lead or row is erased in its own transaction. If one cannot be erased, `failed` in the
+        result maps its id to the reason. Raises `DependencyUnavailable` if the search for the leads and rows
+        fails.
         """
         async with transaction(self._pool) as connection:
             traces = await find_traces(connection, email, phone)
@@ -135,7 +136,7 @@ class Erasures:
 async def find_traces(connection: Connection, email: str | None, phone: str | None = None) -> Traces:
     """Return the ids of the leads and queue rows with this email address or this phone.
 
-    Only stored leads are searched for the phone.
+    The phone is looked up only in the table of leads.
     """
     rows = [row async for row in _SQL.find_by_email(connection, email=email)] if email else []
     if ending := phone_ending(phone):

@@ -41,9 +41,9 @@ class PersonalData:
         self._pool = pool
 
     async def edit(self, lead_id: UUID, edit: LeadEdit, actor: str) -> Edited:
-        """Change a lead's fields, also in queued records that may be sent again as emails of the lead.
+        """Change a lead's fields, also in the lead's queued emails.
 
-        If the lead is not stored yet, only its queued record is changed.
+        If the lead is not stored yet, its fields are changed in its queued record.
         """
         async with transaction(self._pool) as connection:
             lead = await lock_lead(connection, lead_id)
