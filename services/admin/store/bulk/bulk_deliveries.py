@@ -64,7 +64,10 @@ async def count_to_send(
 async def count_to_retry(
     connection: Connection, selection: Mapping[str, Any]
 ) -> tuple[int, list[RefusedGroup]]:
-    """Count the leads with a selected failed delivery. Also count those leads that cannot be sent."""
+    """Count the leads with a selected failed delivery.
+
+    Returns the number of leads, and the groups of leads that cannot be sent.
+    """
     counts = {row["status"]: row["leads"] async for row in SQL.count_to_retry(connection, **selection)}
     refused = [
         RefusedGroup(status=status, leads=leads, why=gettext(NOT_RELEASED))
