@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from runtime.settings import Postgres, SitesFile
+from services.admin.dashboard.pages import failed_deliveries
 from tests.support.services.admin import Admin
 from tests.support.services.dashboard import running_dashboard, sign_in
 from tests.support.services.deliveries import add_delivery
@@ -120,6 +121,21 @@ async def test_groups_are_on_the_tabs_of_their_states(admin: Admin) -> None:
     assert "No failed deliveries" not in page
     archived = (await admin.client.get("/admin/ui/workbench?state=archived")).text
     assert "Deliveries to destinations" not in archived
+
+
+async def test_only_the_largest_groups_are_listed(admin: Admin, monkeypatch: pytest.MonkeyPatch) -> None:
+    await sign_in(admin)
+    monkeypatch.setattr(failed_deliveries, "SHOWN_FAILURES", 1)
+    await add_delivery(admin.db, "crm", "dead", reason="destination answered 500", next_attempt_at=None)
+    assert "not listed" not in (await admin.client.get("/admin/ui/workbench")).text
+    for status in (501, 502):
+        reason = f"destination answered {status}"
+        await add_delivery(admin.db, "crm", "dead", reason=reason, next_attempt_at=None)
+    await add_delivery(admin.db, "crm", "dead", reason="destination answered 502", next_attempt_at=None)
+    page = (await admin.client.get("/admin/ui/workbench")).text
+    assert "2 smaller groups are not listed." in page
+    assert '<a href="/admin/ui/workbench/deliveries?destination=crm"><bdi>crm</bdi></a>' in page
+    assert page.count('value="destination answered') == page.count('value="destination answered 502"') == 1
 
 
 async def test_a_lead_that_failed_has_its_reason_and_is_counted(admin: Admin) -> None:
