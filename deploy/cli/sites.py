@@ -15,6 +15,7 @@ from runtime.sites.mail import AlertRule, Sender
 from runtime.sites.model import KEYS, Captcha, Limits, Site
 from runtime.sites.reply import Reply
 from runtime.sites.secrets import check_secrets
+from services.notifier.mail.site_templates import compile_sources, read_sources
 from services.webhooks.destinations import Destinations
 from services.webhooks.public_addresses import is_public
 
@@ -40,6 +41,7 @@ def check(file: Annotated[Path, typer.Argument(help="The sites file.")]) -> None
         sites = read_sites(file)
         check_secrets(sites, environment(), permit_weak=load(Debug).on)
         Destinations(sites, environment())  # also compiles its templates
+        compile_sources(sites, read_sources(sites, file.parent))
     except SitesFileError as error:
         sys.exit(_mistakes(file, error.problems))
     counts = [_count(len(sites.by_name), "site")]

@@ -1,7 +1,7 @@
-"""`python -m deploy.generate.texts [--check]`: write or check the catalogues of the dashboard's texts.
+"""`python -m deploy.generate.texts [--check]`: write or check the catalogues of the dashboard and of emails.
 
-A catalogue (.pot) lists texts for translators. There is one for each page. The texts that several pages have
-are in `shared.pot`, so that each is translated once.
+A catalogue (.pot) lists texts for translators. There is one for each page, and one for all emails. The texts
+that several pages have are in `shared.pot`, so that each is translated once.
 """
 
 from collections import defaultdict
@@ -17,10 +17,12 @@ from babel.messages.pofile import write_po
 
 from deploy.generate.files import ROOT, write_files
 from services.admin.texts import CATALOGUES
+from services.notifier.mail.languages import CATALOGUES as MAIL_CATALOGUES
 
 ADMIN: Final = ROOT / "services/admin"
 DASHBOARD: Final = ADMIN / "dashboard"
 SHARED: Final = "shared"
+MAIL: Final = ROOT / "services/notifier/mail"
 # The sources of each page, in dashboard/templates and dashboard. All other files are shared.
 PAGES: Final[dict[str, tuple[str, ...]]] = {
     "audit": ("templates/audit.html", "pages/audit.py"),
@@ -79,7 +81,7 @@ KEYWORDS: Final[dict[str, Any]] = {
 }
 COMMENT: Final = "TRANSLATORS:"
 HEAD: Final = """\
-# The texts of {page}, in English. Generated from the code by `make texts`. How to translate: docs/design.md.
+# The texts of {page}, in English. Generated from the code by `make texts`. How to translate: docs/{guide}.md.
 msgid ""
 msgstr ""
 "MIME-Version: 1.0\\n"
@@ -103,7 +105,17 @@ def catalogues() -> dict[Path, str]:
         written[page if len(pages[message]) == 1 else SHARED].add(
             message, locations=[(source, 1)], auto_comments=comments
         )
-    return {CATALOGUES / f"{page}.pot": _as_pot(page, catalogue) for page, catalogue in written.items()}
+    pots = {CATALOGUES / f"{page}.pot": _as_pot(page, catalogue) for page, catalogue in written.items()}
+    return pots | {MAIL_CATALOGUES / "mail.pot": _as_pot("emails", mail_catalogue())}
+
+
+def mail_catalogue() -> Catalog:
+    """Return the texts of all emails."""
+    catalogue = Catalog(charset="utf-8")
+    for path in sorted(path for kind in ("*.py", "*.html", "*.txt") for path in MAIL.rglob(kind)):
+        for message, comments in _extract(path):
+            catalogue.add(message, locations=[(str(path.relative_to(MAIL)), 1)], auto_comments=comments)
+    return catalogue
 
 
 def _find_messages() -> Iterator[tuple[str, str, Message, list[str]]]:
@@ -112,20 +124,29 @@ def _find_messages() -> Iterator[tuple[str, str, Message, list[str]]]:
     for path in sorted(path for kind in ("*.py", "*.html") for path in ADMIN.rglob(kind)):
         if path == ADMIN / "texts.py":
             continue
-        method = "python" if path.suffix == ".py" else "jinja2.ext:babel_extract"
-        options = {"trimmed": "true", "newstyle_gettext": "true"}
-        for _, message, comments, _ in extract_from_file(
-            method, path, KEYWORDS, (COMMENT,), options, strip_comment_tags=True
-        ):
+        for message, comments in _extract(path):
             yield page_of.get(path, SHARED), str(path.relative_to(ADMIN)), message, comments
+
+
+def _extract(path: Path) -> Iterator[tuple[Message, list[str]]]:
+    """Yield each message of a file with its comments for translators."""
+    method = "python" if path.suffix == ".py" else "jinja2.ext:babel_extract"
+    options = {"trimmed": "true", "newstyle_gettext": "true"}
+    for _, message, comments, _ in extract_from_file(
+        method, path, KEYWORDS, (COMMENT,), options, strip_comment_tags=True
+    ):
+        yield message, comments
 
 
 def _as_pot(page: str, catalogue: Catalog) -> str:
     """Return a catalogue as text. Line numbers are omitted: they would change with every edit."""
     file = BytesIO()
     write_po(file, catalogue, width=110, omit_header=True, include_lineno=False)
-    name = "several pages" if page == SHARED else f"the page {page}"
-    return HEAD.format(page=name) + file.getvalue().decode().strip() + "\n"
+    names = {SHARED: "several pages", "emails": "emails"}
+    head = HEAD.format(
+        page=names.get(page, f"the page {page}"), guide="email" if page == "emails" else "design"
+    )
+    return head + file.getvalue().decode().strip() + "\n"
 
 
 def main(

@@ -123,6 +123,8 @@ class Site(BaseModel):
     reply_to: MailAddress | None = None
     alert_to: tuple[MailAddress, ...] = ()
     alert_rules: tuple[AlertRule, ...] = ()
+    alert_locale: LocaleTag | None = None
+    templates: Line | None = None
     fields: dict[FieldTarget, tuple[Line, ...]] = Field(default_factory=dict)
     default_service: Line | None = None
     limits: Limits = NO_LIMITS

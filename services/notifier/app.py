@@ -15,8 +15,7 @@ from runtime.kafka.failure_publisher import FailurePublisher
 from runtime.kafka.policy import Policy
 from runtime.kafka.reconcile import Reconciler
 from runtime.settings import load
-from runtime.sites.file import load_sites
-from runtime.sites.model import Sites
+from runtime.sites.file import SitesFileError, exit_with, load_sites
 from runtime.sites.watcher import watch_sites
 from services.notifier.digests.held_digests import HeldDigests
 from services.notifier.handlers import Handler
@@ -27,6 +26,7 @@ from services.notifier.sending.token_bucket import TokenBucket
 from services.notifier.settings import Settings
 from services.notifier.smtp.mailer import open_mailer
 from services.notifier.store import Store
+from services.notifier.template_watcher import TemplateWatcher
 
 NAME: Final = "notifier"
 FAILURE_SECONDS: Final = 5.0
@@ -35,13 +35,13 @@ FAILURE_SECONDS: Final = 5.0
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Return the app. It opens no connection before its lifespan begins."""
     settings = settings or load(Settings)
-    sites = load_sites(settings.sites_file.path)
+    identities = open_identities(settings)
     return create_consumer_app(
         NAME,
         settings,
         topics.consumed_by(NAME),
         topics.GROUPS[NAME],
-        partial(_open_stage, settings, sites),
+        partial(_open_stage, settings, identities),
         # A stop waits only for mails whose body is being sent.
         policy=Policy(
             max_records=settings.batch_max_records, drain_seconds=settings.mail_timeout_seconds + 1
@@ -49,12 +49,22 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
 
 
+def open_identities(settings: Settings) -> Identities:
+    """Return the identities of all sites. Exits if the sites file or a template has a mistake."""
+    path = settings.sites_file.path
+    default = Identity(settings.from_email, settings.sender_name, settings.admins, settings.admin_url)
+    try:
+        return Identities(default, load_sites(path), path.parent if path else None)
+    except SitesFileError as error:
+        exit_with(path, error)
+
+
 @asynccontextmanager
-async def _open_stage(settings: Settings, sites: Sites, resources: Resources) -> AsyncIterator[Stage]:
-    identities = Identities(
-        Identity(settings.from_email, settings.sender_name, settings.admins, settings.admin_url), sites
-    )
-    watching = watch_sites(settings.sites_file.path, sites, resources.health, identities.apply)
+async def _open_stage(
+    settings: Settings, identities: Identities, resources: Resources
+) -> AsyncIterator[Stage]:
+    watching = watch_sites(settings.sites_file.path, identities.sites, resources.health, identities.apply)
+    templates = TemplateWatcher(identities, resources.health)
     pool, ledger, consumer = resources.pool, resources.ledger, resources.consumer
     store = Store(
         pool,
@@ -85,4 +95,8 @@ async def _open_stage(settings: Settings, sites: Sites, resources: Resources) ->
         # Up to a mail's body each of login and envelope may take the envelope timeout.
         lease = 2 * settings.envelope_timeout_seconds + settings.mail_timeout_seconds + 60
         digests = HeldDigests(pool, mailer, identities, lease_seconds=lease)
-        yield Stage(handler, reconciler, jobs={"sites file": watching, "held digests": digests.run})
+        yield Stage(
+            handler,
+            reconciler,
+            jobs={"sites file": watching, "templates": templates.run, "held digests": digests.run},
+        )

@@ -11,39 +11,14 @@ from functools import lru_cache
 from typing import Any, Final
 
 from jinja2 import StrictUndefined, Template
-from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedEnvironment
+
+from runtime.template_sandbox import TemplateSandbox
 
 BODY_MAX_CHARACTERS: Final = 512 * 1024
 
 
 class BodyTemplateError(Exception):
     """The template cannot be parsed or rendered. The message is the class name of the error."""
-
-
-class _Environment(ImmutableSandboxedEnvironment):
-    intercepted_binops = frozenset({"*", "**", "%"})
-
-    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        """Return False for what the sandbox forbids, and for padding, such as `"a".ljust(10**9)`.
-
-        Padding would use up the memory.
-        """
-        return attr not in _PADDING and super().is_safe_attribute(obj, attr, value)
-
-    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        """Forbid `*` and `**` with a text or a large number, and forbid to format a text with `%`.
-
-        For example, `"a" * 10**9` would use up the memory. Numbers up to a million are allowed.
-        """
-        if operator != "%" and not (_is_small(left) and _is_small(right)):
-            raise BodyTemplateError("LimitError")
-        if operator == "%" and isinstance(left, str):
-            raise BodyTemplateError("LimitError")  # "%9999999999d" % 1
-        return super().call_binop(context, operator, left, right)
-
-
-# Methods that make a long text of a number.
-_PADDING: Final = frozenset({"center", "expandtabs", "ljust", "rjust", "zfill"})
 
 
 def e164(value: object) -> str | None:
@@ -56,18 +31,11 @@ def e164(value: object) -> str | None:
     return number if re.fullmatch(r"\+[1-9][0-9]{6,14}", number) else None
 
 
-def _is_small(value: Any) -> bool:
-    return isinstance(value, int | float) and abs(value) <= 1_000_000
-
-
-def _environment() -> SandboxedEnvironment:
-    environment = _Environment(undefined=StrictUndefined, autoescape=False)
-    environment.globals = {}  # no range, lipsum, cycler and namespace
+def _environment() -> TemplateSandbox:
+    environment = TemplateSandbox(undefined=StrictUndefined, autoescape=False)
     # Not Jinja's own, which writes < and & for HTML pages.
     environment.filters["tojson"] = lambda value: json.dumps(value, ensure_ascii=False)
     environment.filters["e164"] = e164
-    for name in ("center", "format", "indent", "pprint", "wordwrap", "xmlattr"):
-        del environment.filters[name]
     return environment
 
 

@@ -15,8 +15,8 @@ from contracts.field_types import unique_name
 from contracts.leads import LeadReceived
 from contracts.text import to_line, to_text, truncate, with_lf
 from contracts.visit import Source
+from services.notifier.mail.languages import Language
 
-NO_NAME: Final = "Website visitor"
 LABEL_MAX: Final = 200
 _CLEAN_ASCII: Final = re.compile(r"[ -~\n\t]*")
 # Characters that hide text or reverse its order. Joiners, direction marks and the tags of flags stay, because
@@ -36,31 +36,53 @@ def visible_text(value: str) -> str:
     return _HIDING.sub("", with_lf(to_text(value))).strip()
 
 
-def labelled_fields(lead: LeadReceived) -> dict[str, str]:
-    """Return the text of each non-empty field of a lead, by label. Equal labels get different suffixes."""
+def no_name(language: Language) -> str:
+    """Return what a mail shows in place of a name that the lead does not have."""
+    return language.gettext("Website visitor")
+
+
+def labelled_fields(lead: LeadReceived, language: Language) -> dict[str, str]:
+    """Return the text of each non-empty field of a lead, by label in this language.
+
+    Equal labels get different suffixes. The labels of campaigns are the names of their parameters.
+    """
+    gettext = language.gettext
     source = lead.source
     values: dict[str, JsonValue] = {
-        "Name": lead.name or NO_NAME,
-        "Email": lead.email,
-        "Phone": lead.phone,
-        "Company": lead.company,
-        "Service": lead.service,
-        "Locale": lead.locale,
-        "Consent": None if lead.consent is None else ("yes" if lead.consent else "no"),
+        gettext("Name"): lead.name or no_name(language),
+        gettext("Email"): lead.email,
+        gettext("Phone"): lead.phone,
+        gettext("Company"): lead.company,
+        gettext("Service"): lead.service,
+        gettext("Language"): lead.locale,
+        gettext("Consent"): None
+        if lead.consent is None
+        else (gettext("yes") if lead.consent else gettext("no")),
     }
     if source:
-        values |= {_label("", name): getattr(source, name) for name in Source.model_fields}
+        known = {
+            "page_url": gettext("Page"),
+            "page_title": gettext("Page title"),
+            "landing_page": gettext("Landing page"),
+            "referrer": gettext("Referrer"),
+        }
+        values |= {known.get(name) or _label(name): getattr(source, name) for name in Source.model_fields}
     # Prefixed, so that an unknown field cannot replace one of ours.
-    for prefix, unknown in (("Source ", source.extra if source else {}), ("Extra ", lead.extra)):
+    of_source, of_lead = gettext("Source %(name)s"), gettext("Extra %(name)s")
+    for form, unknown in ((of_source, source.extra if source else {}), (of_lead, lead.extra)):
         for name, value in unknown.items():
-            values[unique_name(_label(prefix, name), values)] = value
+            values[unique_name(_unknown_label(form, name), values)] = value
     shown = {label: _display_value(value) for label, value in values.items() if value not in (None, "")}
     return {label: text for label, text in shown.items() if text}
 
 
-def _label(prefix: str, name: str) -> str:
+def _label(name: str) -> str:
+    return name.replace("_", " ").capitalize()
+
+
+def _unknown_label(form: str, name: str) -> str:
     label = truncate(_HIDING.sub("", to_line(name)), LABEL_MAX)
-    return f"{prefix}{label or 'field'}" if prefix else label.replace("_", " ").capitalize()
+    return form % {"name": label or "field"}
 
 
 def _display_value(value: JsonValue) -> str:

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from contracts.reasons import Reason
 from contracts.text import to_line, truncate
-from services.notifier.mail.answers import NO_NAME, visible_text
+from services.notifier.mail.answers import no_name, visible_text
+from services.notifier.mail.languages import Language, find_language
 from services.notifier.mail.message import (
-    TEMPLATES,
     Identity,
     Mail,
     UndeliverableError,
@@ -59,26 +59,17 @@ def compose_held_digest(digest: HeldDigest, identity: Identity, now: datetime) -
     """
     addresses = valid_addresses(identity.admins)
     smtputf8 = not identity.from_email.isascii() or any(address.smtputf8 for address in addresses)
-    count = f"{digest.total} held lead{'' if digest.total == 1 else 's'}"
+    language = find_language(identity.alert_locale, identity.locale)
+    values = digest_values(digest, identity, language)
+    subject, text, html = identity.templates.render("held_digest", values, language)
     headers = {
         "Date": format_datetime(now),
         "From": sender_header(identity),
         "To": ", ".join(address.spec for address in addresses),
-        "Subject": f"{count} to check: {digest.site}",
+        "Subject": subject,
         "Message-ID": f"<{digest.digest_id}.held_digest@{identity.from_email.rpartition('@')[2]}>",
         "Auto-Submitted": "auto-generated",
     }
-    admin_url = identity.admin_url.rstrip("/")
-    values = {
-        "count": count,
-        "site": visible_text(digest.site),
-        "sender_name": identity.sender_name,
-        "url": f"{admin_url}/ui/held" if admin_url else "",
-        "leads": [_row_of(lead, admin_url) for lead in digest.leads],
-        "more": digest.total - len(digest.leads),
-    }
-    text = TEMPLATES.get_template("held_digest.txt").render(values)
-    html = TEMPLATES.get_template("held_digest.html").render(values)
     try:
         content = build_mime_message(headers, text, html, utf8=smtputf8)
     except HeaderInjectionError as error:
@@ -86,13 +77,30 @@ def compose_held_digest(digest: HeldDigest, identity: Identity, now: datetime) -
     return Mail(identity.from_email, tuple(address.spec for address in addresses), content, smtputf8)
 
 
-def _row_of(lead: HeldLead, admin_url: str) -> dict[str, str]:
+def digest_values(digest: HeldDigest, identity: Identity, language: Language) -> dict[str, Any]:
+    """Return what the templates of the digest may show."""
+    admin_url = identity.admin_url.rstrip("/")
     return {
-        "received_at": f"{lead.received_at:%Y-%m-%d %H:%M} UTC",
-        "name": _one_line(lead.name or "") or NO_NAME,
+        "lang": language.code,
+        "colon": language.colon,
+        "number": language.number,
+        "total": digest.total,
+        "site": visible_text(digest.site),
+        "sender_name": identity.sender_name,
+        "url": f"{admin_url}/ui/held" if admin_url else "",
+        "leads": [_row_of(lead, admin_url, language) for lead in digest.leads],
+        "more": digest.total - len(digest.leads),
+    }
+
+
+def _row_of(lead: HeldLead, admin_url: str, language: Language) -> dict[str, Any]:
+    return {
+        "received_at": language.time(lead.received_at),
+        "name": _one_line(lead.name or "") or no_name(language),
         "contact": _one_line(lead.contact),
         "message": _one_line(lead.message),
-        "reference": str(lead.lead_id)[-8:] + (", released since" if lead.released else ""),
+        "reference": str(lead.lead_id)[-8:],
+        "released": lead.released,
         "url": f"{admin_url}/leads/{lead.lead_id}" if admin_url else "",
     }
 

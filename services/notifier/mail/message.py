@@ -10,38 +10,20 @@ from datetime import datetime
 from email.headerregistry import Address
 from email.utils import format_datetime
 from functools import lru_cache
-from typing import Final
-from urllib.parse import quote
-
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from typing import Any
 
 from contracts.failures import Kind
-from contracts.leads import LeadReceived, alert_subject, lead_reference
+from contracts.leads import LeadReceived, lead_reference
 from contracts.reasons import Reason
 from runtime.mail_address import Address as Recipient
 from runtime.mail_address import parse_address
 from runtime.sites.mail import AlertRule, recipients_by_rule
-from services.notifier.mail.answers import break_lines, labelled_fields, quote_lines, visible_text
+from services.notifier.mail.answers import labelled_fields, visible_text
 from services.notifier.mail.greeting import greeting_name
+from services.notifier.mail.languages import Language, find_language
+from services.notifier.mail.mail_templates import BUILT_IN, MailTemplates
 from services.notifier.mail.mime import HeaderInjectionError, build_mime_message
 from services.notifier.mail.reply_to import reply_to_header
-
-
-def _urlquote(value: str) -> str:
-    return quote(value, safe="@")
-
-
-TEMPLATES: Final = Environment(
-    loader=PackageLoader("services.notifier.mail"),
-    autoescape=select_autoescape(["html"]),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    auto_reload=False,  # or jinja2 checks the template files for each mail
-)
-TEMPLATES.filters["urlquote"] = _urlquote
-TEMPLATES.filters["quote_lines"] = quote_lines
-TEMPLATES.filters["break_lines"] = break_lines
 
 
 class UndeliverableError(Exception):
@@ -57,7 +39,8 @@ class Identity:
     """The sender and the admins of a site's mails.
 
     `alert_rules` replaces the admins for some leads. `reply_to` is the Reply-To of welcomes, empty for none.
-    The addresses are valid: the settings have been checked.
+    The addresses are valid: the settings have been checked. `locale` is the site's, and `alert_locale` that
+    of its team. An empty one means English, or the site's.
     """
 
     from_email: str
@@ -66,6 +49,9 @@ class Identity:
     admin_url: str = ""
     alert_rules: tuple[AlertRule, ...] = ()
     reply_to: str = ""
+    locale: str = ""
+    alert_locale: str = ""
+    templates: MailTemplates = BUILT_IN
 
     def admins_for(self, lead: LeadReceived) -> tuple[str, ...]:
         """Return the recipients of the alert about this lead."""
@@ -110,19 +96,19 @@ def compose(kind: Kind, lead: LeadReceived, identity: Identity, now: datetime) -
         reply_to = identity.reply_to
     else:
         reply_to = reply_to_header(lead.name or "", lead.email or "", utf8=smtputf8)
+    language = language_of(kind, lead, identity)
+    values = template_values(kind, lead, identity, language)
+    subject, text, html = identity.templates.render(kind, values, language)
     headers = {
         "Date": format_datetime(now),
         "From": sender_header(identity),
         **({"Reply-To": reply_to} if reply_to else {}),
         "To": ", ".join(address.spec for address in addresses),
-        "Subject": _subject(kind, lead, identity),
+        "Subject": subject,
         "Message-ID": message_id(lead, kind, identity.from_email),
         # RFC 3834: suppresses out-of-office replies.
         "Auto-Submitted": "auto-generated",
     }
-    values = _welcome_values(lead, identity) if kind == "welcome" else _alert_values(lead, identity)
-    text = TEMPLATES.get_template(f"{kind}.txt").render(values)
-    html = TEMPLATES.get_template(f"{kind}.html").render(values)
     try:
         content = build_mime_message(headers, text, html, utf8=smtputf8)
     except HeaderInjectionError as error:
@@ -153,30 +139,36 @@ def valid_addresses(to: Iterable[str]) -> list[Recipient]:
     return addresses
 
 
-def _subject(kind: Kind, lead: LeadReceived, identity: Identity) -> str:
+def language_of(kind: Kind, lead: LeadReceived, identity: Identity) -> Language:
+    """Return the language of a mail: the lead's for its welcome, the team's for the alert.
+
+    If the lead's locale is missing or not supported, its welcome is in the language of the site.
+    """
     if kind == "welcome":
-        return f"Thank you for contacting {identity.sender_name}"
-    return alert_subject(lead.lead_id)
+        return find_language(lead.locale, identity.locale)
+    return find_language(identity.alert_locale, identity.locale)
 
 
-def _welcome_values(lead: LeadReceived, identity: Identity) -> dict[str, object]:
-    return {
-        "name": greeting_name(lead.name or ""),
+def template_values(kind: Kind, lead: LeadReceived, identity: Identity, language: Language) -> dict[str, Any]:
+    """Return what the templates of a mail may show. Those of a welcome get nothing typed but a safe name."""
+    values: dict[str, Any] = {
+        "lang": language.code,
+        "colon": language.colon,
         "sender_name": identity.sender_name,
         "reference": lead_reference(lead.lead_id),
-        "replies_are_read": bool(identity.reply_to),
+        "received_at": language.time(lead.occurred_at),
     }
-
-
-def _alert_values(lead: LeadReceived, identity: Identity) -> dict[str, object]:
-    return {
-        "fields": labelled_fields(lead),
+    if kind == "welcome":
+        return values | {
+            "name": greeting_name(lead.name or ""),
+            "replies_are_read": bool(identity.reply_to),
+        }
+    return values | {
+        "fields": labelled_fields(lead, language),
+        "email_label": language.gettext("Email"),
         "email": lead.email if lead.email and parse_address(lead.email) else "",
         "message": visible_text(lead.message),
         "lead_id": str(lead.lead_id),
-        "reference": lead_reference(lead.lead_id),
         "site": visible_text(lead.site),
-        "received_at": f"{lead.occurred_at:%Y-%m-%d %H:%M} UTC",
-        "sender_name": identity.sender_name,
         "url": f"{identity.admin_url.rstrip('/')}/leads/{lead.lead_id}" if identity.admin_url else "",
     }

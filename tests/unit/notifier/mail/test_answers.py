@@ -9,15 +9,16 @@ from hypothesis import strategies as st
 
 from contracts.text import is_blank
 from services.notifier.mail.answers import (
-    NO_NAME,
     break_lines,
     labelled_fields,
     quote_lines,
     visible_text,
 )
+from services.notifier.mail.languages import find_language
 from tests.support.factories import lead
 from tests.unit.notifier.mail.test_message import mail, part
 
+ENGLISH = find_language("en")
 QUESTION = "On a scale from 1 to 5, how satisfied are you with these aspects of our website for customers: "
 
 
@@ -42,21 +43,22 @@ def test_joiners_direction_marks_and_line_breaks_are_kept() -> None:
 def test_labels_that_begin_alike_or_become_equal_are_all_shown() -> None:
     extra = {f"{QUESTION}[{aspect}]": aspect for aspect in ("Speed", "Design", "Content")}
     extra |= {"size": "1", "si\u200bze": "2", "\u200b": "3", "x" * 300: "4", "x" * 301: "5"}
-    fields = labelled_fields(lead(extra=extra))
+    fields = labelled_fields(lead(extra=extra), ENGLISH)
     assert fields[f"Extra {QUESTION}[Speed]"] == "Speed"
     assert set(extra.values()) <= set(fields.values())
 
 
 def test_lists_and_files_are_no_json() -> None:
     file = {"id": "x", "name": "plan.pdf", "url": "https://files.example/1"}
-    fields = labelled_fields(lead(extra={"services": ["Web", "SEO"], "file": [file]}))
+    fields = labelled_fields(lead(extra={"services": ["Web", "SEO"], "file": [file]}), ENGLISH)
     assert fields["Extra services"] == "Web, SEO"
     assert fields["Extra file"] == "plan.pdf (https://files.example/1)"
 
 
 def test_unknown_field_replaces_none_of_ours() -> None:
     fields = labelled_fields(
-        lead(phone="1", source={"phone": "2", "Phone": "3", "utm_source": "x"}, extra={"Phone": "4"})
+        lead(phone="1", source={"phone": "2", "Phone": "3", "utm_source": "x"}, extra={"Phone": "4"}),
+        ENGLISH,
     )
     assert (fields["Phone"], fields["Utm source"]) == ("1", "x")
     assert {fields["Source phone"], fields["Source Phone"], fields["Extra Phone"]} == {"2", "3", "4"}
@@ -75,7 +77,7 @@ def test_long_answers_are_shown_in_lines_and_quoted() -> None:
 
 def test_lead_without_a_name_or_a_message_is_a_website_visitor() -> None:
     for text in (text_of(name=None, email=None, message=""), html_of(name=None, email=None, message="")):
-        assert NO_NAME in text
+        assert "Website visitor" in text
         assert "Message" not in text
         assert "mailto" not in text
 
@@ -117,7 +119,7 @@ def test_markup_stays_text_in_every_line() -> None:
 @pytest.mark.parametrize("key", ["extra", "source"])
 @given(answers=st.dictionaries(st.text(max_size=8), st.text(max_size=40), max_size=8))
 def test_every_answer_is_shown_and_none_begins_a_line(key: str, answers: dict[str, str]) -> None:
-    fields = labelled_fields(lead(**{key: {f"x{name}": value for name, value in answers.items()}}))
+    fields = labelled_fields(lead(**{key: {f"x{name}": value for name, value in answers.items()}}), ENGLISH)
     shown = sum(bool(visible_text(value)) for value in answers.values())
-    assert len(fields) == len(labelled_fields(lead())) + shown
+    assert len(fields) == len(labelled_fields(lead(), ENGLISH)) + shown
     assert all("\n" not in label and not is_blank(label) for label in fields)

@@ -1,0 +1,77 @@
+"""Invented leads, with which templates are checked and previewed. No I/O."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from contracts.failures import Kind
+from contracts.leads import EXAMPLE, LeadReceived
+from services.notifier.mail.held_digest import HeldDigest, HeldLead, digest_values
+from services.notifier.mail.languages import Language
+from services.notifier.mail.message import Identity, Mail, compose, template_values
+
+_ID: Final = UUID("019b0c5e-9d3a-7c41-8f0e-2a6b4c8d0e1f")
+_TIME: Final = datetime(2026, 1, 3, 10, 30, tzinfo=UTC)
+_IDENTITY: Final = Identity(
+    "hello@studio.example",
+    "Studio Nord",
+    ("team@studio.example",),
+    "https://leads.example/admin",
+    reply_to="office@studio.example",
+)
+
+
+def sample_lead(site: str, locale: str | None, *, lead_id: UUID = _ID, now: datetime = _TIME) -> LeadReceived:
+    """Return a lead with every field, such as a preview shows."""
+    fields: dict[str, Any] = {name: EXAMPLE[name] for name in LeadReceived.model_fields if name in EXAMPLE}
+    return LeadReceived.model_validate(
+        fields
+        | {
+            "event_id": lead_id,
+            "occurred_at": now,
+            "lead_id": lead_id,
+            "site": site,
+            "body_sha256": "0" * 64,
+            "locale": locale,
+            "extra": {"budget": EXAMPLE["budget"]},
+        }
+    )
+
+
+def compose_sample(
+    kind: Kind,
+    site: str,
+    identity: Identity,
+    now: datetime,
+    *,
+    locale: str | None = None,
+    address: str | None = None,
+) -> Mail:
+    """Compose a mail about an invented lead with a new id, as a lead of this site would cause it.
+
+    The recipient is `address` if it is given. Raises `UndeliverableError` if it is invalid.
+    """
+    lead = sample_lead(site, locale, lead_id=uuid4(), now=now)
+    if address is not None and kind == "welcome":
+        lead = lead.model_copy(update={"email": address})
+    elif address is not None:
+        identity = replace(identity, admins=(address,), alert_rules=())
+    return compose(kind, lead, identity, now)
+
+
+def sample_values(mail: str, language: Language) -> Iterator[dict[str, Any]]:
+    """Yield the values for the templates of a mail: of a lead with all fields, and of one with few."""
+    full = sample_lead("studio", language.code)
+    few = full.model_copy(
+        update={"name": None, "email": None, "company": None, "message": "", "source": None, "extra": {}}
+    )
+    without = replace(_IDENTITY, admin_url="", reply_to="")
+    held = HeldLead(_ID, _TIME, full.name, full.email or "", full.message)
+    for lead, identity, total in ((full, _IDENTITY, 2), (few, without, 1)):
+        if mail == "held_digest":
+            yield digest_values(HeldDigest(_ID, lead.site, (held,), total), identity, language)
+        else:
+            known: Kind = "welcome" if mail == "welcome" else "admin_alert"
+            yield template_values(known, lead, identity, language)

@@ -1,0 +1,80 @@
+"""Two sites in two languages, one with its own templates: the mails that a mail server gets."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime.settings import Kafka, SitesFile
+from runtime.sites import watcher
+from services.notifier import template_watcher
+from services.notifier.settings import Settings
+from tests.support.factories import lead, post
+from tests.support.mail.smtp import SmtpServer
+from tests.support.services.notifier import notifier, readyz, wait_for_states
+from tests.support.wait import eventually
+
+FILE = """
+[sites.nord]
+name = "Studio Nord"
+locale = "de"
+templates = "nord"
+
+[sites.sud]
+name = "Atelier Sud"
+locale = "fr"
+"""
+OWN = "Subject: {version} von {{{{ sender_name }}}}\n\nMoin {{{{ name }}}}, {{{{ _('Thank you') }}}}!\n"
+
+
+async def test_each_site_has_its_language_and_its_last_valid_templates(
+    settings: Settings,
+    smtp: SmtpServer,
+    kafka: Kafka,
+    db: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in (watcher, template_watcher):
+        monkeypatch.setattr(module, "CHECK_SECONDS", 0.1)
+        monkeypatch.setattr(module, "SETTLE_SECONDS", 0.05)
+    file, template = tmp_path / "sites.toml", tmp_path / "nord" / "welcome.txt"
+    file.write_text(FILE)
+    template.parent.mkdir()
+    template.write_text(OWN.format(version="Erster"))
+    settings = settings.model_copy(update={"sites_file": SitesFile(path=file)})
+    leads = {
+        "nord": lead(site="nord"),
+        "nord-en": lead(site="nord", locale="en-GB"),
+        "sud": lead(site="sud", locale="xx"),
+    }
+    async with notifier(settings) as client:
+        await post(kafka, *leads.values())
+        for each in leads.values():
+            await wait_for_states(db, each)
+        template.write_text("Subject: x\n\n{{ nmae }}")
+        health = await eventually(lambda: readyz(client), until=lambda said: "nmae" in str(said))
+        assert health["status"] == "ready"
+        during = lead(site="nord")
+        await post(kafka, during)
+        await wait_for_states(db, during)
+        template.write_text(OWN.format(version="Neuer"))
+        await eventually(lambda: readyz(client), until=lambda said: "nmae" not in str(said))
+        after = lead(site="nord")
+        await post(kafka, after)
+        await wait_for_states(db, after)
+
+    def subject(of: Any, kind: str) -> str:
+        (received,) = smtp.of(of.lead_id, kind)
+        return str(received.message["Subject"])
+
+    assert subject(leads["nord"], "welcome") == subject(during, "welcome") == "Erster von Studio Nord"
+    assert subject(after, "welcome") == "Neuer von Studio Nord"
+    assert subject(leads["nord"], "admin_alert").startswith("Neue Anfrage ")
+    assert subject(leads["nord-en"], "admin_alert").startswith("Neue Anfrage ")
+    assert subject(leads["sud"], "welcome") == "Merci d’avoir contacté Atelier Sud"  # noqa: RUF001
+    (english,) = smtp.of(leads["nord-en"].lead_id, "welcome")
+    (german,) = smtp.of(leads["nord"].lead_id, "welcome")
+    bodies = [each.message.get_body(("plain",)) for each in (english, german)]
+    texts = [str(body and body.get_content()).strip() for body in bodies]
+    assert texts == ["Moin Ada Lovelace, Thank you!", "Moin Ada Lovelace, Vielen Dank!"]
