@@ -50,7 +50,7 @@ class ChosenGroup(BaseModel):
 
 
 class BlockedGroup(ChosenGroup):
-    """A group of rows that cannot be replayed, and `why`. `ids` has at most 1,000 of the rows' ids."""
+    """A group of rows that cannot be replayed. `why` is the reason. `ids` has at most 1,000 row ids."""
 
     why: str
     ids: list[UUID]

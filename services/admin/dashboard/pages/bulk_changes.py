@@ -67,7 +67,7 @@ class BulkForm(LeadSearch):
     def to_order(self, selected: ExportFilter) -> BulkOrder:
         """Return the order for the store. Raises `RequestValidationError` for an invalid field.
 
-        The order selects leads by one of these:
+        The order selects the leads by one of these:
 
         - the search's filter `selected`, if `matching` is set
         - the filter of failed deliveries, if the action is `retry` and there are no `ids`
