@@ -11,11 +11,13 @@ _WEB: Final = ("http", "https")
 
 
 def answer_parts(answer: JsonValue) -> Iterator[tuple[JsonValue, str]]:
-    """Yield a pair (value, URL) for each value of an answer.
+    """Yield a pair (value, URL) for each value of an answer. Each element of a list is one value.
 
-    Each element of a list is one value. For an object with a `url`, which is a file, the value is the file's
-    name or "". For a text that is a URL, the value is "". For any other value, the URL is "". Only `http` and
-    `https` URLs count.
+    - An object with a `url` is a file: the pair has the file's name or "", and the URL.
+    - For a text that is a URL, the pair has "" and the URL.
+    - For any other value, the pair has the value and "".
+
+    Only `http` and `https` URLs count.
     """
     for each in answer if isinstance(answer, list) else [answer]:
         url = each.get("url") if isinstance(each, dict) else each

@@ -82,7 +82,7 @@ class AuditRecorded(BaseModel):
 class LeadRejected(AuditRecorded):
     """The entry for a request that the gateway refused.
 
-    From the topic `audit.recorded.v1`, only entries of this type are accepted. Otherwise any program that can
+    Only entries of this type are accepted from the topic `audit.recorded.v1`, because any program that can
     write to the topic could forge entries. All other entries are inserted in the transaction of the change
     that they report.
     """

@@ -108,10 +108,10 @@ class Origin(BaseModel):
 class LeadFailed(BaseModel):
     """The failure of one lead in one stage.
 
-    `final` means that no retry can help. `attempts` is the number of retries that were already sent.
-    `queue_id` is the id of the row in `replay_queue` from which the failed record was sent, or None if it was
-    no retry. `reason` is our own text with an SQLSTATE or SMTP code. It never contains a server's text, which
-    may hold personal data.
+    `final` means that no retry can help. `attempts` is the number of retries that were already sent. If the
+    failed record was a retry, `queue_id` is the id of its row in `replay_queue`; otherwise None. `reason` is
+    our own text with an SQLSTATE or SMTP code. It never contains a server's text, which may hold personal
+    data.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -196,7 +196,7 @@ class LeadDead(LeadFailed):
 
 
 def first_origin(record_headers: h.Headers | tuple[tuple[str, bytes], ...], current: Origin) -> Origin:
-    """Return the origin that a record's headers name, or `current` if they name no valid one.
+    """Return the origin that a record's headers name, or `current` if they name no valid origin.
 
     The headers name only the first origin, as in Spring Kafka. A list of all origins would grow with every
     retry.

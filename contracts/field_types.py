@@ -1,7 +1,8 @@
 """Field types for text and JSON that PostgreSQL can store.
 
-PostgreSQL's text and jsonb cannot store NUL or a lone surrogate, so both are removed or replaced. Text is
-normalised by `contracts.text`. Pydantic checks the length of a text before it is normalised.
+PostgreSQL's text and jsonb cannot store NUL or a lone surrogate. So NUL is removed, and a lone surrogate is
+replaced. Text is normalised by `contracts.text`. Pydantic checks the length of a text before it is
+normalised.
 """
 
 import json

@@ -153,7 +153,7 @@ class LeadEvent(BaseModel):
 
     @classmethod
     def released(cls, row: Mapping[str, Any], site_name: str) -> Self:
-        """Return the event `lead.received` of a stored lead that a destination has not received yet.
+        """Return the event `lead.received` of a stored lead, for a destination that has not received it yet.
 
         `row` is the lead's current row of `lead_inbox`.
         """

@@ -49,8 +49,8 @@ def body_sha256(submission: LeadSubmission) -> str:
 
     The gateway and the persister compare it, to detect two different leads with the same idempotency key.
     These are not part of the content: nulls, `meta`, `request_id`, and fields of `source` that the first
-    release did not have. The order of keys and blanks at the ends of texts do not matter. The order of a list
-    does, and 1 differs from 1.0.
+    release did not have. The order of keys does not matter, and neither do blanks at the ends of texts. The
+    order of a list matters. 1 differs from 1.0.
     """
     known = submission.model_dump_json(exclude={*_NOT_DIGESTED, *submission.extra}, exclude_none=True)
     if submission.source:  # the last of the digested fields

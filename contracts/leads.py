@@ -108,8 +108,8 @@ EXAMPLE: Final[dict[str, JsonValue]] = {
 class Unreadable(NamedTuple):
     """The values of a submission that do not fit their fields, as text by field name.
 
-    They become part of `extra`. The visitor entered the values in `of_visitor`, so they count as the lead's
-    content. The website set the values in `of_machine`, so they do not count.
+    They become part of `extra`. `of_visitor` has the values that the visitor entered, which count as the
+    lead's content. `of_machine` has the values that the website set, which do not count.
     """
 
     of_visitor: dict[str, JsonValue]

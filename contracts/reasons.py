@@ -124,9 +124,9 @@ class Reason(StrEnum):
 
     @classmethod
     def match(cls, text: str) -> tuple["Reason", dict[str, str | None]] | None:
-        """Return the reason that a stored text contains, and the values of its placeholders by name.
+        """Return the reason that a stored text states, and the values of the reason's placeholders by name.
 
-        Returns None if the text is no known reason.
+        Returns None if the text is not a known reason.
         """
         for reason in cls:
             if found := reason.pattern.fullmatch(text):

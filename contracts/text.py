@@ -92,7 +92,7 @@ def replace_surrogates(value: str) -> str:
 
 
 def to_text(value: str) -> str:
-    """Return a text in NFC. The line ends LF, CR and CRLF stay; any other line break becomes LF.
+    """Return a text in NFC. LF, CR and CRLF stay. Any other line break becomes LF.
 
     Removes NUL, which PostgreSQL cannot store.
     """

@@ -59,7 +59,7 @@ def parse_time(value: object, default_zone: tzinfo | None = UTC) -> datetime | N
     """Return the point in time in `value`, in UTC. Return None if it cannot be read.
 
     Reads RFC 3339, ISO 8601 and RFC 1123 times, and the text of a JavaScript `Date`. Accepts time zone names
-    and leap seconds (second 60). A number counts the time since 1970: its size shows whether in seconds,
+    and leap seconds (second 60). A number is the time since 1970. Its size shows its unit: seconds,
     milliseconds, microseconds or nanoseconds. A time without a zone is in `default_zone`. If that is None, a
     time without a zone is not read.
     """
