@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 
 class Failure(Exception):
-    """An expected failure. `reason` has our own words and codes. A driver's text may hold personal data."""
+    """An expected failure. `reason` has only our own words: a driver's text may hold personal data."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -40,8 +40,8 @@ class RewindRequired(Exception):
     Either earlier offsets are not counted yet, or the log was replaced, or the ledger has no entry for the
     partition. The consumer must seek to `offsets`, call `confirm()`, and then compare the ledger with Kafka.
 
-    Kafka may have no records at the earlier offsets. After `confirm()`, the ledger therefore counts the
-    offsets before the next batch as missing instead of raising `RewindRequired` again.
+    Kafka may have no records at the earlier offsets. So after `confirm()`, the ledger counts the offsets
+    before the next batch as missing. It does not raise `RewindRequired` for them again.
     """
 
     def __init__(

@@ -53,7 +53,8 @@ def env_name(name: str) -> Any:
 def variable_name(settings: type[BaseSettings], name: str, field: FieldInfo) -> str:
     """Return the name of the environment variable that sets a field.
 
-    This is the field's alias. Without an alias, it is the prefix of the class followed by the field's name.
+    The name is the field's alias. For a field without an alias, it is the prefix of the class followed by the
+    field's name.
     """
     alias = field.validation_alias
     if alias is not None:

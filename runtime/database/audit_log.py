@@ -1,4 +1,4 @@
-"""Appends entries to `audit_log`, in the transaction of the reported action. Entries never change."""
+"""Appends entries to `audit_log`, in the transaction of the action itself. Entries never change."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime

@@ -20,8 +20,8 @@ class NewEvent:
     """An event to deliver to `destinations`. `body` is the JSON text to send.
 
     `is_from_table` is True if the event was made from the lead's current row. It is False if the event was
-    made from the Kafka record of an accepted lead, which may have become spam since. `traceparent` is that of
-    the record (W3C Trace Context).
+    made from the Kafka record of an accepted lead: the lead may now be spam. `traceparent` is the value in
+    the record's headers (W3C Trace Context).
     """
 
     id: UUID
@@ -36,7 +36,7 @@ class NewEvent:
 
 
 def in_order(events: Iterable[NewEvent]) -> list[NewEvent]:
-    """Return the events without duplicates, sorted by lead, each lead's `lead.received` first.
+    """Return the events without duplicates, sorted by lead. For each lead, `lead.received` comes first.
 
     A repeated event is returned once, with the destinations of all repetitions. All processes insert events
     in this order, so that no two processes wait for each other's locks.

@@ -4,7 +4,7 @@ A stage is a service that consumes records. An epoch is the life of one log: if 
 replaced, a new epoch begins.
 
 `next_offset` is the offset after the last counted record of a partition. A record below `next_offset` is not
-counted again, even if it is redelivered, or is read by a consumer that the group has already removed. Offsets
+counted again. Such a record may be redelivered, or come from a consumer that has lost the partition. Offsets
 only decide which records are counted. A lead's id decides whether the lead is written.
 """
 
@@ -44,8 +44,8 @@ def fingerprint(record: CountedRecord) -> str:
 class LedgerEntry:
     """One partition's ledger entry, as it was read at the start of a batch.
 
-    `next_offset` is the first offset that was not counted then. `last_record` is the fingerprint of the last
-    record that was counted, or None if it is not known.
+    `next_offset` is the first offset that was not counted at that time. `last_record` is the fingerprint of
+    the last record that was counted, or None if it is not known.
     """
 
     epoch: int
@@ -67,7 +67,7 @@ class LedgerEntry:
 
     @property
     def missing(self) -> int:
-        """Return how many offsets in the counted range had no record, because Kafka had removed it."""
+        """Return how many offsets in the counted range had no record. Kafka had removed these records."""
         return self.new_next_offset - self.next_offset - self.outcomes.total()
 
 

@@ -19,10 +19,12 @@ async def resolve_replays(
 ) -> None:
     """Mark rows of the replay queue as resolved, and empty their payloads.
 
-    Call it after a lead was stored or its email was sent, because a retry would then have no effect. It
-    resolves the rows whose id is in `queue_ids`. It also resolves the rows of `stage` whose (lead id, kind)
-    is in `effects`. Rows with `by_origin` set are left out, because they are for one Kafka record, not for a
-    lead.
+    Call it after a lead was stored or its email was sent, because a retry would then have no effect. Two
+    groups of rows are resolved:
+
+    - the rows whose id is in `queue_ids`
+    - the rows of `stage` whose (lead id, kind) is in `effects`, except rows with `by_origin`, which are for
+      one Kafka record
     """
     if queue_ids or effects:
         await SQL.resolve_rows(

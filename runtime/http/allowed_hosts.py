@@ -14,7 +14,7 @@ class AllowedHosts:
     """The host names in a comma-separated list. `*.example.com` allows every name below example.com.
 
     IP addresses and private names (of containers, Kubernetes services and this machine) are always allowed,
-    because no website can own them. An empty list allows every other name too, unless `debug` is set.
+    because no website can own them. An empty list allows every name, unless `debug` is set.
 
     With `debug`, services accept the example tokens, which are public. A website could use them to send valid
     requests from a visitor's browser. Only the Host header reveals such a request, so names that are not

@@ -89,7 +89,7 @@ class BoundedHttpProtocol(CorrectedHttpProtocol):
                 return
 
     def on_message_begin(self) -> None:
-        """Note that a request began, so that the count of bytes outside of requests restarts at 0."""
+        """Note that a request began, so that the count of bytes outside of bodies restarts at 0."""
         super().on_message_begin()
         if not self._resuming:
             self._progress = True

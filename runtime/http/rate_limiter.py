@@ -49,7 +49,7 @@ class RateLimiter:
         return allowed
 
     def remaining(self, key: str) -> int:
-        """Return how many more hits the key may have now, as of its last call of `allow`.
+        """Return how many more hits the key may have, as counted by the last `allow` for the key.
 
         Only the limiter's own limit counts, not a `limit` that was passed to `allow`.
         """

@@ -42,18 +42,17 @@ class BatchProcessor:
 
     @property
     def completed(self) -> int:
-        """Return how many records at the start of the batch need no further processing now.
+        """Return how many records `run` has finished, from the start of the batch.
 
-        These records are completed, or belong to partitions in `busy`, which are read again later.
+        A finished record is completed, or its partition is in `busy` and is read again later.
         """
         return self._refused[0][0] if self._refused else self._next
 
     async def run(self) -> None:
         """Process all records.
 
-        Raises `DependencyUnavailable` or `RewindRequired`. After an error too, `completed` is the number of
-        completed records. If another process is using the partitions of some records, `busy` names these
-        partitions.
+        Raises `DependencyUnavailable` or `RewindRequired`. `completed` is correct even after an error. If
+        another process is using the partitions of some records, `busy` names these partitions.
         """
         await self._process(0, len(self._records))
         if self._refused:

@@ -66,8 +66,8 @@ async def check_brokers(client: Any) -> None:
 async def diagnose_connection(settings: Kafka) -> str:
     """Return why no connection to Kafka opens. aiokafka's own error only says that it failed.
 
-    Connects to every bootstrap server. Returns the reason of the first server that answers, or `NO_ANSWER` if
-    none answers.
+    Tries all bootstrap servers. Returns what is wrong with the first one that answers, or `NO_ANSWER` if none
+    answers.
     """
     servers = settings.bootstrap_servers.split(",")
     reasons = await asyncio.gather(*(_diagnose_server(server.strip(), settings) for server in servers))

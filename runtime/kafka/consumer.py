@@ -30,7 +30,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
     Its components: `GroupConnection` joins and leaves the group, `Prefetcher` polls, pauses and rewinds,
     `BatchProcessor` isolates failing records, `OffsetCommits` commits, `Watchdog` detects a stalled consumer.
 
-    | state | leaves it when | next state |
+    | state | ends when | next state |
     |---|---|---|
     | connecting | the group is joined | comparing |
     | comparing (skipped without a reconciler) | the ledger fits Kafka, or is repaired: seek | polling |

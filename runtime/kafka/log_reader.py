@@ -59,8 +59,8 @@ async def read_ranges(
 ) -> AsyncIterator[list[Any]]:
     """Yield the records of each range in lists, one partition after the other.
 
-    A range is (first offset, end offset), without the end offset. Records that Kafka deletes meanwhile are
-    left out. Raises `TimeoutError` if the next record does not arrive.
+    A range consists of the first offset and the offset after the last one. Records that Kafka deletes
+    meanwhile are left out. Raises `TimeoutError` if the next record does not arrive.
     """
     for partition, (first, end) in ranges.items():
         offset = first

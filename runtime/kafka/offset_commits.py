@@ -39,7 +39,7 @@ class OffsetCommits:
     async def flush(self, seconds: float) -> None:
         """Wait up to `seconds` for the running commit, then cancel it and drop all uncommitted offsets.
 
-        They must not be committed later, because another member may have committed newer offsets by then.
+        A later commit of these offsets could undo the newer commit of another member.
         """
         task, self._task = self._task, None
         try:

@@ -30,8 +30,8 @@ class FetchGaps:
     """Detects gaps: periods of more than 2 s in which no fetch of a partition was answered.
 
     A log can lose its last records, or be created again, only while no broker serves it. Then no fetch is
-    answered, so after a gap the log may be another one. aiokafka reconnects by itself and does not report
-    gaps. Call `update` after each poll.
+    answered, so the log may have been replaced during a gap. aiokafka reconnects by itself and does not
+    report gaps. Call `update` after each poll.
     """
 
     def __init__(self) -> None:

@@ -41,7 +41,7 @@ class Publisher:
     """An idempotent producer that waits for every in-sync replica and is replaced when it breaks.
 
     An aiokafka producer fails forever after an out-of-order sequence, a lost producer id or a dead sender
-    task (aiokafka #1017). So it is replaced after an error that leaves open whether the record was written.
+    task (aiokafka #1017). So it is replaced after an error that does not show whether the record was written.
     It is also replaced after a minute in which no broker answered.
     """
 

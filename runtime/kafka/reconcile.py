@@ -78,8 +78,8 @@ class Reconciler:
     """Repairs the ledger of one stage, for the partitions that are assigned to a consumer.
 
     After a rollback of the database, the group is rewound to the first record that the ledger has not
-    counted. A stage whose effects must not be repeated, such as sending an email, passes `rebuild`. This
-    function updates the ledger without processing the records again.
+    counted. The records are then processed again. If that must not happen, for example because it would send
+    emails twice, the stage passes `rebuild`: this function updates the ledger from Kafka instead.
 
     If a log was replaced, the new log is read from its start. The topics in `by_time` are an exception,
     because their old records must not be processed again. They are read from the time of the last counted

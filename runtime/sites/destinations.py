@@ -91,18 +91,18 @@ class Destination(BaseModel):
     """One destination.
 
     - `url` may be a reference, because the URL of a chat's incoming webhook is a secret.
-    - `secret` signs the requests of the kind `webhook`. It has two values while the receiver changes to a new
-      one.
+    - `secret` signs the requests of the kind `webhook`. It has two values while the receiver changes its
+      secret.
     - `sites` are the sites whose leads the destination receives. By default, it receives the leads of all
       sites.
     - `trace` adds the header `traceparent` of the lead's trace to the requests.
 
-    The following settings are only for the kind `http`, as are `method`, `headers` and `content_type`.
+    Only the kind `http` has `method`, `headers`, `content_type` and the following settings:
 
     - `expect` is text that a 2xx response must contain, because some systems answer 200 to a request that
       they refuse.
-    - `body` and `erased_body` are Jinja templates. Without `erased_body`, the destination is not
-      informed of erasures.
+    - `body` and `erased_body` are Jinja templates. Without `erased_body`, the destination is not informed of
+      erasures.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

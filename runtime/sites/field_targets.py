@@ -1,4 +1,4 @@
-"""The names that the keys of `fields` in the sites file may have: the fields of a lead."""
+"""The keys of `fields` in the sites file: the names of a lead's fields."""
 
 import difflib
 import re

@@ -180,7 +180,7 @@ def exit_with(path: Path | None, error: SitesFileError) -> NoReturn:
 
 
 def load_sites(path: Path | None) -> Sites:
-    """Read the file at a service's start. Without a path, return no sites. Exit if the file has a mistake."""
+    """Read the file at a service's start. Exit if it has a mistake. Return no sites if `path` is None."""
     if path is None:
         return Sites()
     try:

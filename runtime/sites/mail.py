@@ -1,6 +1,6 @@
-"""The values of the keys that say who sends a site's emails and who gets them.
+"""The values of the keys that name the sender and the recipients of a site's emails.
 
-Like the model of a site, the error messages never repeat a value.
+The error messages never repeat a value.
 """
 
 import re
@@ -65,7 +65,7 @@ SenderValue = Annotated[Sender, BeforeValidator(_parse_sender)]
 
 
 class AlertRule(BaseModel):
-    """The recipients of the team notification of leads with this service, this locale, or both.
+    """The recipients of the team notification, for leads with a given service, a given locale, or both.
 
     Services are compared without regard to case and to the number of blanks. The locale `de` also matches
     `de-AT`, but `de-AT` does not match `de` (basic filtering of RFC 4647, 3.3.1).

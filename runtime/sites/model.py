@@ -137,7 +137,7 @@ NO_SITE: Final = Site()
 
 @dataclass(frozen=True)
 class Sites:
-    """All sites and destinations by name, and the sites file's digest. Without a file, all are empty."""
+    """All sites and destinations by name, and the sites file's digest. All three are empty without a file."""
 
     by_name: Mapping[str, Site] = field(default_factory=dict)
     digest: str = ""

@@ -95,11 +95,11 @@ class ResolvedDestination:
 def resolve_destinations(sites: Sites, variables: Mapping[str, str]) -> dict[str, ResolvedDestination]:
     """Return each destination by name, with its URL, secrets and headers.
 
-    Raises `SitesFileError` if one of these is unusable:
+    Raises `SitesFileError` in these cases:
 
-    - a variable that is not set, or a secret's file that cannot be read
-    - an invalid URL or header
-    - a secret that is not 24 to 64 bytes in base64, as Standard Webhooks 1.0 requires
+    - A variable is not set, or a secret's file cannot be read.
+    - A URL or a header is invalid.
+    - A secret is not 24 to 64 bytes in base64, as Standard Webhooks 1.0 requires.
     """
     return {name: _resolve_destination(each, variables) for name, each in sites.destinations.items()}
 

@@ -86,8 +86,8 @@ def span(name: str, kind: SpanKind = SpanKind.INTERNAL) -> Iterator[Span]:
 def producer_span(topic: str, headers: h.Headers, key: bytes | None) -> Iterator[h.Headers]:
     """Run the body in a producer span. Yields the headers with the span's `traceparent`, for the consumer.
 
-    The parent is the current span if that span belongs to a single record. Otherwise the parent is the span
-    in the `traceparent` of `headers`.
+    If the current span belongs to a single record, it is the parent. In any other case, the parent is the
+    span in the `traceparent` of `headers`.
     """
     if _tracer is None:
         yield headers

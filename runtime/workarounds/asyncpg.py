@@ -57,11 +57,11 @@ class QuietConnection(asyncpg.Connection):
 
 
 class Connector:
-    """Opens connections to the first writable host of a URL.
+    """Opens connections to the first usable host of a URL.
 
-    The parameter `target_session_attrs` of the URL can require another property than writable. The host that
-    answered most recently is tried first. Each host gets an equal share of the timeout, so a host that hangs
-    does not prevent a connection to the next.
+    A usable host is writable, or it has the property that the URL's `target_session_attrs` requires. The host
+    that answered most recently is tried first. Each host gets an equal share of the timeout, so a host that
+    hangs does not prevent a connection to the next.
     """
 
     def __init__(self, url: str, timeout_seconds: float) -> None:

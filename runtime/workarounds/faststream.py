@@ -21,9 +21,9 @@ from runtime.logs import logger
 def subscribe_without_handler(
     broker: KafkaBroker, *topics: str, group_id: str, listener: ConsumerRebalanceListener, **options: Any
 ) -> Any:
-    """Return a subscriber whose `consumer` is aiokafka's consumer once the broker has started.
+    """Return a subscriber. After the broker's start, its `consumer` is aiokafka's consumer.
 
-    FastStream starts and stops that consumer and never reads from it.
+    FastStream starts and stops this consumer, but never reads from it.
     """
     return broker.subscriber(
         *topics,

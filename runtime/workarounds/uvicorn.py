@@ -60,7 +60,7 @@ class CorrectedHttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """End the head and call `on_head`.
 
-        If `resume_without_upgrade` parses the same head a second time, nothing is left to do.
+        If `resume_without_upgrade` has parsed the head again, `on_head` is not called a second time.
         """
         if self._resuming:
             self._resuming = False
