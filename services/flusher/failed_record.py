@@ -32,9 +32,12 @@ _INT8: Final = 2**63
 class FailedRecord:
     """A record that a stage could not handle: its failure and its original bytes.
 
-    The record's row in `replay_queue` is usually identified by stage, kind and lead id. If `by_origin` is
-    True, it is identified by the record's origin (topic, partition and offset), because the lead id is
-    missing or not unique. This concerns four kinds of records:
+    `by_origin` says what identifies the record's row in `replay_queue`:
+
+    - False: the stage, the kind and the lead id
+    - True: the origin (topic, partition and offset), because the lead id is missing or not unique
+
+    `by_origin` is True for these records:
 
     - an audit record
     - a record that cannot be decoded
@@ -55,7 +58,7 @@ class FailedRecord:
 
     @property
     def replay_lead_id(self) -> UUID | None:
-        """The id under which a conflicting lead is replayed as a new lead, or None if this is no conflict."""
+        """The lead id that a conflict gets when it is replayed as a new lead. None for any other record."""
         if self.by_origin and self.failure.reason == Reason.CONFLICT:
             return uuid5(self.failure.event_id, "lead_id")
         return None
@@ -64,8 +67,8 @@ class FailedRecord:
     def legacy_id(self) -> UUID | None:
         """The id that earlier versions gave this failure, or None if the failed record was a retry.
 
-        Earlier versions derived the id from the position of the failed record. The failure of a retry
-        contains only the position of the original record, so the id of such a failure cannot be derived.
+        Earlier versions derived the id from the position of the failed record. The failure of a retry does
+        not contain the position of the retry.
         """
         failure, stage, kind = self.failure, self.failure.stage, self.failure.kind
         if failure.event_id != failure_event_id(failure.origin, stage, kind):
@@ -76,7 +79,7 @@ class FailedRecord:
     def origin_at(self) -> datetime:
         """The time at which Kafka received the original record, in UTC.
 
-        For a retry, this is not the time of the retry, but that of the original record.
+        The failure of a retry has the time of the original record too.
         """
         return _at(self.failure.origin.timestamp_ms)
 
@@ -108,10 +111,10 @@ def decode_failure(record: Record, group: str) -> FailedRecord:
 
 
 def undecodable_failure(record: Record, group: str, reason: str) -> FailedRecord:
-    """Return a `FailedRecord` for a record that cannot be processed further. Its failure is final.
+    """Return a `FailedRecord` with a final failure, for a record that cannot be processed further.
 
-    Its row in the replay queue becomes dead, so that an admin can examine the record. The record's headers
-    are not used. The origin of the failure is the position of the record itself.
+    The row in the replay queue becomes dead, so that an admin can examine the record. The failure does not
+    depend on the record's headers: its origin is the position of this record.
     """
     origin = Origin.of(record, group)
     failure = LeadFailed(

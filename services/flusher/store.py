@@ -174,9 +174,9 @@ async def mark_mail_dead(
 ) -> None:
     """Set the mail of a dead row to `dead`, and append an audit entry. Only rows of the notifier have a mail.
 
-    If the notifier has not committed the mail's outcome yet, the mail's state does not change. Instead,
-    `failure_id` is stored in the mail's row, and the notifier then commits the mail as dead. After a final
-    failure, the notifier also appends the audit entry.
+    If the notifier has not committed the mail's outcome yet, stores `failure_id` in the mail's row instead of
+    the state. The notifier then commits the mail as dead. If the failure is final, the notifier also appends
+    the audit entry.
     """
     if dead.stage != "notifier" or lead_id is None:
         return

@@ -20,7 +20,7 @@ class JobRuns:
 
     @asynccontextmanager
     async def job_lock(self, name: str) -> AsyncIterator[bool]:
-        """Try to lock a job until the context ends. Yields False if another flusher has the lock."""
+        """Lock a job until the context ends. Yields False if another flusher has the lock."""
         async with transaction(self._pool) as connection:
             yield await SQL.try_job_lock(connection, name=name)
 
@@ -34,7 +34,7 @@ class JobRuns:
         """Record that a run begins, and return the run's number. Return None if no run is needed.
 
         A run is needed if it is requested, or if no run for the current tick of the schedule has succeeded.
-        `schedule` is the job's cron expression, and `next_run_at` its next tick.
+        `schedule` is the job's cron expression. `next_run_at` is the time of its next tick.
         """
         async with transaction(self._pool) as connection:
             runs: int | None = await SQL.begin_run(
@@ -45,7 +45,7 @@ class JobRuns:
     async def end_run(
         self, name: str, runs: int, outcome: str, duration_ms: int, details: dict[str, Any]
     ) -> None:
-        """Record the outcome, the duration and the details of the run with the number `runs`."""
+        """Record the outcome, the duration and the details of a run. `runs` is the run's number."""
         async with transaction(self._pool) as connection:
             await SQL.end_run(
                 connection,

@@ -1,7 +1,7 @@
 """Publishes the events of the transactional outbox to `leads.changed.v1`, in order for each lead.
 
-The transaction that has locked a row deletes the row once Kafka has acknowledged its event. After a crash the
-event is published again with the same event id, and consumers ignore the repetition.
+A transaction locks a row, waits until Kafka has acknowledged the event, and deletes the row. After a crash,
+the event is published again with the same event id, and consumers ignore the repetition.
 """
 
 import asyncio

@@ -1,4 +1,7 @@
-"""The daily job that erases leads older than their retention period, with the SQL function `erase_lead`."""
+"""The daily job that erases leads older than their retention period.
+
+It calls the SQL function `erase_lead`.
+"""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -26,10 +29,10 @@ SQL: Any = load_queries(Path(__file__).with_name("retention.sql"))
 
 
 class Retention:
-    """Erases the leads of each site that are older than the site's retention period.
+    """Erases leads that are older than the retention period of their site.
 
-    Each lead is erased in its own transaction. So if a run is stopped, its finished erasures stay, and the
-    next run continues. The job is off while no site has a period.
+    Each lead is erased in its own transaction. If a run is stopped, the next run continues where it ended.
+    The job is off while no site has a period.
     """
 
     def __init__(self, pool: Pool, runs: JobRuns, clock: Clock, periods: RetentionPeriods) -> None:
@@ -44,7 +47,7 @@ class Retention:
         self._periods = RetentionPeriods(self._periods.installation_days, sites)
 
     async def run(self) -> None:
-        """Run on schedule until cancelled. While the job is off, it has no time of a next run."""
+        """Run on schedule until cancelled. While the job is off, no next run is planned."""
         is_cleared = False
         while True:
             if self._periods.are_set:

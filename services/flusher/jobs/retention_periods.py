@@ -17,12 +17,12 @@ class RetentionPeriods:
 
     @property
     def are_set(self) -> bool:
-        """True if the leads of any site are erased at some age."""
+        """True if at least one retention period is set."""
         return self.installation_days is not None or bool(self.site_days)
 
     @property
     def site_days(self) -> dict[str, int]:
-        """The periods of the sites that have their own in the sites file, by the site's name."""
+        """The period of each site that has one in the sites file, by the site's name."""
         days = {name: site.retention_days for name, site in self.sites.by_name.items()}
         return {name: each for name, each in days.items() if each is not None}
 
@@ -30,8 +30,11 @@ class RetentionPeriods:
     def unreadable_days(self) -> int | None:
         """The period of a record whose site cannot be read.
 
-        This is the installation's setting. If there is none, it is the longest period in the sites file,
-        because the record may be of any site. If a site has no period, the result is None.
+        It is the first of these values that applies:
+
+        - the installation's setting
+        - None, if a site in the sites file has no period
+        - the longest period in the sites file, because the record may be of any site
         """
         if self.installation_days is not None:
             return self.installation_days

@@ -1,6 +1,6 @@
 """Runs jobs on schedule. At each tick of a job's schedule, one flusher runs the job.
 
-A run that was missed or failed is repeated before the next tick. Each job's work is in its own module.
+After a failed or missed run, the job does not wait for the next tick. Each job's work is in its own module.
 """
 
 import asyncio

@@ -83,9 +83,10 @@ class Claim:
         return [dead.row for dead in dying]
 
     async def move_to_end(self, ids: Iterable[UUID], *, processed: Sequence[UUID] = ()) -> None:
-        """Move the rows `ids` to the end of the queue, or of the replay that the claim belongs to.
+        """Move the rows with these ids to the end of the queue.
 
-        For a replay, the rows in `processed` are marked as processed.
+        If the claim belongs to a replay, the rows move to the end of the replay instead. The rows in
+        `processed` are then marked as processed.
         """
         if not self.replay_id:
             await SQL.move_to_end(self.connection, ids=list(ids), now=self.now)

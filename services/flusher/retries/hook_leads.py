@@ -24,9 +24,8 @@ _REFUSED: Final = 422
 def corrected_lead(row: Row) -> OutgoingRecord:
     """Return the record of a form builder's lead for `leads.received.v1`, with the lead's id as key.
 
-    The lead is validated as the gateway validates it, so that nothing is stored that the gateway refuses.
-    Raises `RetryableError` with the names of the fields if the lead is still invalid, and `PermanentError` if
-    the row has no lead.
+    Validates the lead by the gateway's rules. Raises `RetryableError` with the names of the fields if the
+    lead is still invalid, and `PermanentError` if the row has no lead.
     """
     if row.lead_id is None or row.payload is None:
         raise PermanentError(Reason.UNDECODABLE)

@@ -100,7 +100,7 @@ class Row:
     def failure(self, event_id: UUID, now: datetime) -> LeadFailed:
         """Return the row's last failure, with a new event id and time.
 
-        The returned failure is for the headers of a record, or for an audit entry.
+        The result describes the failure in the headers of a record, or in an audit entry.
         """
         return LeadFailed(
             event_id=event_id,
@@ -140,8 +140,8 @@ class SendResult:
     """The results of sending a chunk of rows. Each row is in one of the lists.
 
     - `acknowledged`: sent to a stage, and Kafka has acknowledged the record
-    - `delivered`: a lead from a website's queue or a form builder that was accepted
-    - `refused`: such a lead that was refused
+    - `delivered`: a website's or form builder's lead that was accepted
+    - `refused`: a website's or form builder's lead that was refused
     - `unsendable`: a row that can never be sent
     - `unavailable`: a row that can be sent later
 
@@ -213,18 +213,20 @@ def requeue(row: Row, by: str, comment: str | None, now: datetime) -> Row | None
 def attempts_after_send(row: Row) -> int:
     """Return how many retries the row has used up after this send.
 
-    Only a scheduled send uses up a retry. A send on request uses up none, and neither does a repetition
-    because no result came in time.
+    Only a scheduled send uses up a retry. A send on request does not. A send that is repeated because no
+    result came in time does not either.
     """
     return min(row.attempts + (cause_of(row) == "automatic"), len(WAITS))
 
 
 def replay_record(row: Row, event_id: UUID, now: datetime) -> OutgoingRecord:
-    """Return the record that a replay sends: the original bytes, to the retry topic of the stage that failed.
+    """Return the record that a replay publishes, with the original bytes. A conflict is sent as a new lead.
 
-    A row with `by_origin` goes to a topic that the stage reads. For an audit record this is
-    `audit.recorded.v1`. For an undecodable record or a conflict it is `leads.received.v1`. A conflict is sent
-    as a new lead.
+    The topic depends on the record:
+
+    - an audit record: `audit.recorded.v1`
+    - an undecodable record or a conflict: `leads.received.v1`
+    - any other record: the retry topic of the stage that failed
     """
     headers = row.failure(event_id, now).to_headers(_encode_headers(row.headers))
     if row.kind == AUDIT_KIND:

@@ -62,7 +62,7 @@ class RetryScheduler:
         self._in_progress = set[asyncio.Task[Any]]()
 
     async def run(self) -> None:
-        """Run three concurrent loops, once a second, until cancelled or drained.
+        """Run three concurrent loops until cancelled or drained. Each one repeats every second.
 
         The first loop runs the scheduled job if it is due. The second sends requested rows. The third sends a
         chunk of each running replay.
@@ -72,7 +72,7 @@ class RetryScheduler:
                 group.create_task(self._repeat(poll))
 
     async def drain(self) -> None:
-        """Start no more chunks, and wait for the chunks in progress for at most `DRAIN_SECONDS`.
+        """Start no more chunks. Wait at most `DRAIN_SECONDS` until the chunks in progress end.
 
         If a chunk does not end in time, its rows are sent again later.
         """

@@ -49,7 +49,7 @@ class TargetBackoff:
         return [to for to in self._states if self.is_backing_off(to)]
 
     def reasons(self) -> dict[RetryTarget, str]:
-        """Return each target to which the last attempt to send failed, with the reason.
+        """Return the targets whose last send failed, each with the reason.
 
         Leaves out a target if nothing was sent to it for `FORGET_SECONDS` after its backoff.
         """

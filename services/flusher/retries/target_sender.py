@@ -50,8 +50,8 @@ class _Run:
     def may_start(self, to: RetryTarget) -> bool:
         """Return False if a task for this target is running, or ended less than `LOOK_SECONDS` ago.
 
-        The pause prevents a busy loop: rows that are due just after a task has ended are locked by another
-        process.
+        Rows that are due after a task has ended are locked by another process. Without the pause, tasks for
+        these rows would start again and again.
         """
         is_running = to in self.tasks
         return not is_running and time.monotonic() - self.ended.get(to, -LOOK_SECONDS) >= LOOK_SECONDS
@@ -93,7 +93,7 @@ class TargetSender:
         self._log = logger("replay")
 
     def reasons(self) -> list[str]:
-        """Return why the last attempts to send to targets failed. Equal reasons are returned once."""
+        """Return the reasons why targets failed at their last send. Equal reasons are returned once."""
         return sorted(set(self._backoff_of.reasons().values()))
 
     async def send_all(self, selection: Selection) -> tuple[dict[str, int], list[str]]:

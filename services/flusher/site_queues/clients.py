@@ -1,7 +1,7 @@
 """The HTTP client for websites' queues (list and remove entries) and for the gateway (submit leads).
 
-Each response is limited in time and size. Redirects are not followed, because another server could get the
-token. An exception is a redirect that only adds or removes the last slash of the path.
+Each response is limited in time and size. A redirect is followed only if it adds or removes the last slash of
+the path. Any other redirect could give the token to another server.
 """
 
 import asyncio
@@ -34,7 +34,10 @@ _LEAD_REFUSED: Final = frozenset({400, 413, 415, 422})
 
 @dataclass(frozen=True)
 class Submission:
-    """A lead to post to the gateway: `key` is the idempotency key, `body` the lead as JSON text."""
+    """A lead to post to the gateway.
+
+    `key` is the idempotency key. `body` is the lead as JSON text.
+    """
 
     key: str
     body: bytes
@@ -54,7 +57,10 @@ class SiteQueueClient:
         self._log = logger("pull")
 
     async def list_queue(self, site: Site) -> tuple[SiteQueuePage, list[SiteQueueEntry]]:
-        """Return the page with the oldest entries of a website's queue, and the page's valid entries."""
+        """Return the first page of a website's queue, and the page's valid entries.
+
+        The first page has the oldest entries.
+        """
         status, body = await self._request(
             "site",
             "GET",
