@@ -66,7 +66,8 @@ CORS_EXPOSE_HEADERS: Final = ("X-Request-ID", "Idempotent-Replayed", "Retry-Afte
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Return the app. It opens no connection before its lifespan begins.
 
-    Exits with a one-line error if a setting is invalid or, except in debug mode, if a token is weak.
+    Exits with a one-line error if a setting is invalid, or if a token is weak. Debug mode permits weak
+    tokens.
     """
     settings = settings or load(Settings)
     if not settings.debug.on:
@@ -171,8 +172,8 @@ def trust_proxies(app: ASGIApp) -> ASGIApp:
     """Return the app, wrapped so that a request has the client's address instead of the proxy's.
 
     The address is read from `X-Forwarded-For` if the request is from a proxy in FORWARDED_ALLOW_IPS. Wrap
-    only the forms' route, because no other route needs the address: `serve(trust_proxy_headers=True)` would
-    add 2 us to each lead.
+    only the forms' route: no other route needs the address. Wrapping all routes
+    (`serve(trust_proxy_headers=True)`) would add 2 us to each lead.
     """
     trusted = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")  # uvicorn's variable and default
     wrapped: Any = ProxyHeadersMiddleware(cast("Any", app), trusted)

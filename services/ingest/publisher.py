@@ -65,7 +65,7 @@ class RefusedLeadPublisher:
         """Return once every in-sync replica has the record.
 
         Raises `DependencyUnavailable` if that takes longer than the budget, and `PermanentError` if the topic
-        never accepts the record. Such a lead is not spooled: the form builder repeats its request.
+        never accepts the record. Refused leads are not spooled: the form builder repeats its request.
         """
         with producer_span(topics.FAILED.name, record.headers, record.key) as carried:
             await self._kafka.send(

@@ -45,10 +45,10 @@ class LeadRequest:
         return (self.header(b"content-type") or "").partition(";")[0].strip().lower()
 
     async def read_body(self) -> bytes:
-        """Return the body, which must be JSON, without a byte order mark.
+        """Return the body without a byte order mark. The body must be JSON.
 
-        A body without a media type is accepted. The media type that curl sends by default (a form's) is
-        accepted if the body begins with a brace.
+        A body without a media type is accepted. curl's default is the media type of a form: it is accepted if
+        the body begins with a brace.
 
         Raises `ProblemError` if the body is too large, arrives too slowly, is compressed or has another media
         type, or if the client disconnects.

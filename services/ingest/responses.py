@@ -1,4 +1,4 @@
-"""Builds the responses, and reports the refusals, of all endpoints of the gateway.
+"""Builds the responses of all endpoints of the gateway, and reports refused requests.
 
 A JSON body ends with a line end, so that the shell's prompt after `curl` begins on a line of its own.
 """

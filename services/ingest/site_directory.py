@@ -61,7 +61,7 @@ class SiteDirectory:
         return self._hooks.find(hook_key.encode())
 
     def signing_secrets(self, name: str) -> Mapping[str, str]:
-        """Return the secrets with which form builders sign their requests to this site, by form builder."""
+        """Return the secrets that verify form builders' signatures for this site, by form builder."""
         return self._signing_secrets.get(name, {})
 
     def captcha_secret(self, name: str) -> str:

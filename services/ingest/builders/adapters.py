@@ -20,8 +20,8 @@ class Adapter:
     """How the payload of one form builder is read. A path consists of keys, separated by slashes.
 
     The adapter applies to a payload that has a list or an object of answers at `answers_at`, and a value at
-    each path of `recognised_by`. `submission_id` lists the paths at which the builder's own id of the
-    submission may be. The id stays the same if the builder repeats a request.
+    each path of `recognised_by`. `submission_id` lists the possible paths of the builder's own submission id.
+    This id stays the same if the builder repeats a request.
     """
 
     name: str
@@ -171,7 +171,7 @@ def _is_answerable(body: Mapping[str, JsonValue]) -> bool:
 
 
 def submission_key(adapter: Adapter, payload: Payload) -> str | None:
-    """Return an idempotency key made from the builder's own submission id, or None without such an id.
+    """Return an idempotency key made from the builder's own submission id, or None if the payload has none.
 
     The key also contains the form's id, because some builders number the submissions of each form from 1.
     """

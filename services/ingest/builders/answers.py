@@ -27,7 +27,10 @@ _JOTFORM_QUESTION: Final = re.compile(r"q\d+_(.+)")
 
 
 def flat(path: str) -> Callable[[Payload], Iterator[Answer]]:
-    """Return a function that reads the answers from the object at `path`, which maps names to answers."""
+    """Return a function that reads the answers from the object at `path`.
+
+    The object maps names to answers.
+    """
 
     def read(payload: Payload) -> Iterator[Answer]:
         fields = value_at(payload, path) if path else payload
@@ -155,9 +158,12 @@ def hubspot(payload: Payload) -> Iterator[Answer]:
 def gravity_forms(payload: Payload) -> Iterator[Answer]:
     """Yield the inputs of a Gravity Forms entry.
 
-    An input is named by number: `2`, or `1.3` for a part of field 1. Gravity Forms documents the parts. A
-    name has the first name in .3 and the last name in .6. A consent has its state in .1 and its text in .2.
-    An address has a part .1 too, so a field is a consent only if its .1 is "1".
+    An input is named by number: `2`, or `1.3` for part 3 of field 1. Gravity Forms documents the parts:
+
+    - a name: the first name is part 3, and the last name is part 6
+    - a consent: the state is part 1, and the text is part 2
+
+    An address has a part 1 too. So a field is a consent only if its part 1 is "1".
     """
     labels = value_at(payload, "labels")
     labels = labels if isinstance(labels, Mapping) else {}

@@ -37,8 +37,8 @@ class HookEndpoint(AuthenticatedEndpoint):
     """The ASGI app of a webhook. It answers with 200 instead of 201.
 
     After a 201, Elementor shows its visitors an error, and Wix repeats the request. An invalid lead gets a
-    200 too, and becomes a failed delivery. The form builder has already thanked the visitor, so only our own
-    people can correct the lead (ADR 0045).
+    200 too, and becomes a failed delivery. The form builder has already thanked the visitor, so only a user
+    of the dashboard can correct the lead (ADR 0045).
     """
 
     def __init__(

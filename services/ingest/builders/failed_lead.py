@@ -1,6 +1,6 @@
-"""The failed record of a form builder's lead that is invalid. No I/O, no clock.
+"""Builds the failed record of an invalid lead from a form builder. No I/O, no clock.
 
-It has the form of a refused lead from a website's queue, so people correct both in the same way.
+The record looks like that of a refused lead from a website's queue, so people correct both in the same way.
 """
 
 import json
@@ -29,8 +29,8 @@ _KNOWN_FIELDS: Final = ("name", "email", "phone", "company", "message")
 def is_correctable(problem: Problem, adapter: Adapter, body: Mapping[str, JsonValue]) -> bool:
     """Return True if a person can turn this body into a valid lead.
 
-    A body with a filled honeypot is spam. A payload that no adapter recognises may be a builder's test, so it
-    needs a value in at least one field of a lead.
+    A body with a filled honeypot is spam. A payload that no adapter recognises may be a builder's test. Such
+    a payload is correctable only if at least one field of a lead has a value.
     """
     if problem.code != problems.invalid_lead([]).code:
         return False

@@ -18,9 +18,9 @@ Header = Callable[[bytes], str | None]
 class Signature:
     """The header in which a form builder sends its signature, and the text that is signed.
 
-    The signed text is `before(header)`, followed by the body, followed by `after(header)`. The argument
-    `header` is a function that returns the value of a request header. `encode` turns the HMAC into the text
-    in the signature's header.
+    The signed text consists of the result of `before`, the body, and the result of `after`. Both functions
+    can read the other headers of the request. `encode` turns the HMAC into the value of the signature's
+    header.
     """
 
     header: bytes

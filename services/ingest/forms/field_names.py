@@ -97,7 +97,7 @@ _TARGETS: Final = {fold_name(name): target for target, names in _NAMES.items() f
 
 
 def target_of(name: str) -> str | None:
-    """Return the field of a lead that a name in a form means, or None if the name is not known.
+    """Return the lead's field for a name in a form, or None if the name is not known.
 
     The result is the name of a field of `LeadSubmission`, or `first_name` or `last_name`. The name of a field
     of the lead's source or meta has a prefix, such as `source.utm_campaign`.

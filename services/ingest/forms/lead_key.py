@@ -21,9 +21,9 @@ def lead_key(
     Identical submissions with the same valid `client_key` are one lead. Without a valid `client_key`,
     identical submissions within ten minutes are one lead.
 
-    For that, the key contains the current ten-minute period of the clock, which is the same in all replicas.
-    If a new period begins between two submissions, only the replica that accepted the first one recognizes
-    the second as identical.
+    Without a valid `client_key`, the key contains the current ten-minute period of the clock, which is the
+    same in all replicas. If a new period begins between two submissions, they are one lead only if the same
+    replica accepts both.
     """
     digest = body_sha256(submission)
     if client_key and (key := read_key(client_key)):

@@ -16,7 +16,7 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 def origin_of(url: str) -> str | None:
-    """Return the origin of a URL, or None if the URL has no origin, such as `null`."""
+    """Return the origin of a URL. Return None for a text without an origin, such as `null`."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -66,8 +66,8 @@ def visitor_address(scope: Scope, forwarded_for: str | None) -> str | None:
     `forwarded_for` is the value of the header `X-Forwarded-For`. If a trusted proxy sent the request, uvicorn
     takes the client's address from this header and sets the port to 0.
 
-    If a private address sent a request with this header, it is a proxy that is not configured as trusted. All
-    visitors would share the proxy's address, so the rate limit would treat their leads as spam.
+    A request with this header from a private address comes from a proxy that is not configured as trusted.
+    All visitors would share the proxy's address, so the rate limit would treat their leads as spam.
     """
     client = scope.get("client")
     if not client:

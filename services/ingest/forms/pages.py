@@ -94,11 +94,11 @@ def form_page(site: Site, status: int, form: FormBody, wrong: Collection[str]) -
 
 
 def origin_page(site: Site, status: int, form: FormBody, origin: str) -> HTMLResponse:
-    """Return the page for a form that was sent from a page with an origin that is not the site's.
+    """Return the page that answers a form from a foreign origin, which the site does not list.
 
     The page contains the form with everything that was entered. The visitor can send it by a click, which a
-    foreign page cannot imitate. A note for the website's owner names the `origin`. It is empty if the browser
-    did not send it.
+    foreign page cannot imitate. A note for the website's owner names `origin`, the foreign origin. `origin`
+    is empty if the browser did not send one.
     """
     _, texts = texts_for(site.locale)
     fields, invisible = _split_fields(form, site, texts)

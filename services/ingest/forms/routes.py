@@ -1,4 +1,4 @@
-"""The routes of HTML forms that are only read: the thanks page, the script, and the captcha's challenges."""
+"""The GET routes of HTML forms: the thanks page, the script, and the captcha's challenges."""
 
 from typing import Final
 

@@ -268,7 +268,7 @@ def texts_for(locale: str | None) -> tuple[str, Texts]:
 
 
 def preferred_locale(accept_language: str | None) -> str | None:
-    """Return the preferred language of the header Accept-Language that has texts; None if none has."""
+    """Return the language of `TEXTS` that the header Accept-Language prefers, or None."""
     weighted: list[tuple[float, str | None]] = []
     for item in (accept_language or "")[:_HEADER_MAX].split(","):
         tag, _, quality = item.replace(" ", "").partition(";q=")

@@ -95,8 +95,8 @@ class SpoolFolder:
         """Write entries and fsync them. Return the path of the segment and the entries' size in bytes.
 
         After a failure, nothing more is written to the segment: a failed fsync leaves the file in an unknown
-        state, and a later successful fsync does not repair it. If the segment is new, it is removed.
-        Otherwise a full disk would collect one file for each rejected lead.
+        state, and a later successful fsync does not repair it. If the segment is new, it is removed, so that
+        a full disk does not collect one file for each rejected lead.
         """
         open_segment = self._open_segment
         file = open_segment or self._create_segment()
