@@ -32,7 +32,7 @@ async def load_statuses(connection: Connection, lead_ids: Collection[UUID]) -> d
 async def count_welcomes(
     connection: Connection, leads: Sequence[LeadReceived], counts: WelcomeCounts
 ) -> None:
-    """Count the recent welcomes to each lead's mailbox and for each lead's site, and add them to `counts`.
+    """Count the recent welcomes of each lead's mailbox and of each lead's site, and add them to `counts`.
 
     Locks the mailboxes until the transaction ends, so that the limit of a mailbox is exact. Sites are not
     locked, so that processes do not wait for each other. Each process may therefore exceed the limit of a

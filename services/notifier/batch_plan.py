@@ -32,7 +32,7 @@ def suppression_reason(
     - `status` is the lead's stored status, or None if the lead is not stored yet. It takes precedence over
       the spam reasons in the record, because an admin may have released the lead.
     - `welcomed` are the leads whose welcomes went to the same mailbox in the last 24 hours.
-    - `limit` is the maximum number of such welcomes.
+    - `limit` is the maximum number of welcomes to one mailbox in 24 hours.
     """
     if status is None:
         status = delivery.lead.first_status
@@ -51,7 +51,7 @@ def choose_action(
     """Choose the action for a delivery that already has a row.
 
     `reason` is the reason to suppress the delivery, or None. `owner` is the id of this process. `in_progress`
-    are the mails that this process is sending, or whose outcome it has cached.
+    are the mails that this process is sending, and the mails whose outcomes it has cached.
     """
     mine = row.owner == owner
     if row.state in ("reserved", "sending"):
@@ -70,7 +70,7 @@ def choose_action(
 
 @dataclass
 class BatchPlan:
-    """What to do with each delivery of a batch, and which records are the first ones of new leads."""
+    """What to do with each delivery of a batch, and which record is the first of each new lead."""
 
     first_records: set[int] = field(default_factory=set)  # by identity: `id(record)`
     new: list[tuple[Delivery, str | None]] = field(default_factory=list)  # with the suppression reason
@@ -125,7 +125,7 @@ def plan_batch(
 ) -> BatchPlan:
     """Decide what to do with every delivery of a batch. Adds each new welcome to `counts`.
 
-    `rows` are the stored rows of the batch's leads, and `statuses` the stored statuses by lead id. `owner`
+    `rows` are the stored rows of the batch's leads. `statuses` are the stored statuses by lead id. `owner`
     and `in_progress` are passed to `choose_action`.
     """
     plan, existing = BatchPlan(), dict[Key, list[Delivery]]()

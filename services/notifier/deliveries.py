@@ -129,9 +129,10 @@ def requested_kind(record: Record) -> Kind | None:
 
 
 def requested_deliveries(record: Record, lead: LeadReceived, *, first: bool) -> list[Delivery]:
-    """Return the mails that a record requests: one kind for a retry, both kinds for any other record.
+    """Return the mails that a record requests.
 
-    `first` is True if the lead has no rows in `email_delivery` yet. Then a retry requests both kinds too.
+    `first` is True if the lead has no rows in `email_delivery` yet. The record then requests both kinds of
+    mail. If `first` is False, a retry requests one kind, and any other record requests both.
     """
     kind = requested_kind(record)
     kinds = KINDS if first or kind is None else (kind,)

@@ -28,8 +28,8 @@ def recipient_of(delivery: Delivery, identities: Identities) -> str | None:
     """Return the value of the column `recipient`.
 
     For a welcome, this is the visitor's address in lower case, because the dashboard searches in lower case.
-    For an alert, it is the list of the admins' addresses. Returns None for a welcome to a lead without an
-    address, which is suppressed.
+    For an alert, it is the list of the admins' addresses. If the lead has no address, the welcome is
+    suppressed, and its recipient is None.
     """
     if delivery.kind == "welcome":
         return storable(delivery.lead.email.lower()) if delivery.lead.email else None

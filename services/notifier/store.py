@@ -150,8 +150,8 @@ class Store:
     async def release(self, deliveries: Collection[tuple[Delivery, bool]]) -> None:
         """Release the leases of mails that were certainly not sent.
 
-        The flag of a delivery is True if an attempt to send it has ended. Without it, a row in the state
-        `sending` is not reset, because an attempt may still be running.
+        The flag of a delivery is True if an attempt to send it has ended. If the flag is False, an attempt
+        may still be running, so a row in the state `sending` is not reset.
         """
         if deliveries:
             # A cancelled caller's transition may still be running, and must not be committed after this.

@@ -22,7 +22,10 @@ _LINK_WORDS: Final = frozenset({"www", "http", "https", "mailto"})
 
 
 def greeting_name(value: str) -> str:
-    """Return the name for the greeting, or an empty string if it could hold a link, a number or a message."""
+    """Return the name for the greeting.
+
+    Returns an empty string for a name that could hold a link, a number or a message.
+    """
     text = "".join(
         char
         for char in unicodedata.normalize("NFKC", value)

@@ -26,7 +26,7 @@ _LINE_MAX: Final = 120
 
 @dataclass(frozen=True)
 class HeldLead:
-    """The fields of a held lead that the digest shows.
+    """What the digest shows of a held lead.
 
     `released` is True if somebody has released the lead since.
     """

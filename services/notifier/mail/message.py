@@ -1,7 +1,7 @@
 """Composes the welcome and the alert as the bytes to send. No I/O, no clock.
 
-The headers contain two values from the visitor: the validated address, as the recipient of a welcome and in
-the Reply-To of an alert, and the name, encoded, in the same Reply-To.
+The headers contain two values from the visitor. The validated address is the recipient of a welcome. In an
+alert, the Reply-To contains this address and the encoded name.
 """
 
 from collections.abc import Iterable
@@ -38,9 +38,10 @@ class UndeliverableError(Exception):
 class Identity:
     """The sender and the admins of a site's mails.
 
-    `alert_rules` replaces the admins for some leads. `reply_to` is the Reply-To of welcomes, empty for none.
-    The addresses are valid: the settings have been checked. `locale` is the site's, and `alert_locale` that
-    of its team. An empty one means English, or the site's.
+    `alert_rules` replaces the admins for some leads. `reply_to` is the Reply-To of welcomes. If it is empty,
+    welcomes have no Reply-To. The addresses are valid: the settings have been checked. `locale` is the site's
+    locale. If it is empty, the locale is English. `alert_locale` is the locale of the site's team. If it is
+    empty, `locale` applies.
     """
 
     from_email: str
@@ -61,7 +62,7 @@ class Identity:
 
     @property
     def is_ascii(self) -> bool:
-        """Return True if no address that this identity puts into headers needs SMTPUTF8."""
+        """Return True if all addresses that this identity puts into headers are ASCII."""
         return self.from_email.isascii() and self.reply_to.isascii()
 
     @property

@@ -18,8 +18,9 @@ _WORD_BYTES: Final = 45
 def reply_to_header(name: str, email: str, *, utf8: bool) -> str:
     """Return `Name <address>`, or only the address if the name must not be in a header.
 
-    Returns an empty text if there is no valid address, or if the address needs SMTPUTF8 and `utf8` is False:
-    the server might refuse the alert. The result is ASCII, unless the address needs SMTPUTF8.
+    Returns an empty text if there is no valid address. An address that needs SMTPUTF8 is left out too if
+    `utf8` is False, because the server might refuse the alert. The result is ASCII, unless the address needs
+    SMTPUTF8.
     """
     address = parse_address(email) if email else None
     if address is None or (address.smtputf8 and not utf8):

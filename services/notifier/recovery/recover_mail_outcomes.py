@@ -63,8 +63,7 @@ class MailOutcomeRecovery:
     async def run(self, positions: Positions) -> None:
         """Write the missing outcomes of the records in these partitions.
 
-        `positions` has the offsets of each partition in the ledger, the consumer group and the log. Raises
-        `DependencyUnavailable`.
+        `positions` has the notifier's position in each partition. Raises `DependencyUnavailable`.
         """
         async with transaction(self._pool) as connection:
             unfinished = {row["lead_id"] async for row in _SQL.leads_without_outcome(connection)}

@@ -38,8 +38,8 @@ RELEASE_SECONDS: Final = 5.0
 class MailSender:
     """Sends mails, publishes their failures and commits their outcomes.
 
-    A mail that has started is finished even if its batch is cancelled: after a cancellation, nobody would
-    know whether the mail was sent. Its outcome is cached at least until the outcome is committed.
+    If a batch is cancelled, its mails that have started are still finished, because a cancelled mail may have
+    been sent. The outcome of a mail is cached at least until it is committed.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class MailSender:
         """Return the deliveries sorted by their number of dependency failures so far, the fewest first.
 
         So the first mails show whether the server works. If they pass and a later mail fails again, that mail
-        causes its failures, not the server.
+        is the cause.
         """
         return sorted(deliveries, key=lambda each: self._failures.count_of(each.key))
 
@@ -113,7 +113,8 @@ class MailSender:
     async def commit_outcome(self, delivery: Delivery, outcome: MailOutcome) -> None:
         """Publish the mail's failure, if it failed, and commit its outcome. Raises `DependencyUnavailable`.
 
-        The outcome stays in the cache, unless its status is in `WITHOUT_OUTCOME`: the mail was not sent.
+        The outcome then stays in the cache. A mail whose status is in `WITHOUT_OUTCOME` leaves the cache: it
+        was not sent.
         """
         await self.record_outcome(delivery, outcome)
         self._failures.remove(delivery.key)

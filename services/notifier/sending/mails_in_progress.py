@@ -57,9 +57,9 @@ class MailsInProgress:
                 del self._mails[key]
 
     def remove_superseded(self, delivery: Delivery) -> None:
-        """Remove the mail if another record than that of `delivery` requested it.
+        """Remove the mail if an earlier record requested it.
 
-        The record of `delivery` is a new request for the mail, so the outcome of an earlier request does not
+        The record of `delivery` is a new request for the mail, so the outcome of the earlier request does not
         apply.
         """
         mail = self._mails.get(delivery.key)
@@ -67,9 +67,9 @@ class MailsInProgress:
             del self._mails[delivery.key]
 
     def find(self, delivery: Delivery) -> asyncio.Future[MailOutcome] | None:
-        """Return the outcome of this mail, which may not be complete yet, or None if the mail is unknown.
+        """Return the outcome of this mail as a future, or None if the mail is unknown.
 
-        A committed outcome is ignored if it belongs to another record than that of `delivery`.
+        A committed outcome counts only if it belongs to the record of `delivery`.
         """
         mail = self._mails.get(delivery.key)
         if mail is None or (mail.committed and mail.record_id != delivery.record_id):

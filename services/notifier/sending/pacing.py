@@ -51,7 +51,7 @@ class Pacing:
     def start(self) -> float:
         """Take a token from the token bucket for the mail that starts now. Call this method within `slot`.
 
-        Returns the start time, which `record_outcome` needs.
+        Returns the time at which the mail starts: the argument `started_at` of `record_outcome`.
         """
         return self._bucket.take()
 

@@ -17,7 +17,7 @@ FAILURES_OF_ONE_MAIL: Final = 3
 
 @dataclass
 class MailFailures:
-    """The dependency failures of one mail, and how many mails had passed before the first of them."""
+    """The dependency failures of one mail, and how many mails had passed before its first failure."""
 
     topic: str
     partition: int

@@ -42,7 +42,7 @@ class TokenBucket:
         return max(0.0, self._next_at - self._clock())
 
     def take(self) -> float:
-        """Use up the token for one mail. Return the start time, which `throttled` needs."""
+        """Use up the token for one mail. Return the time at which the mail starts, for `throttled`."""
         now = self._clock()
         self._next_at = max(now, self._next_at) + 1 / self.rate
         self._started.append(now)

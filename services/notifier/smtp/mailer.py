@@ -36,8 +36,9 @@ class Mailer:
     """Sends mails.
 
     The commands before the body may take as long as RFC 5321 (4.5.3.2) allows. If the service stops, they are
-    cancelled, because no mail was sent yet. The rest has one short time limit: the database commit before the
-    body, the body, and the reply to it. A stopping service waits for this rest (ARCHITECTURE.md, "Stopping").
+    cancelled, because no mail was sent yet. Three steps follow: the database commit, the body, and the reply
+    to the body. They share one short time limit. A stopping service waits for them (ARCHITECTURE.md,
+    "Stopping").
     """
 
     def __init__(self, settings: Settings, health: Health, stopping: asyncio.Event) -> None:

@@ -55,7 +55,7 @@ class MailOutcome:
     """The status of a mail and its reason.
 
     `reply` is the server's text. It may hold personal data, so it is stored only in `email_delivery`. `cause`
-    explains a reply that does not concern the mail itself.
+    explains a reply about the server or our sender, such as a rate limit.
     """
 
     status: MailStatus
@@ -81,9 +81,9 @@ def enhanced_status(text: str) -> str | None:
 def classify_reply(phase: Phase, code: int, enhanced: str | None, text: str = "") -> tuple[MailStatus, str]:
     """Return the status of a mail that got this reply, and the cause of the reply.
 
-    The cause is empty if the reply concerns the mail itself, or if no cause is known. A reply to MAIL or an
-    earlier command concerns our login, our sender or the server. A reply to RCPT or later concerns the mail,
-    unless the reply's text or code shows another cause. `text` is a result of `replies.normalize`.
+    A reply before RCPT concerns our login, our sender or the server. A reply to RCPT or later concerns the
+    mail, unless the reply's text or code shows another cause. The returned cause is empty if the reply
+    concerns the mail, or if the cause is unknown. `text` is a result of `replies.normalize`.
     """
     if phase is Phase.BODY and 200 <= code < 300:
         return MailStatus.SENT, ""

@@ -12,9 +12,9 @@ DIFFERENT_RECIPIENTS: Final = 3
 class RefusalStreak:
     """Counts mails to different recipients that got the same refusal since the last accepted mail.
 
-    A mail counts once, however many recipients it has. So a spam filter that refuses one alert for several
-    admins is no streak. A streak must contain at least one alert to the admins. Otherwise visitors could
-    pause the stage, by entering addresses that a server refuses.
+    A mail counts once, however many recipients it has. So one alert counts once, even if a spam filter
+    refuses it for several admins. A streak must contain at least one alert to the admins. Otherwise visitors
+    could pause the stage, by entering addresses that a server refuses.
     """
 
     def __init__(self, admins: Callable[[], Collection[str]]) -> None:

@@ -1,7 +1,7 @@
 """Replies whose code is ambiguous: rate limits, and refusals of our own sender, login or host. No I/O.
 
-Each rule names its source. The rules are matched against the text without recipients' addresses and without
-text in angle brackets. Otherwise a visitor could put the words of a rule into an address.
+Each rule names its source. Before the rules are matched, recipients' addresses and text in angle brackets are
+removed from the reply, because a visitor could put the words of a rule into an address.
 """
 
 import re

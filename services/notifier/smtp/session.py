@@ -49,8 +49,8 @@ class Session:
     """One connection, and the phase of its current mail.
 
     - `used_at` is the monotonic time of the last mail in seconds; 0 means not connected yet.
-    - `clean` is True if no RSET is needed before the next mail, because the server accepted the last one (RFC
-      5321, 4.1.1.4).
+    - `clean` is True if the next mail needs no RSET, because the server accepted the previous mail (RFC 5321,
+      4.1.1.4).
     - `refused` has the outcomes of the refused recipients of the current mail.
     """
 
