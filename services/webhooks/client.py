@@ -1,7 +1,7 @@
 """The HTTP client of destinations. Every request is bounded in time, and every response in size.
 
 It uses aiohttp, because aiohttp is maintained and gives access to the address of each connection
-(`socket_factory`). With httpx, that needs a network backend of our own.
+(`socket_factory`). With httpx, we would have to write our own network backend.
 """
 
 import asyncio

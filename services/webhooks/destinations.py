@@ -28,7 +28,7 @@ class Destinations:
         self.use(sites, resolve_destinations(sites, variables))
 
     async def apply(self, sites: Sites) -> None:
-        """Read the secrets of these destinations, and use both from now on.
+        """Use the destinations of these sites from now on, with their secrets. Reads the secrets first.
 
         If a destination is invalid, or if the files of secrets do not answer within some seconds, raises
         `SitesFileError` and changes nothing.
@@ -36,7 +36,7 @@ class Destinations:
         self.use(sites, await self.secrets.read(sites))
 
     def use(self, sites: Sites, by_name: Mapping[str, ResolvedDestination]) -> None:
-        """Use the destinations of `sites` from now on. `by_name` has them with their secrets.
+        """Use the destinations of `sites` from now on. `by_name` has each destination with its secrets.
 
         If a template is invalid, raises `SitesFileError` and changes nothing.
         """

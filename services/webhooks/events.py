@@ -55,8 +55,8 @@ def events_of_change(
     - If the lead is now spam or held, only the destinations in `known` get the change.
     - If the lead is released from spam or hold, every destination that lists `lead.received` gets that event
       first.
-    - Otherwise, each destination that gets the change gets `lead.received` first, if it lists that event. The
-      record of the accepted lead may not be processed yet.
+    - In all other cases, the change is sent after `lead.received` to each destination that lists both events.
+      This is necessary because the record of the accepted lead may not be processed yet.
 
     `lead.received` is made from `row`. If it is stored already, it is not stored again.
     """

@@ -18,8 +18,8 @@ _Found = dict[str, ResolvedDestination]
 class SecretReader:
     """Reads the secrets of the sites file in a thread. Only one such thread runs at a time.
 
-    The thread is not one of asyncio's. Those also resolve host names, so if they waited for a file that
-    hangs, deliveries would stop. A process that ends does not wait for the thread.
+    asyncio's own threads are not used, because they also resolve host names: a file that hangs would stop
+    deliveries. A process that ends does not wait for the thread.
     """
 
     def __init__(self, variables: Mapping[str, str]) -> None:
