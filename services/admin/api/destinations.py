@@ -65,7 +65,8 @@ async def retry_destination(name: Name, adapters: CurrentAdapters, kinds: Kinds,
     """Resend at most 10,000 failed deliveries of a destination now. Audited.
 
     These are the deliveries that wait for a retry and those that have no retry left. Each one gets all its
-    retries again. Repeat the request while `left` is not 0.
+    retries again. Leads that became spam or held before the destination received them are left out. Repeat
+    the request while `left` is not 0.
     """
     return await adapters.destinations.retry(name, kinds, actor)
 
@@ -95,7 +96,8 @@ async def resend_delivery(
     """Send one delivery of a lead now, with the same `webhook-id`. Audited.
 
     The number of retries starts again at 0. The status is 409 for an erased lead, for a disabled destination,
-    and for a delivery that is being sent.
+    for a delivery that is being sent, and for a lead that became spam or held before the destination
+    received it.
     """
     await adapters.destinations.resend(
         lead_id, event_id, destination, kinds, actor, if_delivered=if_delivered

@@ -84,7 +84,7 @@ class SentTest(BaseModel):
 class Retried(BaseModel):
     """The number of deliveries that are resent now (`retried`).
 
-    `left` is the number of the destination's other failed and dead deliveries. It is at most 10,000.
+    `left` is the number of other failed and dead deliveries that can be resent. It is at most 10,000.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -79,8 +79,9 @@ UPDATE webhook_delivery SET state = 'pending', retries = 0, next_attempt_at = no
 WHERE event_id = ANY(:event_ids::uuid[]) AND destination = :name;
 
 -- name: count_failed$
--- How many failed and dead deliveries a destination has, at most 10,000.
-SELECT count(*) FROM (SELECT FROM webhook_delivery WHERE destination = :name AND state IN ('failed', 'dead')
+-- How many failed and dead deliveries of a destination lock_failed would find, at most 10,000.
+SELECT count(*) FROM (SELECT FROM webhook_delivery d
+                      WHERE d.destination = :name AND d.state IN ('failed', 'dead') AND NOT {is_unsent}
                       LIMIT 10000) AS bounded;
 
 -- name: list_lead_deliveries
