@@ -39,7 +39,7 @@ SLOW_SECONDS: Final = 2.0
 WARM_SECONDS: Final = 3
 DONE_SECONDS: Final = 60.0
 MAILS_PER_LEAD: Final = 2
-SENT: Final = "SELECT lead_id, sent_at FROM email_delivery WHERE state = 'sent'"
+SENT: Final = "SELECT lead_id, sent_at FROM email_delivery WHERE state = 'sent' AND lead_id = ANY($1)"
 
 
 @dataclass(frozen=True)
@@ -100,11 +100,11 @@ async def _publish(sender: AIOKafkaProducer, kafka: Kafka, seconds: float) -> di
 
 
 async def _mails(database: Database, published: Mapping[UUID, float]) -> list[float]:
-    """Return the latency of each mail, when all of them are sent."""
+    """Return the latency of each mail for these leads, when all of them are sent."""
     connection = await asyncpg.connect(database.owner)
     try:
         rows = await eventually(
-            lambda: connection.fetch(SENT),
+            lambda: connection.fetch(SENT, list(published)),
             until=lambda found: len(found) >= MAILS_PER_LEAD * len(published),
             seconds=DONE_SECONDS,
             what="all mails sent",
@@ -135,12 +135,13 @@ async def _run(bench: BenchEnvironment, url: str, smtp_port: int, seconds: float
         await eventually(
             lambda: _latencies(url), until=lambda found: len(found) >= len(warm), seconds=DONE_SECONDS
         )
+        await _mails(database, warm)
         await _is_up(f"{url}/clear")
         published = await _publish(sender, kafka, seconds)
         events = await eventually(
             lambda: _latencies(url), until=lambda found: len(found) >= len(published), seconds=DONE_SECONDS
         )
-        mails = await _mails(database, warm | published)
+        mails = await _mails(database, published)
     await bench.stack.drop_topics(kafka)
     await bench.stack.drop_database(database)
     return Run(events, mails)
