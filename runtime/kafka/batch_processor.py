@@ -42,9 +42,9 @@ class BatchProcessor:
 
     @property
     def completed(self) -> int:
-        """Return how many records `run` has finished, from the start of the batch.
+        """Return how many records at the start of the batch need no further processing in this batch.
 
-        A finished record is completed, or its partition is in `busy` and is read again later.
+        They are processed, or their partition is in `busy` and the consumer reads them again later.
         """
         return self._refused[0][0] if self._refused else self._next
 

@@ -1,7 +1,7 @@
 """The links between the pages of a list. No I/O.
 
-A cursor marks the position where a page begins, and finds only older rows. To link back to newer pages too,
-the URL parameter `cursor` contains the cursors of all newer pages, followed by the page's own. They are
+A cursor marks the row where a page begins. It finds only older rows. So that a page can link back to newer
+pages, its URL parameter `cursor` is a list of cursors: those of the newer pages, then its own. The list is
 separated by dots, which no cursor contains.
 """
 

@@ -43,14 +43,14 @@ class JobRuns:
             return runs
 
     async def end_run(
-        self, name: str, runs: int, outcome: str, duration_ms: int, details: dict[str, Any]
+        self, name: str, number: int, outcome: str, duration_ms: int, details: dict[str, Any]
     ) -> None:
-        """Record the outcome, the duration and the details of a run. `runs` is the run's number."""
+        """Record the outcome, the duration and the details of a run. `number` is the number of the run."""
         async with transaction(self._pool) as connection:
             await SQL.end_run(
                 connection,
                 name=name,
-                runs=runs,
+                runs=number,
                 now=self._clock(),
                 outcome=outcome,
                 duration_ms=duration_ms,
