@@ -49,6 +49,8 @@ async def test_ten_selected_leads_are_contacted_in_one_action(dashboard: Dashboa
         await visitor.check()
         await page.get_by_role("button", name="Set status").click()
         await expect(page.get_by_role("heading", level=1)).to_have_text("Set status to Contacted: 10 leads?")
+        section = page.get_by_role("navigation", name="Main").get_by_role("link", name="Leads")
+        await expect(section).to_have_attribute("aria-current", "true")
         await visitor.check()
         await page.get_by_role("button", name="Set status to Contacted").click()
         await expect(page.get_by_text("All 10 leads done")).to_be_visible(timeout=TIMEOUT_MS)

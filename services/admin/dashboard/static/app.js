@@ -111,6 +111,13 @@ for (const name of ["htmx:sendError", "htmx:timeout"]) document.addEventListener
 document.addEventListener("htmx:afterRequest", ({ detail }) => {
   if (detail.xhr.status) showOffline([502, 504].includes(detail.xhr.status) || isEdgeError(detail.xhr));
 });
+// A panel that could not be loaded says so. A panel that is shown stays as it is.
+document.addEventListener("htmx:afterRequest", ({ detail }) => {
+  const loading = detail.xhr.status >= 400 && detail.elt.querySelector(".loading[data-failed]");
+  if (!loading) return;
+  loading.removeAttribute("aria-busy");
+  loading.firstElementChild.textContent = loading.dataset.failed;
+});
 // Our own errors are HTML. A JSON error comes from the edge proxy, and is not shown.
 const isEdgeError = (xhr) => xhr.status >= 400 && (xhr.getResponseHeader("Content-Type") || "").includes("json");
 document.addEventListener("htmx:beforeSwap", ({ detail }) => {
