@@ -22,6 +22,7 @@ from services.notifier.mail.languages import CATALOGUES as MAIL_CATALOGUES
 ADMIN: Final = ROOT / "services/admin"
 DASHBOARD: Final = ADMIN / "dashboard"
 SHARED: Final = "shared"
+MAIL_NAME: Final = "mail"
 MAIL: Final = ROOT / "services/notifier/mail"
 # The sources of each page, in dashboard/templates and dashboard. All other files are shared.
 PAGES: Final[dict[str, tuple[str, ...]]] = {
@@ -34,6 +35,7 @@ PAGES: Final[dict[str, tuple[str, ...]]] = {
         "replay_summary.py",
     ),
     "destinations": ("templates/destinations/*.html", "pages/destinations.py"),
+    "emails": ("templates/emails.html", "pages/emails.py"),
     "errors": ("templates/error.html", "error_texts.py", "pages/not_found.py", "rendering.py"),
     "export": ("templates/leads/export_*.html", "pages/lead_exports.py"),
     "held": ("templates/leads/held*.html", "pages/held_leads.py"),
@@ -106,7 +108,7 @@ def catalogues() -> dict[Path, str]:
             message, locations=[(source, 1)], auto_comments=comments
         )
     pots = {CATALOGUES / f"{page}.pot": _as_pot(page, catalogue) for page, catalogue in written.items()}
-    return pots | {MAIL_CATALOGUES / "mail.pot": _as_pot("emails", mail_catalogue())}
+    return pots | {MAIL_CATALOGUES / "mail.pot": _as_pot(MAIL_NAME, mail_catalogue())}
 
 
 def mail_catalogue() -> Catalog:
@@ -142,9 +144,9 @@ def _as_pot(page: str, catalogue: Catalog) -> str:
     """Return a catalogue as text. Line numbers are omitted: they would change with every edit."""
     file = BytesIO()
     write_po(file, catalogue, width=110, omit_header=True, include_lineno=False)
-    names = {SHARED: "several pages", "emails": "emails"}
+    names = {SHARED: "several pages", MAIL_NAME: "emails"}
     head = HEAD.format(
-        page=names.get(page, f"the page {page}"), guide="email" if page == "emails" else "design"
+        page=names.get(page, f"the page {page}"), guide="email" if page == MAIL_NAME else "design"
     )
     return head + file.getvalue().decode().strip() + "\n"
 

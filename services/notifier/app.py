@@ -22,6 +22,7 @@ from services.notifier.handlers import Handler
 from services.notifier.mail.identities import Identities
 from services.notifier.mail.message import Identity
 from services.notifier.recovery.recover_mail_outcomes import MailOutcomeRecovery
+from services.notifier.routes import preview_routes
 from services.notifier.sending.token_bucket import TokenBucket
 from services.notifier.settings import Settings
 from services.notifier.smtp.mailer import open_mailer
@@ -36,7 +37,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Return the app. It opens no connection before its lifespan begins."""
     settings = settings or load(Settings)
     identities = open_identities(settings)
-    return create_consumer_app(
+    app = create_consumer_app(
         NAME,
         settings,
         topics.consumed_by(NAME),
@@ -47,6 +48,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             max_records=settings.batch_max_records, drain_seconds=settings.mail_timeout_seconds + 1
         ),
     )
+    app.include_router(preview_routes(identities))
+    return app
 
 
 def open_identities(settings: Settings) -> Identities:

@@ -26,6 +26,7 @@ PAGES = (
     "/admin/ui/workbench/replay?state=dead",
     "/admin/ui/workbench/replays/{replay}",
     "/admin/ui/destinations",
+    "/admin/ui/emails",
     "/admin/ui/jobs",
     "/admin/ui/audit",
 )

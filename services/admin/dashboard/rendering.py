@@ -134,7 +134,10 @@ def trigger_refresh(response: Response) -> Response:
 
 
 class PageRoute(APIRoute):
-    """The route of a page. Errors are rendered as pages too, and every response gets the security headers."""
+    """The route of a page. Errors are rendered as pages too, and every response gets the security headers.
+
+    A page that needs other values for some of these headers sets `request.state.page_headers`.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the route's handler, wrapped so that it renders errors and adds the headers."""
@@ -150,7 +153,7 @@ class PageRoute(APIRoute):
                 except Exception as error:  # noqa: BLE001 - a person reads the response, so it is always a page
                     response = error_page(request, error)
             response = _without_repetition(request, response)
-            response.headers.update(HEADERS)
+            response.headers.update(HEADERS | getattr(request.state, "page_headers", {}))
             return response
 
         return respond

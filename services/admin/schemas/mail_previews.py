@@ -1,0 +1,14 @@
+"""The preview of an email, as the notifier returns it."""
+
+from pydantic import BaseModel
+
+
+class MailPreview(BaseModel):
+    """An email about an invented lead, as it would be sent."""
+
+    sender: str
+    reply_to: str | None
+    to: str
+    subject: str
+    text: str
+    html: str
