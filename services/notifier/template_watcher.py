@@ -10,7 +10,7 @@ from services.notifier.mail.identities import Identities
 
 CHECK_SECONDS: Final = 5.0
 # An editor may write a file in several steps, so a new content counts if it is the same after this time.
-SETTLE_SECONDS: Final = 0.5
+STABLE_SECONDS: Final = 0.5
 PART: Final = "templates"
 
 
@@ -38,9 +38,9 @@ class TemplateWatcher:
             sites = self._identities.sites
             found = await self._identities.read_sources()
             if found != self._identities.sources:
-                await asyncio.sleep(SETTLE_SECONDS)
-                settled = await self._identities.read_sources() == found
-                if settled and self._identities.sites is sites:
+                await asyncio.sleep(STABLE_SECONDS)
+                is_stable = await self._identities.read_sources() == found
+                if is_stable and self._identities.sites is sites:
                     self._identities.apply(sites)
                     self._log.info("templates applied")
         except SitesFileError as error:

@@ -37,7 +37,7 @@ async def test_each_site_has_its_language_and_its_last_valid_templates(
 ) -> None:
     for module in (watcher, template_watcher):
         monkeypatch.setattr(module, "CHECK_SECONDS", 0.1)
-        monkeypatch.setattr(module, "SETTLE_SECONDS", 0.05)
+        monkeypatch.setattr(module, "STABLE_SECONDS", 0.05)
     file, template = tmp_path / "sites.toml", tmp_path / "nord" / "welcome.txt"
     file.write_text(FILE)
     template.parent.mkdir()

@@ -18,7 +18,7 @@ FIRST, SECOND, BROKEN = "Subject: a\n\nfirst", "Subject: a\n\nsecond", "Subject:
 async def test_a_changed_template_takes_effect_and_a_broken_one_only_warns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(template_watcher, "SETTLE_SECONDS", 0.01)
+    monkeypatch.setattr(template_watcher, "STABLE_SECONDS", 0.01)
     (tmp_path / "studio").mkdir()
     file = tmp_path / "studio" / "welcome.txt"
     file.write_text(FIRST)
