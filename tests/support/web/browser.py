@@ -20,7 +20,7 @@ from playwright.async_api import (
 )
 
 AXE = (Path(__file__).parent / "vendor" / "axe-4.14.1.min.js").read_text(encoding="utf-8")
-# All rules of axe: WCAG 2.2 AA and good practice. It cannot look into the frame of an email, which has no origin.
+# All rules of axe: WCAG 2.2 AA and good practice. It cannot look into the frame of an email.
 AXE_RUN = "axe.run(document, {resultTypes: ['violations'], iframes: false}).then(result => result.violations)"
 AXE_COLOURS = AXE_RUN.replace("{", "{runOnly: ['color-contrast'], ", 1)
 # First the build without a user interface, which Playwright uses by default, too: the same engine, but a new
