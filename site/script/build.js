@@ -16,9 +16,10 @@ const { outputFiles } = await build({
   legalComments: "none",
   write: false,
 });
-const [{ text, contents }] = outputFiles;
+// A `let` is two bytes shorter.
+const text = outputFiles[0].text.replace(/\bconst\b/g, "let");
 if (!process.argv.includes("--check")) await writeFile(FILE, text);
 else if ((await readFile(FILE, "utf8").catch(() => "")) !== text) {
   throw new Error("services/ingest/forms/templates/fastcore.js is out of date: run `make fastcore-js`");
 }
-console.log(`fastcore.js: ${contents.length} bytes`);
+console.log(`fastcore.js: ${Buffer.byteLength(text)} bytes`);
