@@ -107,8 +107,8 @@ class Retention:
     def _record_times(self) -> dict[str, Any] | None:
         """Return the parameters of `list_old_queued` that select old records. None: no record is old."""
         periods = self._periods
-        days = {**periods.site_days, "": periods.unreadable_days}
-        befores = {site: before for site, each in days.items() if (before := self._time_before(each))}
+        now = self._clock()
+        befores = {site: now - timedelta(days=days) for site, days in periods.site_days.items()}
         other_before = self._time_before(periods.installation_days)
         times = [*befores.values(), *([other_before] if other_before else [])]
         if not times:

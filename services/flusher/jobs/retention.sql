@@ -25,16 +25,23 @@ LIMIT :chunk::bigint;
 
 -- name: list_old_queued
 -- Queued records of leads that were never stored and failed before their site's time, after the last record of the previous
--- chunk. `sites` and `befores` are those times by site, with '' for records whose site cannot be read; `other_before` is the
--- time of all other sites, and `latest` the latest of all times.
-SELECT id, lead_id, first_failed_at FROM replay_queue q
-WHERE lead_id IS NOT NULL AND payload IS NOT NULL AND first_failed_at < :latest::timestamptz
-  AND (first_failed_at, id) > (:after_at::timestamptz, :after_id::uuid)
+-- chunk. `sites` and `befores` are those times by site; `other_before` is the time of all other sites and of records whose
+-- site cannot be read, and `latest` the latest of all times. A lead waits while another of its records names a site with a
+-- longer period, because the erasure of a lead empties all its records.
+SELECT q.id, q.lead_id, q.first_failed_at
+FROM replay_queue q, LATERAL (SELECT coalesce(
+    (:befores::timestamptz[])[array_position(:sites::text[], record_site(q.origin_topic, q.payload))],
+    :other_before::timestamptz)) AS own (before)
+WHERE q.lead_id IS NOT NULL AND q.payload IS NOT NULL AND q.first_failed_at < :latest::timestamptz
+  AND (q.first_failed_at, q.id) > (:after_at::timestamptz, :after_id::uuid)
   AND NOT EXISTS (SELECT FROM lead_inbox l WHERE l.id = q.lead_id)
-  AND first_failed_at < coalesce(
-      (:befores::timestamptz[])[array_position(:sites::text[], coalesce(record_site(origin_topic, payload), ''))],
-      :other_before::timestamptz)
-ORDER BY first_failed_at, id
+  AND q.first_failed_at < own.before
+  AND own.before <= ALL (
+      SELECT coalesce((:befores::timestamptz[])[array_position(:sites::text[], named.site)],
+                      :other_before::timestamptz, '-infinity')
+      FROM replay_queue r, LATERAL (SELECT record_site(r.origin_topic, r.payload)) AS named (site)
+      WHERE r.lead_id = q.lead_id AND r.payload IS NOT NULL AND named.site IS NOT NULL)
+ORDER BY q.first_failed_at, q.id
 LIMIT :chunk::bigint;
 
 -- name: empty_old_rows$
@@ -46,7 +53,7 @@ WITH emptied AS (
     WHERE (lead_id IS NULL OR by_origin) AND (payload IS NOT NULL OR original_payload IS NOT NULL)
       AND first_failed_at < :latest::timestamptz AND last_failed_at < coalesce(
           (:befores::timestamptz[])[array_position(
-              :sites::text[], coalesce(record_site(origin_topic, coalesce(payload, original_payload)), ''))],
+              :sites::text[], record_site(origin_topic, coalesce(payload, original_payload)))],
           :other_before::timestamptz)
     RETURNING id, stage, kind
 ), audited AS (

@@ -10,6 +10,8 @@ class RetentionPeriods:
     """The retention periods in days: the installation's setting, and those of the sites file.
 
     `installation_days` is None if the installation has no setting. A period that is None never ends.
+    `installation_days` is also the period of a record whose site cannot be read: the record may be of a site
+    that the sites file does not name, such as one with a token in `FASTCORE_SITE_INGEST_TOKEN`.
     """
 
     installation_days: int | None
@@ -25,21 +27,6 @@ class RetentionPeriods:
         """The period of each site that has one in the sites file, by the site's name."""
         days = {name: site.retention_days for name, site in self.sites.by_name.items()}
         return {name: each for name, each in days.items() if each is not None}
-
-    @property
-    def unreadable_days(self) -> int | None:
-        """The period of a record whose site cannot be read.
-
-        It is the first of these values that applies:
-
-        - the installation's setting
-        - None, if a site in the sites file has no period
-        - the longest period in the sites file, because the record may be of any site
-        """
-        if self.installation_days is not None:
-            return self.installation_days
-        days = self.site_days
-        return max(days.values(), default=None) if len(days) == len(self.sites.by_name) else None
 
     def days(self, site: str) -> int | None:
         """Return the period of a site's leads, also of a site that the sites file does not name."""

@@ -121,8 +121,7 @@ async def stored(admin: Admin) -> UUID:
     ("days", "file", "kept_ages"),
     [
         (30, "[sites.long]\nretention_days = 90", [20]),
-        (None, "[sites.long]\nretention_days = 90\n[sites.short]\nretention_days = 7", [20, 80]),
-        (None, "[sites.long]\nretention_days = 90\n[sites.other]", [20, 80, 95]),
+        (None, "[sites.long]\nretention_days = 90\n[sites.short]\nretention_days = 7", [20, 80, 95]),
     ],
 )
 @pytest.mark.parametrize("payload", [b"\xff\x00", b"no JSON", b"[1]", b"{}", b'{"site": ""}'])
@@ -188,7 +187,7 @@ async def test_a_run_reads_by_index_what_is_old(admin: Admin) -> None:
     plans = {
         "list_sites": ["Index Only Scan using lead_inbox_site"],
         "list_old_leads": ["lead_inbox_site"],
-        "list_old_queued": ["replay_queue_records", "lead_inbox_pkey"],
+        "list_old_queued": ["replay_queue_records", "lead_inbox_pkey", "replay_queue_lead_id"],
         "empty_old_rows": ["replay_queue_records"],
     }
     sql = retention.SQL

@@ -1,7 +1,5 @@
 """How long the leads of each site are kept."""
 
-import pytest
-
 from runtime.sites.file import parse_sites
 from runtime.sites.model import Sites
 from services.flusher.jobs.retention_periods import RetentionPeriods
@@ -24,22 +22,3 @@ def test_without_the_installation_s_setting_other_sites_keep_their_leads() -> No
 def test_nothing_is_set_without_a_period() -> None:
     assert not RetentionPeriods(None, parse_sites(b"[sites.x]")).are_set
     assert RetentionPeriods(1, Sites()).are_set
-
-
-@pytest.mark.parametrize(
-    ("installation", "file", "days"),
-    [
-        (30, "[sites.a]\nretention_days = 730", 30),
-        (None, "[sites.a]\nretention_days = 7\n[sites.b]\nretention_days = 9", 9),
-        (None, "[sites.a]\nretention_days = 7\n[sites.b]", None),
-        (None, "[defaults]\nretention_days = 7\n[sites.a]\n[sites.b]\nretention_days = 5", 7),
-    ],
-)
-def test_a_record_of_an_unknown_site_is_kept_as_long_as_any_site_s(
-    installation: int | None, file: str, days: int | None
-) -> None:
-    assert RetentionPeriods(installation, parse_sites(file.encode())).unreadable_days == days
-
-
-def test_without_a_sites_file_an_unknown_record_is_kept() -> None:
-    assert RetentionPeriods(None, Sites()).unreadable_days is None
