@@ -1,6 +1,5 @@
 """`POST /inbound/forms/{form_key}`: HTML forms, which need neither a secret nor a script."""
 
-import re
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -19,8 +18,15 @@ from services.ingest.forms.captcha import Captcha
 from services.ingest.forms.form_lead import KEY, NEXT, Visit, build_submission, text_of
 from services.ingest.forms.lead_key import lead_key
 from services.ingest.forms.origin import is_same_host, next_url, page_origin, visitor_address
-from services.ingest.forms.pages import form_page, message_page, origin_page, translate_errors
-from services.ingest.forms.texts import preferred_locale, texts_for
+from services.ingest.forms.pages import (
+    accepts_html,
+    form_page,
+    message_page,
+    origin_page,
+    translate_errors,
+    unknown_form_page,
+)
+from services.ingest.forms.texts import texts_for
 from services.ingest.lead_acceptance import AcceptedLead, LeadAcceptance, RequestContext
 from services.ingest.lead_parser import read_fields
 from services.ingest.request import LeadRequest
@@ -32,7 +38,6 @@ PATH: Final = "/inbound/forms/{form_key}"
 PREFIX: Final = "/inbound/forms/"
 STATIC: Final = Path(__file__).with_name("static")
 """The scripts that web pages load from the gateway."""
-_HTML: Final = re.compile(r"text/html|application/xhtml\+xml", re.IGNORECASE)
 
 
 class _Submitted(NamedTuple):
@@ -49,7 +54,7 @@ class _Submitted(NamedTuple):
     @property
     def accepts_html(self) -> bool:
         """Return True for a browser that shows the response, and False for a script."""
-        return _HTML.search(self.request.header(b"accept") or "") is not None
+        return accepts_html(self.request.header(b"accept"))
 
     @property
     def referer(self) -> str | None:
@@ -158,15 +163,13 @@ class FormEndpoint:
                 # Any page may read these: its script would take them for an unavailable gateway.
                 response.headers["Access-Control-Allow-Origin"] = "*"
             return response
-        site, status = submitted.site, problem.status
         if problem == problems.UNKNOWN_FORM:
-            site = Site(locale=preferred_locale(submitted.request.header(b"accept-language")))
+            return unknown_form_page(submitted.request.header(b"accept-language"))
+        site, status = submitted.site, problem.status
         _, texts = texts_for(site.locale)
         if problem.errors or status >= 500:
             wrong = dict.fromkeys(error.field.partition(".")[0] for error in problem.errors or ())
             response = form_page(site, status, _form_to_send_again(submitted), wrong)
-        elif problem == problems.UNKNOWN_FORM:
-            response = message_page(site, status, texts.unknown_form)
         elif problem == problems.WRONG_ORIGIN:
             response = origin_page(site, status, _form_to_send_again(submitted), submitted.page)
         else:

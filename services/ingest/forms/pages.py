@@ -1,6 +1,7 @@
 """The pages that a visitor sees after posting an HTML form. They work without scripts."""
 
 import json
+import re
 from base64 import b64encode
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ from services.ingest.forms.body import FormBody
 from services.ingest.forms.field_names import target_of
 from services.ingest.forms.form_lead import CONTROLS
 from services.ingest.forms.origin import origin_of
-from services.ingest.forms.texts import Texts, texts_for
+from services.ingest.forms.texts import Texts, preferred_locale, texts_for
+from services.ingest.problems import UNKNOWN_FORM
 
 _STYLE: Final = Path(__file__).with_name("templates").joinpath("pages.css").read_text(encoding="utf-8")
 _STYLE_HASH: Final = b64encode(sha256(_STYLE.encode()).digest()).decode()
@@ -27,6 +29,7 @@ _KINDS: Final = {"email": "email", "phone": "tel", "message": "textarea"}
 # Fields that a form has for programs: the page sends them again without showing them.
 _MACHINE_FIELDS: Final = ("source.", "meta.", "locale", "submitted_at", "page_title")
 _LINE_MAX: Final = 200
+_HTML: Final = re.compile(r"text/html|application/xhtml\+xml", re.IGNORECASE)
 
 
 @dataclass
@@ -62,6 +65,18 @@ def thanks_page(site: Site) -> HTMLResponse:
     """Return the page that thanks the visitor."""
     _, texts = texts_for(site.locale)
     return _page("message.html", site, 200, texts.thanks_title, paragraphs=[texts.thanks])
+
+
+def accepts_html(accept: str | None) -> bool:
+    """Return True for the `Accept` of a browser that shows the response, and False for that of a script."""
+    return _HTML.search(accept or "") is not None
+
+
+def unknown_form_page(accept_language: str | None) -> HTMLResponse:
+    """Return the page for an unknown form key, in the visitor's language because its site is unknown."""
+    site = Site(locale=preferred_locale(accept_language))
+    _, texts = texts_for(site.locale)
+    return message_page(site, UNKNOWN_FORM.status, texts.unknown_form)
 
 
 def message_page(site: Site, status: int, text: str) -> HTMLResponse:

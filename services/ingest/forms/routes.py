@@ -6,7 +6,7 @@ from fastapi import FastAPI, Request
 from starlette.responses import JSONResponse, Response
 
 from services.ingest import problems
-from services.ingest.forms.pages import thanks_page
+from services.ingest.forms.pages import accepts_html, thanks_page, unknown_form_page
 from services.ingest.forms.script import script_response
 from services.ingest.site_directory import SiteDirectory
 
@@ -19,9 +19,12 @@ ENGLISH_SCRIPT_PATH: Final = "/inbound/static/fastcore.js"
 def add_form_routes(api: FastAPI, directory: SiteDirectory) -> None:
     """Add the routes. The route of the challenges uses the captcha in `api.state.captcha`."""
 
-    async def thanks(form_key: str) -> Response:
-        name = directory.find_by_form_key(form_key)
-        return thanks_page(directory.get(name)) if name else problems.UNKNOWN_FORM.response()
+    async def thanks(form_key: str, request: Request) -> Response:
+        if name := directory.find_by_form_key(form_key):
+            return thanks_page(directory.get(name))
+        if accepts_html(request.headers.get("accept")):
+            return unknown_form_page(request.headers.get("accept-language"))
+        return problems.UNKNOWN_FORM.response()
 
     async def challenge(form_key: str) -> Response:
         name = directory.find_by_form_key(form_key)

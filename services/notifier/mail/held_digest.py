@@ -85,7 +85,7 @@ def digest_values(digest: HeldDigest, identity: Identity, language: Language) ->
         "colon": language.colon,
         "number": language.number,
         "total": digest.total,
-        "site": visible_text(digest.site),
+        "site": visible_text(identity.site_name or digest.site),
         "sender_name": identity.sender_name,
         "url": f"{admin_url}/ui/held" if admin_url else "",
         "leads": [_row_of(lead, admin_url, language) for lead in digest.leads],

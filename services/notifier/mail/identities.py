@@ -64,5 +64,6 @@ def _identity_of(default: Identity, site: Site, templates: MailTemplates) -> Ide
         reply_to=site.reply_to or "",
         locale=site.locale or "",
         alert_locale=site.alert_locale or "",
+        site_name=site.name or "",
         templates=templates,
     )

@@ -41,7 +41,7 @@ class Identity:
     `alert_rules` replaces the admins for some leads. `reply_to` is the Reply-To of welcomes. If it is empty,
     welcomes have no Reply-To. The addresses are valid: the settings have been checked. `locale` is the site's
     locale. If it is empty, the locale is English. `alert_locale` is the locale of the site's team. If it is
-    empty, `locale` applies.
+    empty, `locale` applies. `site_name` is the site's display name, or empty.
     """
 
     from_email: str
@@ -52,6 +52,7 @@ class Identity:
     reply_to: str = ""
     locale: str = ""
     alert_locale: str = ""
+    site_name: str = ""
     templates: MailTemplates = BUILT_IN
 
     def admins_for(self, lead: LeadReceived) -> tuple[str, ...]:

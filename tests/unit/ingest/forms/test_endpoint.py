@@ -196,7 +196,14 @@ async def test_a_visitor_is_sent_to_the_thanks_page(gateway: Gateway) -> None:
     assert "<h1>Vielen Dank</h1>" in page.text
     assert '<html lang="de">' in page.text
     assert 'href="https://studio.example"' in page.text
-    expect_problem(await gateway.client.get("/inbound/forms/unknown-key/thanks"), 404)
+
+
+async def test_the_thanks_page_of_an_unknown_form_key_is_a_page(gateway: Gateway) -> None:
+    url = "/inbound/forms/unknown-key/thanks"
+    page = await gateway.client.get(url, headers={"Accept": "text/html", "Accept-Language": "de"})
+    assert page.status_code == 404
+    assert "Dieses Formular gibt es nicht mehr." in page.text
+    expect_problem(await gateway.client.get(url, headers={"Accept": "*/*"}), 404)
 
 
 async def test_the_honeypot_makes_spam_that_is_thanked(gateway: Gateway) -> None:

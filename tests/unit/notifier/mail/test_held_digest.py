@@ -8,7 +8,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from runtime.sites.file import parse_sites
 from services.notifier.mail.held_digest import HeldDigest, HeldLead, compose_held_digest
+from services.notifier.mail.identities import Identities
 from services.notifier.mail.message import Identity, UndeliverableError
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -42,6 +44,14 @@ def test_the_digest_lists_each_lead_with_a_link() -> None:
             assert part in text
         assert f"https://x.example/admin/leads/{LEAD}" in text
         assert "https://x.example/admin/ui/held" in text
+
+
+def test_the_digest_has_the_display_name_of_the_site() -> None:
+    sites = parse_sites(b'[sites.studio]\nname = "Studio Nord"\n[sites.plain]')
+    message = compose(held(), identity=Identities(IDENTITY, sites).of("studio"))
+    assert message["Subject"] == "1 held lead to check: Studio Nord"
+    assert all("Site Studio Nord" in text for text in texts(message))
+    assert compose(held(), identity=Identities(IDENTITY, sites).of("plain"))["Subject"].endswith(": studio")
 
 
 def test_leads_beyond_the_listed_ones_are_counted() -> None:
