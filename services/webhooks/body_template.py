@@ -1,7 +1,7 @@
 """Renders the request body for a destination of the kind `http`, from a Jinja template in a sandbox.
 
 The operator writes the template, but its values come from a visitor. The sandbox gives a template no access
-to the process. The length of the rendered body is bounded.
+to the process. The length of the rendered body and the work for it are limited.
 """
 
 import json
@@ -54,18 +54,12 @@ def compile_template(source: str) -> Template:
 def render_body(source: str, event: Mapping[str, Any], event_id: str) -> str:
     """Return the body for an event. The template's variables are `event`, `lead` and `event_id`.
 
-    Raises `BodyTemplateError` if the template fails, or if the body is longer than 512 Ki characters.
+    Raises `BodyTemplateError` if the template fails, if the body is longer than 512 Ki characters, or if it
+    takes too much work.
     """
     template = compile_template(source)
-    parts, length = list[str](), 0
+    values = {"event": event, "lead": event["data"], "event_id": event_id}
     try:
-        for part in template.generate(event=event, lead=event["data"], event_id=event_id):
-            length += len(part)
-            if length > BODY_MAX_CHARACTERS:
-                raise BodyTemplateError("LimitError")
-            parts.append(part)
-    except BodyTemplateError:
-        raise
+        return _ENVIRONMENT.render_bounded(template, values, BODY_MAX_CHARACTERS)
     except Exception as error:  # noqa: BLE001 - a template may raise anything; its text may hold personal data
         raise BodyTemplateError(type(error).__name__) from None
-    return "".join(parts)

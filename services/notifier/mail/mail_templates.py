@@ -12,7 +12,7 @@ from jinja2.visitor import NodeTransformer
 
 from contracts.text import to_line, truncate
 from runtime.logs import logger
-from runtime.template_sandbox import LimitError, TemplateSandbox
+from runtime.template_sandbox import TemplateSandbox
 from services.notifier.mail.answers import break_lines, quote_lines, visible_text
 from services.notifier.mail.languages import Language
 
@@ -56,7 +56,8 @@ class MailTemplates:
     ) -> tuple[str, str, str]:
         """Return the subject, the text and the HTML of a mail.
 
-        Raises the template's error, `SubjectMissingError`, or `LimitError` if a part is too long.
+        Raises the template's error, `SubjectMissingError`, or `LimitError` if the text or the work of a
+        site's template is too much.
         """
         head, _, text = self.render_file(f"{mail}.txt", values, language).partition("\n")
         if not head.startswith(_SUBJECT) or not (subject := subject_line(head.removeprefix(_SUBJECT))):
@@ -64,20 +65,17 @@ class MailTemplates:
         return subject, text.lstrip("\n"), self.render_file(f"{mail}.html", values, language)
 
     def render_file(self, name: str, values: Mapping[str, Any], language: Language) -> str:
-        """Return one rendered file. Raises the template's error, or `LimitError` if it is too long."""
+        """Return one rendered file.
+
+        Raises the template's error, or `LimitError` if the text or the work of a site's template is too much.
+        """
         environment = self._environments.get(language.code)
         if environment is None:
             environment = self._environments[language.code] = _environment(self._own, language)
         template = environment.get_template(name)
-        if not self._own:
-            return template.render(values)
-        parts, length = list[str](), 0
-        for part in template.generate(values):
-            length += len(part)
-            if length > RENDERED_MAX:
-                raise LimitError
-            parts.append(part)
-        return "".join(parts)
+        if isinstance(environment, TemplateSandbox):
+            return environment.render_bounded(template, values, RENDERED_MAX)
+        return template.render(values)
 
 
 def subject_line(rendered: str) -> str:
