@@ -38,9 +38,18 @@ def _check_address(value: str) -> str:
     return address.spec
 
 
+def _check_reply_to(value: str) -> str:
+    address = _check_address(value)
+    # Such an address makes each confirmation need SMTPUTF8, which many mail servers do not have.
+    if not address.isascii():
+        raise ValueError("must have only ASCII characters before the @, such as office@example.com")
+    return address
+
+
 Line = Annotated[str, AfterValidator(_check_line)]
 LocaleTag = Annotated[str, AfterValidator(_check_locale)]
 MailAddress = Annotated[str, AfterValidator(_check_address)]
+ReplyAddress = Annotated[str, AfterValidator(_check_reply_to)]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from runtime.sites.destinations import Destination
 from runtime.sites.field_targets import check_target
-from runtime.sites.mail import AlertRule, Line, LocaleTag, MailAddress, SenderValue
+from runtime.sites.mail import AlertRule, Line, LocaleTag, MailAddress, ReplyAddress, SenderValue
 from runtime.sites.reply import Reply
 
 SITE_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
@@ -120,7 +120,7 @@ class Site(BaseModel):
     thanks_url: Annotated[str, AfterValidator(_check_url)] | None = None
     locale: LocaleTag | None = None
     sender: SenderValue | None = Field(default=None, alias="from")
-    reply_to: MailAddress | None = None
+    reply_to: ReplyAddress | None = None
     alert_to: tuple[MailAddress, ...] = ()
     alert_rules: tuple[AlertRule, ...] = ()
     alert_locale: LocaleTag | None = None

@@ -58,7 +58,7 @@ def compose_held_digest(digest: HeldDigest, identity: Identity, now: datetime) -
     Raises `UndeliverableError` if a header is invalid, or if no address is valid.
     """
     addresses = valid_addresses(identity.admins)
-    smtputf8 = not identity.from_email.isascii() or any(address.smtputf8 for address in addresses)
+    smtputf8 = any(address.smtputf8 for address in addresses) or not identity.is_ascii
     language = find_language(identity.alert_locale, identity.locale)
     values = digest_values(digest, identity, language)
     subject, text, html = identity.templates.render("held_digest", values, language)

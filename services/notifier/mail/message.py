@@ -15,10 +15,12 @@ from typing import Any
 from contracts.failures import Kind
 from contracts.leads import LeadReceived, lead_reference
 from contracts.reasons import Reason
+from contracts.text import to_line
 from runtime.mail_address import Address as Recipient
 from runtime.mail_address import parse_address
 from runtime.sites.mail import AlertRule, recipients_by_rule
 from services.notifier.mail.answers import labelled_fields, visible_text
+from services.notifier.mail.encoded_words import encode_phrase
 from services.notifier.mail.greeting import greeting_name
 from services.notifier.mail.languages import Language, find_language
 from services.notifier.mail.mail_templates import BUILT_IN, MailTemplates
@@ -39,9 +41,10 @@ class Identity:
     """The sender and the admins of a site's mails.
 
     `alert_rules` replaces the admins for some leads. `reply_to` is the Reply-To of welcomes. If it is empty,
-    welcomes have no Reply-To. The addresses are valid: the settings have been checked. `locale` is the site's
-    locale. If it is empty, the locale is English. `alert_locale` is the locale of the site's team. If it is
-    empty, `locale` applies. `site_name` is the site's display name, or empty.
+    welcomes have no Reply-To. It is ASCII, so that no welcome needs SMTPUTF8 because of it. The addresses are
+    valid: the settings have been checked. `locale` is the site's locale. If it is empty, English
+    applies. `alert_locale` is the locale of the site's team. If it is empty, `locale` applies.
+    `site_name` is the site's display name, or empty.
     """
 
     from_email: str
@@ -63,8 +66,8 @@ class Identity:
 
     @property
     def is_ascii(self) -> bool:
-        """Return True if all addresses that this identity puts into headers are ASCII."""
-        return self.from_email.isascii() and self.reply_to.isascii()
+        """Return True if no address of the sender makes a mail need SMTPUTF8."""
+        return self.from_email.isascii()
 
     @property
     def all_admins(self) -> frozenset[str]:
@@ -119,12 +122,14 @@ def compose(kind: Kind, lead: LeadReceived, identity: Identity, now: datetime) -
 
 
 def sender_header(identity: Identity) -> str:
-    """Return the value of the header From."""
+    """Return the value of the header From. The name is ASCII, or encoded words in lines of their own."""
     return _mailbox(identity.sender_name, identity.from_email)
 
 
 @lru_cache(maxsize=64)
 def _mailbox(name: str, address: str) -> str:
+    if not name.isascii():
+        return "\r\n ".join([*encode_phrase(to_line(name)), f"<{address}>"])
     local, _, domain = address.rpartition("@")
     return str(Address(name, local, domain))
 

@@ -14,6 +14,8 @@ from email.policy import SMTP, compat32
 from functools import lru_cache
 from typing import Final
 
+from services.notifier.mail.encoded_words import encode_unstructured
+
 # RFC 5322 limits a line to 998 bytes. Lines are not folded earlier: a parser changes a folded Message-ID.
 _LINE_MAX: Final = 998
 # In quoted-printable a = precedes two hex digits or ends a line, so no encoded part contains the boundary
@@ -21,6 +23,7 @@ _LINE_MAX: Final = 998
 _BOUNDARY: Final = "=_fastcore_"
 # Every parser returns such a value unchanged. Verification takes a tenth of a mail's time, so it is skipped.
 _PLAIN: Final = re.compile(r"[!-~][ -~]*")
+_BREAK: Final = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 
 
 class HeaderInjectionError(Exception):
@@ -68,12 +71,17 @@ def _build_part(subtype: str, text: str) -> bytes:
 
 
 def _header_value(name: str, value: str, *, utf8: bool) -> str:
-    if (utf8 or value.isascii()) and len(name) + 2 + len(value.encode()) <= _LINE_MAX:
+    if not utf8 and name == "Subject" and not value.isascii():
+        if _BREAK.search(value):
+            raise HeaderInjectionError
+        value = encode_unstructured(value)
+    longest = max(len(line.encode()) for line in value.split("\r\n "))
+    if (utf8 or value.isascii()) and len(name) + 2 + longest <= _LINE_MAX:
         return value
     return _encode_header(name, value, utf8)
 
 
-# Needed only for the sender's name and a long list of admins, so there are few different values.
+# Needed only for a long list of admins, so there are few different values.
 @lru_cache(maxsize=64)
 def _encode_header(name: str, value: str, utf8: bool) -> str:
     """Encode or fold a header value. Raises `HeaderInjectionError` if parsing yields another value."""

@@ -1,18 +1,17 @@
 """Builds the header Reply-To of an alert, so that Reply in a mail program answers the lead. No I/O."""
 
 import re
-from base64 import b64encode
-from collections.abc import Iterator
 from typing import Final
 
 from contracts.text import to_line, truncate
 from runtime.mail_address import parse_address
 from services.notifier.mail.answers import visible_text
+from services.notifier.mail.encoded_words import encode_phrase
 
 NAME_MAX: Final = 80
 _ATOMS: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/?^_`{|}~ -]+")
-# RFC 2047 limits an encoded word to 75 characters. 45 bytes are 60 in Base64, and 12 belong to its frame.
-_WORD_BYTES: Final = 45
+# The at sign, its fullwidth form and its small form, which look alike.
+_AT: Final = re.compile("[@\uff20\ufe6b]")
 
 
 def reply_to_header(name: str, email: str, *, utf8: bool) -> str:
@@ -37,23 +36,11 @@ def _display_name(name: str) -> str:
     break (cpython #121650).
     """
     line = truncate(to_line(visible_text(name)), NAME_MAX)
-    if not line or "@" in line or "\uff20" in line or "=?" in line:
+    if not line or _AT.search(line) or "=?" in line:
         return ""
     if _ATOMS.fullmatch(line):
         return line
     if line.isascii():
         escaped = line.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'
-    return " ".join(f"=?utf-8?b?{b64encode(part).decode()}?=" for part in _pieces(line))
-
-
-def _pieces(line: str) -> Iterator[bytes]:
-    """Split a text into pieces for encoded words. No piece ends within a character."""
-    piece = b""
-    for char in line:
-        encoded = char.encode(errors="replace")
-        if len(piece) + len(encoded) > _WORD_BYTES:
-            yield piece
-            piece = b""
-        piece += encoded
-    yield piece
+    return " ".join(encode_phrase(line))

@@ -41,6 +41,7 @@ def header_lines(kind: Kind, identity: Identity = IDENTITY, **changes: Any) -> l
         # They could pass for another address, or decode to a line break.
         ("boss@fast.example", b"ada@example.com"),
         ("boss\uff20fast.example", b"ada@example.com"),
+        ("boss\ufe6bfast.example", b"ada@example.com"),
         ("=?UTF-8?Q?=0A?=Bcc", b"ada@example.com"),
         ("", b"ada@example.com"),
         (None, b"ada@example.com"),

@@ -140,6 +140,13 @@ def test_a_mistake_is_one_line_with_the_key_and_the_reason(text: str, message: s
     assert TOKEN not in reported
 
 
+def test_regression_a_reply_to_makes_no_mail_need_smtputf8() -> None:
+    with pytest.raises(SitesFileError, match=r"sites\.x\.reply_to: must have only ASCII characters"):
+        parse_sites("[sites.x]\nreply_to = 'büro@studio.example'".encode())
+    sites = parse_sites("[sites.x]\nreply_to = 'office@büro.example'".encode())
+    assert sites.get("x").reply_to == "office@xn--bro-hoa.example"
+
+
 def test_all_mistakes_are_reported_at_once() -> None:
     with pytest.raises(SitesFileError, match=r"sites\.x\.locale: .*; sites\.y\.origins"):
         parse_sites(b"[sites.x]\nlocale = 1\n[sites.y]\norigins = 1")
