@@ -82,6 +82,8 @@ def _compose(
     known = identities.sites.by_name
     if known and site not in known:
         sys.exit(f"the sites file has no site {site}; its sites are {', '.join(known)}")
+    for warning in identities.warnings(site):
+        print(f"warning: {warning}", file=sys.stderr)
     try:
         return compose_sample(
             "welcome" if kind == "welcome" else "admin_alert",

@@ -15,7 +15,7 @@ from runtime.sites.mail import AlertRule, Sender
 from runtime.sites.model import KEYS, Captcha, Limits, Site
 from runtime.sites.reply import Reply
 from runtime.sites.secrets import check_secrets
-from services.notifier.mail.site_templates import compile_sources, read_sources
+from services.notifier.mail.site_templates import load_templates, mistakes, read_folders
 from services.webhooks.destinations import Destinations
 from services.webhooks.public_addresses import is_public
 
@@ -29,7 +29,7 @@ def main() -> None:
 
 @app.command()
 def check(file: Annotated[Path, typer.Argument(help="The sites file.")]) -> None:
-    """Report the mistakes for which a service would refuse this file.
+    """Report the mistakes for which a service would refuse this file, and those in templates of emails.
 
     If there are none, show the settings of each site, including those from the table `defaults`. Also show
     the kind, the sites and the events of each destination. Prints no secret. The variables to which the file
@@ -41,7 +41,8 @@ def check(file: Annotated[Path, typer.Argument(help="The sites file.")]) -> None
         sites = read_sites(file)
         check_secrets(sites, environment(), permit_weak=load(Debug).on)
         Destinations(sites, environment())  # also compiles its templates
-        compile_sources(sites, read_sources(sites, file.parent))
+        if problems := mistakes(load_templates(sites, read_folders(sites, file.parent), {})):
+            raise SitesFileError(*problems)
     except SitesFileError as error:
         sys.exit(_mistakes(file, error.problems))
     counts = [_count(len(sites.by_name), "site")]

@@ -15,7 +15,7 @@ from runtime.kafka.failure_publisher import FailurePublisher
 from runtime.kafka.policy import Policy
 from runtime.kafka.reconcile import Reconciler
 from runtime.settings import load
-from runtime.sites.file import SitesFileError, exit_with, load_sites
+from runtime.sites.file import load_sites
 from runtime.sites.watcher import watch_sites
 from services.notifier.digests.held_digests import HeldDigests
 from services.notifier.handlers import Handler
@@ -53,13 +53,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 def open_identities(settings: Settings) -> Identities:
-    """Return the identities of all sites. Exits if the sites file or a template has a mistake."""
+    """Return the identities of all sites. Exits if the sites file has a mistake.
+
+    A mistake in a site's templates only causes a warning.
+    """
     path = settings.sites_file.path
     default = Identity(settings.from_email, settings.sender_name, settings.admins, settings.admin_url)
-    try:
-        return Identities(default, load_sites(path), path.parent if path else None)
-    except SitesFileError as error:
-        exit_with(path, error)
+    return Identities(default, load_sites(path), path.parent if path else None)
 
 
 @asynccontextmanager

@@ -5,14 +5,21 @@ from email import message_from_bytes, policy
 from typing import Literal
 
 from fastapi import APIRouter
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from services.notifier.mail.identities import Identities
+from services.notifier.mail.message import UndeliverableError
 from services.notifier.mail.samples import compose_sample
+from services.notifier.mail.site_templates import template_error
 
 
 class MailPreview(BaseModel):
-    """An email as it would be sent. Admin reads these fields."""
+    """An email as it would be sent. Admin reads these fields.
+
+    `warnings` say what is wrong with the templates of the site. `is_built_in` is True if the site has its own
+    templates, but this email is made with those of FASTCore because of a mistake.
+    """
 
     sender: str
     reply_to: str | None
@@ -20,18 +27,30 @@ class MailPreview(BaseModel):
     subject: str
     text: str
     html: str
+    warnings: list[str]
+    is_built_in: bool
 
 
 def preview_routes(identities: Identities) -> APIRouter:
     """Return the router of the previews."""
     router = APIRouter(prefix="/internal/mails", include_in_schema=False)
 
-    @router.get("/{kind}")
+    @router.get("/{kind}", response_model=MailPreview)
     async def preview_mail(
         kind: Literal["welcome", "admin_alert"], site: str = "default", locale: str | None = None
-    ) -> MailPreview:
-        """Return the email that a lead of this site and locale would cause."""
-        mail = compose_sample(kind, site, identities.of(site), datetime.now(UTC), locale=locale)
+    ) -> MailPreview | JSONResponse:
+        """Return the email that a lead of this site and locale would cause.
+
+        If it can never be sent, returns 409 and an object with `reason`.
+        """
+        identity = identities.of(site)
+        try:
+            mail = compose_sample(kind, site, identity, datetime.now(UTC), locale=locale)
+        except UndeliverableError as error:
+            return JSONResponse({"reason": error.reason}, 409)
+        warnings = identities.warnings(site)
+        if error_text := template_error(kind, site, identity, locale):
+            warnings.append(f"{error_text}. FASTCore's own templates apply")
         message = message_from_bytes(mail.content, policy=policy.default)
         parts = [message.get_body((subtype,)) for subtype in ("plain", "html")]
         text, html = (str(part.get_content()) if part else "" for part in parts)
@@ -42,6 +61,8 @@ def preview_routes(identities: Identities) -> APIRouter:
             subject=str(message["Subject"]),
             text=text,
             html=html,
+            warnings=warnings,
+            is_built_in=bool(error_text) or identities.lacks_templates(site),
         )
 
     return router

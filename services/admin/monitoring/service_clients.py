@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import httpx
 
-from services.admin.schemas.mail_previews import MailPreview
+from services.admin.schemas.mail_previews import MailPreview, UndeliverableMail
 from services.admin.schemas.system import GatewaySpool, PartHealth
 
 # More than the 1.5 s within which `/readyz` answers if a dependency hangs: its body names that dependency.
@@ -43,13 +43,17 @@ class ServiceClients:
         readiness = await asyncio.gather(*(self._read_service(url) for url in self._services.values()))
         return dict(zip(self._services, readiness, strict=True))
 
-    async def read_mail_preview(self, kind: str, site: str, locale: str) -> MailPreview | None:
+    async def read_mail_preview(
+        self, kind: str, site: str, locale: str
+    ) -> MailPreview | UndeliverableMail | None:
         """Return the preview of an email from the notifier, or None if the notifier does not answer."""
         if (url := self._services.get("notifier")) is None:
             return None
         params = {"site": site} | ({"locale": locale} if locale else {})
         try:
             status, body = await self._get(httpx.URL(f"{url}/internal/mails/{kind}"), params=params)
+            if status == 409:
+                return UndeliverableMail.model_validate(body)
             return MailPreview.model_validate(body) if status == 200 else None
         except (httpx.HTTPError, OSError, TimeoutError, ValueError):
             return None

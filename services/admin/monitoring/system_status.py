@@ -15,7 +15,7 @@ from services.admin.monitoring.consumer_lag import LagReader
 from services.admin.monitoring.queue_counts import QueueCounts, count_queue
 from services.admin.monitoring.scheduled_jobs import list_jobs, list_site_queues, read_jobs
 from services.admin.monitoring.service_clients import ServiceClients
-from services.admin.schemas.mail_previews import MailPreview
+from services.admin.schemas.mail_previews import MailPreview, UndeliverableMail
 from services.admin.schemas.system import GroupLag, Job, Jobs, PartHealth, QueueStats, SiteQueue, SystemHealth
 
 
@@ -67,7 +67,9 @@ class SystemStatus:
         """
         return await count_queue(self._pool)
 
-    async def read_mail_preview(self, kind: str, site: str, locale: str) -> MailPreview | None:
+    async def read_mail_preview(
+        self, kind: str, site: str, locale: str
+    ) -> MailPreview | UndeliverableMail | None:
         """Return the preview of an email, or None if the notifier does not answer."""
         return await self._services.read_mail_preview(kind, site, locale)
 

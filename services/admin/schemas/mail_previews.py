@@ -12,3 +12,12 @@ class MailPreview(BaseModel):
     subject: str
     text: str
     html: str
+    # Older notifiers do not send them.
+    warnings: list[str] = []
+    is_built_in: bool = False
+
+
+class UndeliverableMail(BaseModel):
+    """An email that can never be sent, and the reason, which is one of `contracts.reasons`."""
+
+    reason: str

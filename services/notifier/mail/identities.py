@@ -4,44 +4,109 @@ The sites file can override the default.
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any, Final
 
+from runtime.reading_thread import ReadingThread
+from runtime.sites.file import SitesFileError
 from runtime.sites.model import Site, Sites
 from services.notifier.mail.mail_templates import BUILT_IN, MailTemplates
 from services.notifier.mail.message import Identity
-from services.notifier.mail.site_templates import Sources, compile_sources, read_sources
+from services.notifier.mail.site_templates import Folders, Loaded, load_templates, read_folders, warnings
+
+# Reading, compiling and rendering the templates of a site with example leads takes a fraction of a second.
+LOAD_SECONDS: Final = 10.0
+# An editor may write a file in several steps, so a new content counts if it is the same after this time.
+STABLE_SECONDS: Final = 0.5
 
 
 class Identities:
     """Finds the sender of mails, the recipients of alerts, and the templates by site.
 
-    `base` is the folder of the sites file, where relative folders of templates begin. Raises
-    `SitesFileError` if a template has a mistake.
+    `base` is the folder of the sites file, where relative folders of templates begin. A site whose folder has
+    a mistake gets the built-in templates. The constructor reads the folders, and blocks if one hangs: call it
+    before the process serves anything.
     """
 
     def __init__(self, default: Identity, sites: Sites | None = None, base: Path | None = None) -> None:
+        sites, self._base = sites or Sites(), base or Path()
         self.default = default
-        self._base = base or Path()
-        self.sources: Sources = {}
-        self.apply(sites or Sites())
+        self._thread = ReadingThread[Any]("templates")
+        self._lock = asyncio.Lock()
+        self._use(sites, load_templates(sites, read_folders(sites, self._base), {}))
 
-    def apply(self, sites: Sites) -> None:
-        """Replace the identities of all sites, after the sites file or a template has changed.
+    async def apply(self, sites: Sites) -> None:
+        """Use a new version of the sites file, with the templates of its sites.
 
-        Raises `SitesFileError`, and changes nothing, if a template has a mistake.
+        If the folders of templates do not answer, or are just being written, raises `SitesFileError` and
+        changes nothing.
         """
-        sources = read_sources(sites, self._base)
-        compiled = compile_sources(sites, sources, self.sources)
-        self.sites, self.sources = sites, sources
+        async with self._lock:
+            folders = await self._read_stable(sites)
+            if folders is None:
+                raise SitesFileError("the folders of templates are just being written")
+            await self._load(sites, folders)
+
+    async def refresh(self) -> bool:
+        """Use the templates that have changed, and return True if there are any.
+
+        Templates that are just being written wait for the next call. Raises `SitesFileError` if the folders
+        do not answer.
+        """
+        async with self._lock:
+            before = self.loaded
+            folders = await self._read_stable(self.sites)
+            if folders is None or folders == _folders_of(before):
+                return False
+            await self._load(self.sites, folders)
+            return any(
+                name not in before or each.templates is not before[name].templates
+                for name, each in self.loaded.items()
+            )
+
+    async def _read_stable(self, sites: Sites) -> Folders | None:
+        """Return the folders, or None if they change between two readings."""
+        if not any(site.templates for site in sites.by_name.values()):
+            return {}
+        reading = partial(read_folders, sites, self._base)
+        folders: Folders = await self._run(reading)
+        if folders != _folders_of(self.loaded):
+            await asyncio.sleep(STABLE_SECONDS)
+            if await self._run(reading) != folders:
+                return None
+        return folders
+
+    async def _load(self, sites: Sites, folders: Folders) -> None:
+        loading = partial(load_templates, sites, folders, self.loaded)
+        self._use(sites, await self._run(loading) if folders else {})
+
+    async def _run(self, function: Callable[[], Any]) -> Any:
+        try:
+            return await self._thread.run(function, LOAD_SECONDS)
+        except TimeoutError:
+            raise SitesFileError(
+                f"the folders of templates do not answer within {LOAD_SECONDS:g} s"
+            ) from None
+
+    def _use(self, sites: Sites, loaded: Loaded) -> None:
+        self.sites, self.loaded = sites, loaded
         self._by_site = {
-            name: _identity_of(self.default, site, compiled.get(name, BUILT_IN))
+            name: _identity_of(self.default, site, loaded[name].templates if name in loaded else BUILT_IN)
             for name, site in sites.by_name.items()
         }
 
-    async def read_sources(self) -> Sources:
-        """Read the templates of all sites, in a thread because a disk may hang. Raises `SitesFileError`."""
-        return await asyncio.to_thread(read_sources, self.sites, self._base)
+    def warnings(self, *sites: str) -> list[str]:
+        """Return what is wrong with the templates of these sites, or of all sites if none is given."""
+        chosen = [name for name in self.loaded if not sites or name in sites]
+        return [each for name in chosen for each in warnings(name, self.loaded[name])]
+
+    def lacks_templates(self, site: str) -> bool:
+        """Return True if the site's templates have a mistake, and the built-in ones apply in their place."""
+        loaded = self.loaded.get(site)
+        return loaded is not None and bool(loaded.problems) and loaded.templates is BUILT_IN
 
     def of(self, site: str) -> Identity:
         """Return the identity for mails about a lead of this site."""
@@ -51,6 +116,10 @@ class Identities:
     def admins(self) -> frozenset[str]:
         """Return the recipients of all sites' alerts."""
         return self.default.all_admins.union(*(each.all_admins for each in self._by_site.values()))
+
+
+def _folders_of(loaded: Loaded) -> Folders:
+    return {name: each.folder for name, each in loaded.items()}
 
 
 def _identity_of(default: Identity, site: Site, templates: MailTemplates) -> Identity:

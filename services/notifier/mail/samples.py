@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID, uuid4
 
+from contracts.extra_fields import EXTRA_MAX_BYTES
 from contracts.failures import Kind
+from contracts.field_types import LINE_MAX, MESSAGE_MAX
 from contracts.leads import EXAMPLE, LeadReceived
-from services.notifier.mail.held_digest import HeldDigest, HeldLead, digest_values
+from services.notifier.mail.held_digest import LISTED_MAX, HeldDigest, HeldLead, digest_values
 from services.notifier.mail.languages import Language
 from services.notifier.mail.message import Identity, Mail, compose, template_values
 
@@ -62,16 +64,32 @@ def compose_sample(
 
 
 def sample_values(mail: str, language: Language) -> Iterator[dict[str, Any]]:
-    """Yield the values for the templates of a mail: of a lead with all fields, and of one with few."""
+    """Yield the values for the templates of a mail.
+
+    They are of a lead with all fields, of one with few, and of one whose fields are about as long as the
+    gateway accepts.
+    """
     full = sample_lead("studio", language.code)
     few = full.model_copy(
         update={"name": None, "email": None, "company": None, "message": "", "source": None, "extra": {}}
     )
+    # Escaped for HTML, a < takes four characters, and a line end becomes a tag.
+    long = full.model_copy(
+        update={
+            "name": "<" * LINE_MAX,
+            "message": "<\n" * (MESSAGE_MAX // 2),
+            "extra": {f"field {number}": "<\n" * 24 for number in range(EXTRA_MAX_BYTES // 64)},
+        }
+    )
     without = replace(_IDENTITY, admin_url="", reply_to="")
-    held = HeldLead(_ID, _TIME, full.name, full.email or "", full.message)
-    for lead, identity, total in ((full, _IDENTITY, 2), (few, without, 1)):
+    for lead, identity, listed, total in (
+        (full, _IDENTITY, 1, 2),
+        (few, without, 1, 1),
+        (long, _IDENTITY, LISTED_MAX, 1_000_000),
+    ):
         if mail == "held_digest":
-            yield digest_values(HeldDigest(_ID, lead.site, (held,), total), identity, language)
+            held = HeldLead(_ID, _TIME, full.name, full.email or "", lead.message or full.message)
+            yield digest_values(HeldDigest(_ID, lead.site, (held,) * listed, total), identity, language)
         else:
             known: Kind = "welcome" if mail == "welcome" else "admin_alert"
             yield template_values(known, lead, identity, language)

@@ -36,10 +36,10 @@ HOSTILE = "<script>document.title = 'hacked'</script>"
 
 
 @asynccontextmanager
-async def serving_previews(sites: Path) -> AsyncIterator[str]:
+async def serving_previews(sites: Path, admin: str = "boss@agency.example") -> AsyncIterator[str]:
     """Serve the route of the notifier, without its database and its Kafka."""
     app = FastAPI()
-    default = Identity("hello@agency.example", "Agency", ("boss@agency.example",))
+    default = Identity("hello@agency.example", "Agency", (admin,))
     app.include_router(preview_routes(Identities(default, read_sites(sites), sites.parent)))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://notifier") as client:
 
@@ -108,6 +108,48 @@ async def test_the_html_is_in_a_frame_that_runs_nothing_and_has_no_origin(admin:
     assert not [each for each in directives if "script" in each]
     assert framed.headers["x-frame-options"] == "SAMEORIGIN"
     assert framed.headers["cache-control"] == "no-store"
+
+
+async def test_regression_a_template_that_fails_is_named_beside_our_email(
+    postgres: Postgres, stack: Stack, tmp_path: Path
+) -> None:
+    file = tmp_path / "sites.toml"
+    file.write_text(SITES + "templates = 'sud'\n")
+    for site, text in (("nord", "{% if lang == 'fr' %}{{ nmae }}{% endif %}Moin"), ("sud", "{{ nmae }}")):
+        (tmp_path / site).mkdir()
+        (tmp_path / site / "welcome.html").write_text(text)
+    notice, mistake = "The email is sent with the built-in templates", "&#39;nmae&#39; is undefined"
+    async with (
+        serving_previews(file) as url,
+        running_dashboard(
+            postgres, stack, sites_file=SitesFile(path=file), service_urls={"notifier": url}
+        ) as admin,
+    ):
+        await sign_in(admin)
+        for query, fails in (("site=nord", False), ("site=nord&locale=fr", True), ("site=sud", True)):
+            page = (await admin.client.get(f"{PAGE}?{query}")).text
+            assert (notice in page, mistake in page) == (fails, fails), query
+            html = (await admin.client.get(f"{PAGE}/html?{query}")).text
+            assert ("Moin" in html) is not fails, query
+
+
+async def test_regression_an_email_that_cannot_be_sent_says_why(
+    postgres: Postgres, stack: Stack, tmp_path: Path
+) -> None:
+    file = tmp_path / "sites.toml"
+    file.write_text("[sites.sud]\n")
+    async with (
+        serving_previews(file, "nobody") as url,
+        running_dashboard(
+            postgres, stack, sites_file=SitesFile(path=file), service_urls={"notifier": url}
+        ) as admin,
+    ):
+        await sign_in(admin)
+        page = (await admin.client.get(f"{PAGE}?kind=admin_alert")).text
+        assert "This email cannot be sent" in page
+        assert "The address is not valid" in page
+        assert "does not answer" not in page
+        assert (await admin.client.get(f"{PAGE}/html?kind=admin_alert")).status_code == 404
 
 
 async def test_other_pages_stay_without_frames(admin: Admin) -> None:

@@ -8,6 +8,7 @@ import pytest
 from runtime.settings import Kafka, SitesFile
 from runtime.sites import watcher
 from services.notifier import template_watcher
+from services.notifier.mail import identities
 from services.notifier.settings import Settings
 from tests.support.factories import lead, post
 from tests.support.mail.smtp import SmtpServer
@@ -37,7 +38,8 @@ async def test_each_site_has_its_language_and_its_last_valid_templates(
 ) -> None:
     for module in (watcher, template_watcher):
         monkeypatch.setattr(module, "CHECK_SECONDS", 0.1)
-        monkeypatch.setattr(module, "STABLE_SECONDS", 0.05)
+    for stable in (watcher, identities):
+        monkeypatch.setattr(stable, "STABLE_SECONDS", 0.05)
     file, template = tmp_path / "sites.toml", tmp_path / "nord" / "welcome.txt"
     file.write_text(FILE)
     template.parent.mkdir()
@@ -78,3 +80,30 @@ async def test_each_site_has_its_language_and_its_last_valid_templates(
     bodies = [each.message.get_body(("plain",)) for each in (english, german)]
     texts = [str(body and body.get_content()).strip() for body in bodies]
     assert texts == ["Moin Ada Lovelace, Thank you!", "Moin Ada Lovelace, Vielen Dank!"]
+
+
+async def test_regression_mistakes_in_templates_do_not_stop_the_start(
+    settings: Settings, smtp: SmtpServer, kafka: Kafka, db: Any, tmp_path: Path
+) -> None:
+    file, folder = tmp_path / "sites.toml", tmp_path / "nord"
+    file.write_text(FILE)
+    folder.mkdir()
+    for name, text in (
+        ("welcome.txt", "Subject: x\n\n{{ nmae }}"),
+        ("welcome.html~", "x"),
+        ("README.md", "x"),
+    ):
+        (folder / name).write_text(text)
+    settings = settings.model_copy(update={"sites_file": SitesFile(path=file)})
+    sent = lead(site="nord")
+    async with notifier(settings) as client:
+        health = await readyz(client)
+        await post(kafka, sent)
+        await wait_for_states(db, sent)
+    assert health["parts"]["templates"]["ok"]
+    reason = health["parts"]["templates"]["reason"]
+    assert reason.startswith("warning: sites.nord.templates: welcome: 'nmae' is undefined. FASTCore's own ")
+    assert ". sites.nord.templates: README.md is ignored: " in reason
+    assert "welcome.html~" not in reason
+    (received,) = smtp.of(sent.lead_id, "welcome")
+    assert str(received.message["Subject"]) == "Vielen Dank für Ihre Anfrage bei Studio Nord"

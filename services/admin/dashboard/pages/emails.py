@@ -10,7 +10,7 @@ from services.admin.adapters import Adapters, CurrentAdapters
 from services.admin.dashboard.auth import CurrentSession
 from services.admin.dashboard.rendering import HEADERS, PageRoute, render
 from services.admin.rules.errors import NotFoundError
-from services.admin.schemas.mail_previews import MailPreview
+from services.admin.schemas.mail_previews import MailPreview, UndeliverableMail
 from services.admin.texts import gettext
 
 router = APIRouter(prefix="/admin/ui/emails", route_class=PageRoute)
@@ -49,9 +49,18 @@ async def show_email(
     site = wanted.site if wanted.site in sites else sites[0]
     wanted = wanted.model_copy(update={"site": site})
     request.state.page_headers = _WITH_FRAME
-    preview = await _read(adapters, wanted)
+    found = await _read(adapters, wanted)
+    preview = found if isinstance(found, MailPreview) else None
+    undeliverable = found if isinstance(found, UndeliverableMail) else None
     return render(
-        request, session, "emails.html", wanted=wanted, sites=sites, locales=LOCALES, preview=preview
+        request,
+        session,
+        "emails.html",
+        wanted=wanted,
+        sites=sites,
+        locales=LOCALES,
+        preview=preview,
+        undeliverable=undeliverable,
     )
 
 
@@ -61,10 +70,12 @@ async def show_html(request: Request, adapters: CurrentAdapters, wanted: Wanted)
     preview = await _read(adapters, wanted)
     if preview is None:
         raise NotFoundError(gettext("The email service does not answer."))
+    if isinstance(preview, UndeliverableMail):
+        raise NotFoundError(gettext("This email cannot be sent."))
     request.state.page_headers = _FRAMED
     return HTMLResponse(preview.html)
 
 
-async def _read(adapters: Adapters, wanted: PreviewQuery) -> MailPreview | None:
+async def _read(adapters: Adapters, wanted: PreviewQuery) -> MailPreview | UndeliverableMail | None:
     locale = wanted.locale if wanted.locale in LOCALES else ""
     return await adapters.system.read_mail_preview(wanted.kind, wanted.site, locale)

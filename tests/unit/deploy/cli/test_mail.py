@@ -76,3 +76,13 @@ def test_an_unknown_site_or_a_wrong_address_is_one_line() -> None:
 def test_an_unreachable_server_is_reported() -> None:
     result = run("send", "studio", "welcome", "me@studio.example")
     assert (result.exit_code, "not sent: unavailable: smtp connection" in result.output) == (1, True)
+
+
+def test_a_mistake_in_a_template_is_a_warning_beside_the_built_in_mail(tmp_path: Path) -> None:
+    (tmp_path / "sites.toml").write_text(SITES + "templates = 'studio'\n")
+    (tmp_path / "studio").mkdir()
+    (tmp_path / "studio" / "welcome.txt").write_text("Subject: x\n\n{{ nmae }}")
+    result = run("preview", "studio", "welcome")
+    assert "warning: sites.studio.templates: welcome: 'nmae' is undefined" in result.stderr
+    assert result.stdout.startswith("Date: ")
+    assert "Studio Nord" in result.stdout

@@ -151,3 +151,13 @@ url = "env:CHAT_URL"
     assert ("note: address is not public: add allow_private = true if it is meant" in crm) == is_noted
     assert chat == "  kind             slack\n  sites            all\n  events           lead.received\n"
     assert "secret-path" not in output
+
+
+def test_every_mistake_in_a_folder_of_templates_fails(tmp_path: Path) -> None:
+    (tmp_path / "studio").mkdir()
+    for name, text in (("README.md", "x"), ("welcome.txt", "Subject: x\n\n{{ nmae }}")):
+        (tmp_path / "studio" / name).write_text(text)
+    code, output = check(tmp_path, "[sites.studio]\ntemplates = 'studio'")
+    assert (code, "2 mistakes" in output) == (1, True)
+    assert "sites.studio.templates: README.md: is no template of an email" in output
+    assert "sites.studio.templates: welcome: 'nmae' is undefined" in output

@@ -81,8 +81,8 @@ def test_the_first_rule_that_matches_a_lead_names_its_recipients(
     assert identity.reply_to == "office@rules.example"
 
 
-def test_a_new_version_of_the_file_replaces_the_old() -> None:
+async def test_a_new_version_of_the_file_replaces_the_old() -> None:
     identities = Identities(DEFAULT, SITES)
-    identities.apply(parse_sites(b"[sites.named]\nname = 'New'"))
+    await identities.apply(parse_sites(b"[sites.named]\nname = 'New'"))
     assert identities.of("studio") == DEFAULT
     assert identities.of("named").sender_name == "New"

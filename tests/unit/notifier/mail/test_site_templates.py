@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from contracts.leads import LeadReceived
-from runtime.sites.file import SitesFileError, parse_sites
+from runtime.sites.file import parse_sites
+from services.notifier.mail import identities as identities_module
 from services.notifier.mail.identities import Identities
 from services.notifier.mail.mail_templates import MailTemplates, template_names
 from services.notifier.mail.message import Identity, compose
+from services.notifier.mail.site_templates import Folder, load_templates, mistakes, read_folders
 from tests.support.factories import lead
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -71,31 +73,68 @@ def test_a_replaced_layout_is_the_frame_of_all_mails(tmp_path: Path) -> None:
 )
 def test_a_mistake_names_the_site_and_the_file(tmp_path: Path, name: str, text: str, problem: str) -> None:
     (folder_with(tmp_path) / name).write_text(text)
-    with pytest.raises(SitesFileError) as raised:
-        Identities(DEFAULT, SITES, tmp_path)
-    assert str(raised.value).startswith(f"sites.studio.templates: {problem}")
-    assert "root:" not in str(raised.value)
+    first, *_ = mistakes(load_templates(SITES, read_folders(SITES, tmp_path), {}))
+    assert first.startswith(f"sites.studio.templates: {problem}")
+    assert "root:" not in first
 
 
 def test_a_missing_folder_is_a_mistake(tmp_path: Path) -> None:
-    with pytest.raises(
-        SitesFileError, match=r"sites\.studio\.templates: the folder cannot be read \(No such"
-    ):
-        Identities(DEFAULT, SITES, tmp_path)
+    (found,) = mistakes(load_templates(SITES, read_folders(SITES, tmp_path), {}))
+    assert found.startswith("sites.studio.templates: the folder cannot be read (No such")
 
 
-def test_hidden_files_of_a_mounted_config_map_are_ignored(tmp_path: Path) -> None:
-    folder_with(tmp_path, welcome__txt=WELCOME, __data="x")
-    assert Identities(DEFAULT, SITES, tmp_path).sources == {"studio": {"welcome.txt": WELCOME}}
+def test_hidden_files_and_those_of_editors_are_ignored(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, welcome__txt=WELCOME, __data="x")
+    for name in ("welcome.html~", "#welcome.html#", "welcome.txt.bak", "layout.html.swp", "layout.html.orig"):
+        (folder / name).write_text("{{ nmae }}")
+    identities = Identities(DEFAULT, SITES, tmp_path)
+    assert identities.loaded["studio"].folder == Folder({"welcome.txt": WELCOME})
+    assert (identities.warnings(), mistakes(identities.loaded)) == ([], [])
 
 
-def test_a_mistake_changes_nothing(tmp_path: Path) -> None:
+def test_regression_a_file_that_is_no_template_only_warns(tmp_path: Path) -> None:
+    (folder_with(tmp_path, welcome__txt=WELCOME) / "README.md").write_text("x")
+    identities = Identities(DEFAULT, SITES, tmp_path)
+    assert "Subject: Hello from us\r\n" in welcome_of(identities.of("studio"))
+    (warning,) = identities.warnings()
+    assert warning.startswith(
+        "sites.studio.templates: README.md is ignored: it is no template of an email (templates are "
+    )
+
+
+@pytest.mark.parametrize("text", ["Subject: x\n\n{{ nmae }}", "{% if %}", "x" * 140_000])
+def test_regression_a_mistake_of_one_site_stops_no_mail_of_any_site(tmp_path: Path, text: str) -> None:
+    sites = parse_sites(b"[sites.bad]\ntemplates = 'bad'\n[sites.studio]\ntemplates = 'studio'")
+    folder_with(tmp_path, welcome__txt=WELCOME)
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "welcome.txt").write_text(text)
+    identities = Identities(DEFAULT, sites, tmp_path)
+    assert "Subject: Hello from us\r\n" in welcome_of(identities.of("studio"))
+    assert "Subject: Thank you for contacting Agency" in welcome_of(identities.of("bad"))
+    (warning,) = identities.warnings()
+    assert warning.startswith("sites.bad.templates: welcome")
+    assert warning.endswith(". FASTCore's own templates apply")
+    assert (identities.lacks_templates("bad"), identities.lacks_templates("studio")) == (True, False)
+
+
+async def test_a_mistake_keeps_the_templates_before_but_not_the_sites(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identities_module, "STABLE_SECONDS", 0.01)
     folder_with(tmp_path, welcome__txt=WELCOME)
     identities = Identities(DEFAULT, SITES, tmp_path)
     folder_with(tmp_path, welcome__txt="Subject: x\n\n{{ nmae }}")
-    with pytest.raises(SitesFileError, match="nmae"):
-        identities.apply(parse_sites(b"[sites.studio]\ntemplates = 'studio'\nlocale = 'fr'"))
-    assert "Dear Ada Lovelace, Vielen Dank." in welcome_of(identities.of("studio"))
+    await identities.apply(parse_sites(b"[sites.studio]\ntemplates = 'studio'\nlocale = 'fr'"))
+    assert "Dear Ada Lovelace, Merci." in welcome_of(identities.of("studio"))
+    (warning,) = identities.warnings()
+    assert warning.endswith("'nmae' is undefined. The version before still applies")
+
+
+def test_a_template_is_checked_with_the_longest_fields(tmp_path: Path) -> None:
+    loops = "{% for a in fields %}{% for b in fields %}{{ a }}{% endfor %}{% endfor %}"
+    folder_with(tmp_path, admin_alert__txt=f"Subject: x\n\n{loops}")
+    (found,) = mistakes(load_templates(SITES, read_folders(SITES, tmp_path), {}))
+    assert found == "sites.studio.templates: admin_alert: cannot be rendered (LimitError)"
 
 
 def test_a_template_that_fails_for_one_lead_costs_no_mail() -> None:
