@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
+from email.header import decode_header, make_header
 from typing import Literal
 
 from fastapi import APIRouter
@@ -55,7 +56,7 @@ def preview_routes(identities: Identities) -> APIRouter:
         parts = [message.get_body((subtype,)) for subtype in ("plain", "html")]
         text, html = (str(part.get_content()) if part else "" for part in parts)
         return MailPreview(
-            sender=str(message["From"]),
+            sender=_sender(mail.content) or str(message["From"]),
             reply_to=str(message["Reply-To"]) if message["Reply-To"] else None,
             to=str(message["To"]),
             subject=str(message["Subject"]),
@@ -66,3 +67,12 @@ def preview_routes(identities: Identities) -> APIRouter:
         )
 
     return router
+
+
+def _sender(content: bytes) -> str:
+    """Return the decoded From, or an empty text if it is not ASCII.
+
+    The parser of `policy.default` may keep the blank between two encoded words of a name (cpython #128110).
+    """
+    value = message_from_bytes(content)["From"]
+    return str(make_header(decode_header(value))) if isinstance(value, str) else ""

@@ -2,6 +2,7 @@
 
 import email
 import email.policy
+from email.header import decode_header, make_header
 from email.message import EmailMessage
 
 import pytest
@@ -85,8 +86,10 @@ def test_regression_encoded_words_of_a_long_name_are_short(name: str) -> None:
     check_words(lines_of(content, "From"))
     check_words(lines_of(content, "Subject"))
     message = parsed(content)
+    # Python's newer parser may keep the blank between two encoded words of a name (cpython #128110).
+    assert str(make_header(decode_header(sender))) == f"{name} <hello@fast.example>"
     (mailbox,) = message["From"].addresses
-    assert (mailbox.display_name, mailbox.addr_spec) == (name, "hello@fast.example")
+    assert mailbox.addr_spec == "hello@fast.example"
     assert str(message["Subject"]) == subject
 
 
