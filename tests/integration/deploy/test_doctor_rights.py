@@ -33,9 +33,9 @@ async def test_a_migrated_database_has_no_finding(database: Database) -> None:
         ("GRANT UPDATE ON audit_log TO {role}", "audit-log", "may change"),
         ("GRANT UPDATE (actor) ON audit_log TO {role}", "audit-log", "may change"),
         ("GRANT INSERT ON audit_log TO PUBLIC", "audit-log", "may change"),
-        ("ALTER TABLE audit_log DISABLE TRIGGER audit_log_is_append_only", "audit-log", "off"),
-        ("ALTER TABLE audit_log ENABLE TRIGGER audit_log_is_append_only", "audit-log", "off"),
-        ("DROP TRIGGER audit_log_is_append_only ON audit_log", "audit-log", "gone"),
+        ("ALTER TABLE audit_log DISABLE TRIGGER audit_log_is_append_only", "audit-log", "disabled"),
+        ("ALTER TABLE audit_log ENABLE TRIGGER audit_log_is_append_only", "audit-log", "disabled"),
+        ("DROP TRIGGER audit_log_is_append_only ON audit_log", "audit-log", "missing"),
         (
             (
                 "DROP TRIGGER audit_log_is_append_only ON audit_log;"

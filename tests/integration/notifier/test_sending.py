@@ -131,7 +131,10 @@ async def test_user_input_makes_no_header_and_no_recipient(
     for mail in smtp.mails:
         assert "victim@example.net" not in str(mail.recipients)
         assert "Bcc" not in mail.message
-        assert len(mail.message.keys()) == 8
+        assert "victim@example.net" not in mail.message.get("Reply-To", "")
+        assert len(mail.message.keys()) == 8 + ("Reply-To" in mail.message)
+    # Only the alert of the lead with a valid address has one.
+    assert sum("Reply-To" in mail.message for mail in smtp.mails) == 1
 
 
 async def test_the_process_sends_mails_and_stops_on_sigterm(
