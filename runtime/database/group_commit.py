@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
-from runtime.failures import RetryableError
+from runtime.failures import DependencyRefused, DependencyUnavailable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -14,7 +14,8 @@ class GroupCommit(Generic[Item, Result]):
     """Passes items to `commit` in groups, one group at a time. `commit` returns one result for each item.
 
     If no write is running, an item is written at once. Items that arrive during a write form the next group.
-    If `commit` raises `RetryableError` for a group, the items of the group are written one by one.
+    If `commit` fails for a group, and one of the items may be the cause, the items of the group are written
+    one by one.
 
     If a caller is cancelled while its item waits, the item is not written. A write that has begun continues.
     Call `idle` to wait until no write is running.
@@ -28,8 +29,9 @@ class GroupCommit(Generic[Item, Result]):
     async def __call__(self, item: Item) -> Result:
         """Write one item and return its result.
 
-        If `commit` raises `RetryableError` for a group, each item of the group is committed alone, and this
-        method raises the item's own error. Any other error of `commit` is raised for all items of the group.
+        If an error of `commit` may be the fault of one item, each item of the group is committed alone, and
+        this method raises the item's own error. `DependencyUnavailable` is no item's fault: it is raised for
+        all items that are not committed yet.
         """
         result: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._pending.append((item, result))
@@ -55,21 +57,32 @@ class GroupCommit(Generic[Item, Result]):
     async def _commit_group(self, group: list[tuple[Item, asyncio.Future[Result]]]) -> None:
         try:
             results = await self._commit([item for item, _ in group])
-        except RetryableError as error:
-            if len(group) > 1:
-                for each in group:
-                    await self._commit_group([each])
+        except Exception as error:  # noqa: BLE001 - every caller whose item is not committed gets it
+            if len(group) > 1 and _may_be_one_items_fault(error):
+                await self._commit_one_by_one(group)
             else:
-                _set_exception(group[0][1], error)
-        except Exception as error:  # noqa: BLE001 - every caller of the group gets it
-            for _, future in group:
-                _set_exception(future, error)
+                _set_exception(group, error)
         else:
             for (_, future), result in zip(group, results, strict=True):
                 if not future.done():
                     future.set_result(result)
 
+    async def _commit_one_by_one(self, group: list[tuple[Item, asyncio.Future[Result]]]) -> None:
+        for number, each in enumerate(group):
+            await self._commit_group([each])
+            error = each[1].exception() if not each[1].cancelled() else None
+            if error is not None and not _may_be_one_items_fault(error):
+                # The dependency has failed since: do not wait for the timeout of each item.
+                _set_exception(group[number + 1 :], error)
+                return
 
-def _set_exception(future: "asyncio.Future[Result]", error: Exception) -> None:
-    if not future.done():
-        future.set_exception(error)
+
+def _may_be_one_items_fault(error: BaseException) -> bool:
+    """Return True if the other items of the group may succeed: they were refused, or there is a bug."""
+    return not isinstance(error, DependencyUnavailable) or isinstance(error, DependencyRefused)
+
+
+def _set_exception(group: list[tuple[Item, "asyncio.Future[Result]"]], error: BaseException) -> None:
+    for _, future in group:
+        if not future.done():
+            future.set_exception(error)

@@ -168,6 +168,29 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
 
 
 @asynccontextmanager
+async def transaction_within(pool: Pool, seconds: float) -> AsyncIterator[Connection]:
+    """Run the body in one transaction that ends within `seconds`, with the wait for a connection.
+
+    Raises what `transaction` raises. After `seconds` it raises `DependencyUnavailable` and closes the
+    connection, which takes up to `CANCEL_SECONDS` more. If that happens during the commit, the transaction
+    may still be committed.
+    """
+    try:
+        async with asyncio.timeout(seconds), _acquire(pool) as connection:
+            try:
+                async with (
+                    connection.transaction(),
+                    terminate_after_timeout(connection, or_cancellation=True),
+                ):
+                    yield connection
+            except asyncio.CancelledError:  # during BEGIN or COMMIT
+                terminate(connection)
+                raise
+    except TimeoutError as error:
+        raise translate_error(error) from error
+
+
+@asynccontextmanager
 async def autocommit(pool: Pool) -> AsyncIterator[Connection]:
     """Run each statement in a transaction of its own, which saves the round trips of BEGIN and COMMIT.
 

@@ -162,15 +162,20 @@ def terminate(connection: "PoolConnectionProxy[asyncpg.Record]") -> None:
 
 
 @contextlib.asynccontextmanager
-async def terminate_after_timeout(connection: "PoolConnectionProxy[asyncpg.Record]") -> AsyncIterator[None]:
+async def terminate_after_timeout(
+    connection: "PoolConnectionProxy[asyncpg.Record]", *, or_cancellation: bool = False
+) -> AsyncIterator[None]:
     """If a statement in the body times out, terminate the connection, so that no ROLLBACK is sent.
 
     On a hanging server, the ROLLBACK would wait for another timeout. Before the connection is terminated,
-    there is a short wait, so that asyncpg's cancel request for the statement reaches the server.
+    there is a short wait, so that asyncpg's cancel request for the statement reaches the server. With
+    `or_cancellation`, a cancellation of the task is treated as a timeout of the statement.
     """
     try:
         yield
-    except TimeoutError:
+    except (TimeoutError, asyncio.CancelledError) as error:
+        if isinstance(error, asyncio.CancelledError) and not or_cancellation:
+            raise
         await asyncio.sleep(CANCEL_SECONDS)
         terminate(connection)
         raise

@@ -28,7 +28,8 @@ from services.webhooks.store import Store
 
 NAME: Final = "webhooks"
 FAILURE_SECONDS: Final = 10.0
-# Beside a request's timeout: a lease must not expire while its outcome is written.
+# Beside a request's timeout: a lease must not expire while its outcome is written. Two writes that hang take
+# 12 s: each `WRITE_SECONDS` (outcome_writer.py) and the second of a cancel request.
 LEASE_MARGIN: Final = timedelta(seconds=15)
 
 

@@ -14,13 +14,16 @@ from contracts.audit import AuditEvent
 from contracts.reasons import Reason
 from runtime.database.audit_log import append_action
 from runtime.database.group_commit import GroupCommit
-from runtime.database.postgres import Connection, Pool, load_queries, transaction
+from runtime.database.postgres import Connection, Pool, load_queries, transaction_within
 from services.webhooks.attempts import Claim, NextState
 from services.webhooks.outcome import Outcome, Result
 from services.webhooks.retry_schedule import FAILURES_BEFORE_PAUSE, RATE_LIMIT_PAUSE, pause
 
 SQL: Any = load_queries(Path(__file__).with_name("outcome_writer.sql"))
 ACTOR: Final = "webhooks"
+# One write at a time for each destination: an outcome may wait for a write that hangs, and its own may hang.
+# Both end before the lease does, so that the outcome is tried once more (`LEASE_MARGIN` in app.py).
+WRITE_SECONDS: Final = 5.0
 
 
 class Attempt(NamedTuple):
@@ -40,20 +43,24 @@ class OutcomeWriter:
         self._groups: dict[str, GroupCommit[Attempt, bool | None]] = {}  # by destination
 
     async def record_outcome(self, claim: Claim, next_state: NextState, outcome: Outcome) -> bool:
-        """Write the outcome of an attempt. Returns False if another process has taken over the delivery."""
+        """Write the outcome of an attempt. Returns False if another process has taken over the delivery.
+
+        Raises `RetryableError` if the server rejects the data. Raises `DependencyUnavailable` if the database
+        fails, or if a write takes longer than `WRITE_SECONDS`.
+        """
         group = self._groups.setdefault(claim.destination, GroupCommit(self._write_group))
         attempt = Attempt(claim, next_state, outcome)
         recorded = await group(attempt)
         if recorded is None:
-            async with transaction(self._pool) as connection:
+            async with transaction_within(self._pool, WRITE_SECONDS) as connection:
                 event = await SQL.lock_event(connection, event_id=claim.event_id)
                 erased = {claim.event_id} if event and event["is_erased"] else set[UUID]()
                 return bool(await self._write(connection, [attempt], erased))
         return recorded
 
     async def _write_group(self, attempts: Sequence[Attempt]) -> list[bool | None]:
-        """Write attempts at one destination. The result is None for an event that an erasure has locked."""
-        async with transaction(self._pool) as connection:
+        """Write attempts at one destination. The result is None for an event that others have locked."""
+        async with transaction_within(self._pool, WRITE_SECONDS) as connection:
             ids = [attempt.claim.event_id for attempt in attempts]
             is_erased = {row["id"]: row["is_erased"] async for row in SQL.lock_events(connection, ids=ids)}
             locked = [attempt for attempt in attempts if attempt.claim.event_id in is_erased]

@@ -1,10 +1,11 @@
 -- name: lock_events
 -- Whether the leads of these events were erased. Locks the events, as an erasure does, before their deliveries. Leaves out
--- the events that an erasure has locked: to wait for one of them while others are locked could be a deadlock.
+-- the events that an erasure or add_deliveries (lead_events.sql) has locked: to wait for one of them while others are
+-- locked could be a deadlock.
 SELECT id, body IS NULL AS is_erased FROM webhook_event WHERE id = ANY(:ids::uuid[]) FOR SHARE SKIP LOCKED;
 
 -- name: lock_event^
--- Whether the lead of an event was erased. Waits for an erasure that has locked the event.
+-- Whether the lead of an event was erased. Waits for an erasure, or for add_deliveries, if it has locked the event.
 SELECT id, body IS NULL AS is_erased FROM webhook_event WHERE id = :event_id FOR SHARE;
 
 -- name: record_outcomes

@@ -30,5 +30,6 @@ class SecretReader:
             return await self._thread.run(partial(resolve_destinations, sites, self._variables), READ_SECONDS)
         except TimeoutError:
             raise SitesFileError(
-                f"the files of the destinations' secrets do not answer within {READ_SECONDS:g} s"
+                f"the files of the destinations' secrets do not answer within {READ_SECONDS:g} s. If the"
+                " sites file no longer names the file that hangs, restart webhooks"
             ) from None

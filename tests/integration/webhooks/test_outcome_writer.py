@@ -1,17 +1,29 @@
 """Outcomes of attempts that end at the same time share a transaction, and none holds up another."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
+from uuid import UUID, uuid4
 
+import pytest
+
+from runtime.database.erasure import erase_lead
 from runtime.database.ledger import Ledger
-from runtime.database.postgres import open_pool
+from runtime.database.postgres import open_pool, transaction
+from runtime.failures import DependencyRefused, DependencyUnavailable
 from runtime.settings import Postgres
+from runtime.workarounds.asyncpg import CANCEL_SECONDS
+from services.webhooks import outcome_writer
+from services.webhooks.app import LEASE_MARGIN
 from services.webhooks.attempts import Claim, NextState
 from services.webhooks.outcome import Outcome, Result
 from services.webhooks.store import Store
+from tests.support.factories import lead
+from tests.support.services.admin import add_leads
 from tests.support.services.deliveries import add_delivery
 from tests.support.wait import eventually
 
@@ -25,12 +37,14 @@ STATES: Final = "SELECT state, count(*)::int FROM webhook_delivery GROUP BY 1"
 
 @asynccontextmanager
 async def claimed(
-    postgres: Postgres, db: Any, count: int, lease_seconds: float = 30
+    postgres: Postgres, db: Any, count: int, lease_seconds: float = 30, lead_id: UUID | None = None
 ) -> AsyncIterator[tuple[Store, list[Claim]]]:
-    """Yield a store that has claimed this many deliveries."""
+    """Yield a store that has claimed this many deliveries, of `lead_id` or of a lead each."""
     await db.execute("INSERT INTO webhook_destination (name) VALUES ('crm')")
-    for _ in range(count):
-        await add_delivery(db, "crm", "pending")
+    for number in range(count):
+        # Deliveries of one lead are sent one after the other, unless the earlier one is dead.
+        event = "lead.updated" if lead_id and number else "lead.received"
+        await add_delivery(db, "crm", "pending", lead_id, event)
     async with open_pool(postgres, "a") as pool:
         store = Store(pool, Ledger("webhooks"), timedelta(seconds=lease_seconds))
         yield store, await store.claim("crm", count, timedelta(0))
@@ -79,10 +93,14 @@ async def test_a_success_is_written_once_a_second_unless_it_ends_failures(
 ) -> None:
     version = "SELECT xmin::text FROM webhook_destination"
     async with claimed(postgres, db, 5) as (store, claims):
-        await store.record_outcome(claims[0], *DONE)
+        # A success of just now, however slow this test is.
+        await db.execute("UPDATE webhook_destination SET last_success_at = now() + interval '1 hour'")
         first = await db.fetchval(version)
         await store.record_outcome(claims[1], *DONE)
         assert await db.fetchval(version) == first
+        await db.execute("UPDATE webhook_destination SET last_success_at = NULL")
+        await store.record_outcome(claims[0], *DONE)
+        assert await db.fetchval("SELECT last_success_at FROM webhook_destination")
         await store.record_outcome(claims[2], *FAILED)
         assert await db.fetchval("SELECT failures FROM webhook_destination") == 1
         await store.record_outcome(claims[3], *DONE)
@@ -90,3 +108,69 @@ async def test_a_success_is_written_once_a_second_unless_it_ends_failures(
         await db.execute("UPDATE webhook_destination SET last_success_at = now() - interval '2 seconds'")
         await store.record_outcome(claims[4], *DONE)
     assert await db.fetchval("SELECT last_success_at > now() - interval '2 seconds' FROM webhook_destination")
+
+
+async def test_an_outcome_that_the_database_refuses_does_not_hold_up_its_neighbours(
+    postgres: Postgres, db: Any
+) -> None:
+    async with claimed(postgres, db, 3) as (store, claims):
+        await db.execute(
+            f"""
+            CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN RAISE EXCEPTION 'refused'; END $$;
+            CREATE TRIGGER refuse BEFORE UPDATE ON webhook_delivery FOR EACH ROW
+            WHEN (OLD.event_id = '{claims[1].event_id}') EXECUTE FUNCTION refuse();
+            """
+        )
+        writing = (store.record_outcome(claim, *DONE) for claim in claims)
+        results = await asyncio.gather(*writing, return_exceptions=True)
+    assert (results[0], results[2]) == (True, True)
+    assert isinstance(results[1], DependencyRefused)
+    assert dict(await db.fetch(STATES)) == {"delivered": 2, "sending": 1}
+
+
+async def test_a_write_that_hangs_ends_before_the_lease(
+    postgres: Postgres, db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_writes = 2 * (outcome_writer.WRITE_SECONDS + CANCEL_SECONDS)
+    assert two_writes + 1 < LEASE_MARGIN.total_seconds(), "time for a third attempt"
+    monkeypatch.setattr(outcome_writer, "WRITE_SECONDS", 0.5)
+    async with claimed(postgres, db, 2) as (store, claims):
+        started = time.monotonic()
+        async with db.transaction():
+            await db.execute("SELECT FROM webhook_destination FOR UPDATE")
+            with pytest.raises(DependencyUnavailable):
+                await store.record_outcome(claims[0], *FAILED)
+        assert time.monotonic() - started < 10, "not the 20 s of a statement"
+        assert all(await asyncio.gather(*(store.record_outcome(claim, *FAILED) for claim in claims)))
+    assert dict(await db.fetch(STATES)) == {"failed": 2}
+
+
+async def test_an_erasure_and_a_group_with_two_events_of_its_lead_both_end(
+    postgres: Postgres, db: Any
+) -> None:
+    lead_id = uuid4()
+    await add_leads(db, [lead(lead_id=lead_id)])
+    async with claimed(postgres, db, 2, lead_id=lead_id) as (store, claims):
+        # The second one waits for the first, as deliveries of a lead do.
+        (second,) = await db.fetch(
+            "UPDATE webhook_delivery SET state = 'sending', owner = $2, attempts = 1,"
+            " lease_until = now() + interval '30 s' WHERE event_id <> $1 RETURNING event_id",
+            claims[0].event_id,
+            claims[0].owner,
+        )
+        claims.append(replace(claims[0], event_id=second["event_id"], type="lead.updated"))
+        async with open_pool(postgres, "eraser") as pool, transaction(pool) as eraser:
+            assert await erase_lead(eraser, lead_id, "ann")
+            recording = [asyncio.create_task(store.record_outcome(claim, *FAILED)) for claim in claims]
+            await eventually(
+                lambda: db.fetchval(
+                    "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+                    " AND datname = current_database()"
+                ),
+                what="the outcomes that wait for the erasure",
+            )
+            assert not any(each.done() for each in recording)
+        assert await asyncio.gather(*recording) == [True, True]
+    rows = await db.fetch("SELECT state, reason, response FROM webhook_delivery WHERE type <> 'lead.erased'")
+    assert [tuple(row) for row in rows] == [("suppressed", "erased", None)] * 2

@@ -1,11 +1,14 @@
 """Concurrent writers share a commit, and a failing item affects no other."""
 
 import asyncio
+from typing import Final
 
 import pytest
 
 from runtime.database.group_commit import GroupCommit
-from runtime.failures import DependencyUnavailable, RetryableError
+from runtime.failures import DependencyRefused, DependencyUnavailable, RetryableError
+
+REFUSED: Final = DependencyRefused("database", "refused")
 
 
 class Disk:
@@ -17,7 +20,9 @@ class Disk:
         self.gate = asyncio.Event()
         self.gate.set()
         self.bad: set[int] = set()
+        self.error: Exception = RetryableError("refused")
         self.unavailable = False
+        self.unavailable_after: set[int] = set()
 
     async def write(self, items: list[int]) -> list[int]:
         self.groups.append(items)
@@ -26,7 +31,8 @@ class Disk:
         if self.unavailable:
             raise DependencyUnavailable("database", "unavailable")
         if self.bad & set(items):
-            raise RetryableError("refused")
+            self.unavailable = bool(self.unavailable_after & set(items)) and len(items) == 1
+            raise self.error
         return [item * 10 for item in items]
 
 
@@ -43,12 +49,27 @@ async def test_items_that_arrive_during_a_write_form_one_group() -> None:
     assert disk.groups == [[1], [2, 3, 4]]
 
 
-async def test_a_refused_item_fails_alone() -> None:
+@pytest.mark.parametrize("error", [RetryableError("data"), REFUSED, KeyError("bug")], ids=repr)
+async def test_a_refused_item_fails_alone(error: Exception) -> None:
     disk = Disk()
-    group_commit, disk.bad = GroupCommit(disk.write), {2}
+    group_commit, disk.bad, disk.error = GroupCommit(disk.write), {2}, error
     results = await asyncio.gather(*(group_commit(item) for item in (1, 2, 3)), return_exceptions=True)
-    assert [results[0], results[2]] == [10, 30]
-    assert isinstance(results[1], RetryableError)
+    assert results == [10, error, 30]
+
+
+async def test_if_all_items_are_refused_each_caller_learns_that() -> None:
+    disk = Disk()
+    group_commit, disk.bad, disk.error = GroupCommit(disk.write), {1, 2}, REFUSED
+    results = await asyncio.gather(*(group_commit(item) for item in (1, 2)), return_exceptions=True)
+    assert results == [REFUSED, REFUSED]
+
+
+async def test_a_dependency_that_fails_between_single_items_ends_the_others() -> None:
+    disk = Disk()
+    group_commit, disk.bad, disk.unavailable_after = GroupCommit(disk.write), {1}, {1}
+    results = await asyncio.gather(*(group_commit(item) for item in (1, 2, 3, 4)), return_exceptions=True)
+    assert [type(result) for result in results] == [RetryableError, *[DependencyUnavailable] * 3]
+    assert disk.groups == [[1, 2, 3, 4], [1], [2]]
 
 
 async def test_a_dependency_failure_is_raised_to_all_callers() -> None:
