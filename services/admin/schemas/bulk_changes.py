@@ -110,6 +110,10 @@ class BulkChange(BaseModel):
     is_waiting: Annotated[
         bool, Field(description="Nothing is sent while the destination is disabled or paused.")
     ]
+    retry_at: Annotated[
+        datetime | None, Field(description="When the next leads are tried again, if the last try failed.")
+    ]
+    retry_reason: Annotated[str | None, Field(description="Why the last try failed.")]
     created_at: datetime
     updated_at: datetime
 
@@ -163,7 +167,7 @@ class BulkItem(BaseModel):
     """A lead of a bulk change: its current fields, and the result of the change.
 
     The result is null until the lead has been processed. `refused` leads cannot be changed, and `failed` ones
-    caused an error three times; both have a reason.
+    caused an error, also when they were changed by themselves; both have a reason.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -109,3 +109,36 @@ async def test_what_is_no_fault_of_a_lead_waits_for_the_newer_actions(admin: Adm
     assert await admin.db.fetchval("SELECT max(failures) FROM bulk_change") == 0
     await db.execute("DROP TRIGGER refuse_bad ON lead_inbox")
     assert (await finished(admin, waiting))["results"] == {"changed": 1}
+
+
+@pytest.mark.parametrize("sqlstate", ["42501", "P0001"])
+async def test_a_database_that_refuses_every_lead_fails_none(admin: Admin, db: Any, sqlstate: str) -> None:
+    await refuse_changes(db, sqlstate)
+    for _ in range(6):
+        await admin.add_lead(name=BAD)
+    other = await admin.add_lead("won")
+    waiting = await start(admin, action="assign", assignee="bob", filter={"status_filter": "received"})
+    tried = "SELECT failures > $1 FROM bulk_change"
+    await eventually(lambda: admin.db.fetchval(tried, bulk_worker.ATTEMPTS), until=bool)
+    await finished(admin, await start(admin, action="assign", assignee="bob", ids=[str(other.lead_id)]))
+    detail = await admin.get(f"/admin/bulk/{waiting}")
+    assert (detail["results"], detail["bulk"]["done"]) == ({}, 0)
+    assert detail["bulk"]["retry_reason"] == f"database answered {sqlstate}"
+    assert detail["bulk"]["retry_at"]
+    await db.execute("DROP TRIGGER refuse_bad ON lead_inbox")
+    await admin.db.execute("UPDATE bulk_change SET retry_at = now()")
+    detail = await finished(admin, waiting)
+    assert (detail["results"], detail["bulk"]["retry_reason"]) == ({"changed": 6}, None)
+
+
+async def test_a_locked_lead_does_not_hold_up_the_other_actions(
+    admin: Admin, db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_worker, "ERROR_SECONDS", 60.0)
+    await refuse_changes(db, "55P03")
+    lead, other = await admin.add_lead(name=BAD), await admin.add_lead()
+    waiting = await start(admin, action="assign", assignee="bob", ids=[str(lead.lead_id)])
+    await eventually(lambda: admin.db.fetchval("SELECT retry_at IS NOT NULL FROM bulk_change"), until=bool)
+    await finished(admin, await start(admin, action="assign", assignee="bob", ids=[str(other.lead_id)]))
+    detail = await admin.get(f"/admin/bulk/{waiting}")
+    assert detail["bulk"]["retry_reason"] == "database answered 55P03"

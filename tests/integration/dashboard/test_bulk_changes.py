@@ -155,3 +155,18 @@ async def test_a_lead_that_failed_has_its_reason_and_is_counted(admin: Admin) ->
     assert "2 of 2 leads done, 1 could not be changed" in page
     assert page.count("<code>database answered P0001</code>") == 1
     assert "Not changed" not in page
+
+
+async def test_an_action_that_the_database_refuses_says_why_it_waits(admin: Admin) -> None:
+    await sign_in(admin)
+    bulk_id = await admin.db.fetchval(
+        "INSERT INTO bulk_change (id, actor, action, value, total, failures, retry_at, retry_reason)"
+        " VALUES (gen_random_uuid(), 'ann', 'status', 'won', 2, 3, now() + interval '1 hour',"
+        " 'database answered 42501') RETURNING id"
+    )
+    page = (await admin.client.get(f"/admin/ui/bulk/{bulk_id}")).text
+    assert (
+        "Waiting after 0 of 2 leads: the database answered with an error (database answered 42501)." in page
+    )
+    await admin.client.post(f"/admin/ui/bulk/{bulk_id}/cancel")
+    assert "Waiting after" not in (await admin.client.get(f"/admin/ui/bulk/{bulk_id}")).text

@@ -15,6 +15,7 @@ from services.admin.dashboard.labels import state_name
 from services.admin.dashboard.lead_search import LeadSearch, period_names
 from services.admin.dashboard.rendering import PageRoute, redirect, render
 from services.admin.dashboard.timezone import zone_or_utc
+from services.admin.rules.reasons import with_words
 from services.admin.rules.replay_rules import replay_seconds
 from services.admin.schemas.bulk_changes import (
     MAX_LEADS,
@@ -231,6 +232,13 @@ def summarise_bulk(bulk: BulkChange, results: dict[BulkResult, int]) -> tuple[st
     if bulk.state == "running" and bulk.is_waiting:
         text = gettext(
             "Waiting after %(done)s of %(all)s leads: the destination is disabled or paused", **values
+        )
+        return text, "amber"
+    if bulk.state == "running" and bulk.retry_reason:
+        text = gettext(
+            "Waiting after %(done)s of %(all)s leads: %(reason)s. It is tried again until you cancel it",
+            reason=with_words(bulk.retry_reason),
+            **values,
         )
         return text, "amber"
     if bulk.state == "running":

@@ -34,7 +34,7 @@ _HELD_UP: Final = """
 """
 _COLUMNS: Final = f"""
     b.id, b.actor, b.action, b.value, b.total, b.next_position, b.per_second, b.created_at, b.updated_at,
-    b.finished_at, b.cancelled_at, {_HELD_UP.strip()} AS is_waiting
+    b.finished_at, b.cancelled_at, b.retry_at, b.retry_reason, {_HELD_UP.strip()} AS is_waiting
 """
 SQL: Any = load_queries(
     Path(__file__).with_name("bulk_changes.sql"), lead_filter=LEAD_FILTER, columns=_COLUMNS, held_up=_HELD_UP

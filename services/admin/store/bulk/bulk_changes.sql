@@ -70,7 +70,7 @@ ORDER BY b.retry_at NULLS FIRST, b.created_at LIMIT 1 FOR UPDATE OF b SKIP LOCKE
 
 -- name: try_later!
 -- Try the next leads of an action later. `failures` is how often they failed in a row.
-UPDATE bulk_change SET failures = :failures, retry_at = now() + :wait::interval WHERE id = :bulk_id;
+UPDATE bulk_change SET failures = :failures, retry_at = now() + :wait::interval, retry_reason = :reason WHERE id = :bulk_id;
 
 -- name: announce_version!
 -- Let this transaction work at the actions with a rate (migration 0037).
@@ -95,6 +95,6 @@ FROM unnest(:positions::integer[], :results::text[], :reasons::text[]) AS done (
 WHERE item.bulk_id = :bulk_id AND item.position = done.position;
 
 -- name: advance!
-UPDATE bulk_change SET next_position = :next_position, updated_at = now(), failures = :failures, retry_at = NULL,
+UPDATE bulk_change SET next_position = :next_position, updated_at = now(), failures = :failures, retry_at = NULL, retry_reason = NULL,
        finished_at = CASE WHEN :next_position > total THEN now() END
 WHERE id = :bulk_id;

@@ -4,15 +4,19 @@ Every admin process runs this module. A row lock ensures that only one process a
 change. The changes, audit entries, results and progress of a chunk are committed in one transaction. So if a
 process dies, another process continues after the last committed chunk, and no lead is changed twice.
 
-A chunk that fails is tried three times, while other bulk changes go on. At the third attempt each lead is
-changed by itself, and those that fail have the result `failed`.
+A chunk that fails is tried up to three times, while other bulk changes go on. At the last attempt each lead
+is changed by itself, and those that fail have the result `failed`. The chunks after it have one attempt.
+
+If the database refuses each lead of a chunk, and not for its data, the database is at fault: a right or a
+function is missing. Then no lead fails. The chunk is tried again after longer and longer waits, until it
+succeeds or an admin cancels the bulk change.
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any, Final, get_args
+from typing import Any, Final, NamedTuple, get_args
 from uuid import UUID
 
 from contracts.audit import AuditEvent
@@ -25,7 +29,7 @@ from runtime.database.postgres import Connection, Pool, transaction, translate_e
 from runtime.failures import DependencyRefused, DependencyUnavailable, Failure
 from runtime.logs import logger
 from runtime.sites.model import Sites
-from runtime.workarounds.asyncpg import DRIVER_ERRORS
+from runtime.workarounds.asyncpg import DRIVER_ERRORS, terminate_after_timeout
 from services.admin.rules.bulk_rules import is_unchanged, refusal
 from services.admin.schemas.bulk_changes import BulkAction
 from services.admin.store.bulk import bulk_deliveries
@@ -39,12 +43,21 @@ CHUNK: Final = 100
 # An erasure holds a lock that the notifier and the flusher wait for.
 ERASE_CHUNK: Final = 10
 ERROR_SECONDS: Final = 10.0
-# How often a chunk that fails is tried, `ERROR_SECONDS` apart.
+# How often a chunk that fails is tried, `ERROR_SECONDS` apart, before its leads are changed one by one.
 ATTEMPTS: Final = 3
+# The longest wait for a database that refuses all leads of a chunk.
+REFUSED_SECONDS: Final = 600.0
 
 Results = dict[UUID, tuple[str, str | None]]
 """The result of each lead, and the reason if it is refused or has failed."""
 NOT_STORED: Final = ("refused", gettext_noop("The lead is not stored."))
+
+
+class _Failed(NamedTuple):
+    """Why leads could not be changed. `is_refused` is True if the database may be at fault, not the leads."""
+
+    reason: str
+    is_refused: bool
 
 
 async def run_bulk_changes(pool: Pool, current_sites: Callable[[], Sites]) -> None:
@@ -73,8 +86,9 @@ async def run_bulk_changes(pool: Pool, current_sites: Callable[[], Sites]) -> No
 async def work_chunk(pool: Pool, sites: Sites) -> bool:
     """Change the next leads of a bulk change that can continue, the oldest first.
 
-    A bulk change with a rate can continue once a second. Returns False if none can continue. Raises
-    `DependencyUnavailable` if the database is unavailable. The attempt is then not counted.
+    A bulk change with a rate can continue once a second. Returns False if no lead was changed: no bulk change
+    can continue, or these leads must wait. A wait for the database, or for a lead that somebody has locked,
+    does not count as an attempt. Raises `DependencyUnavailable` if the database is unavailable.
     """
     bulk = None
     try:
@@ -84,12 +98,17 @@ async def work_chunk(pool: Pool, sites: Sites) -> bool:
                 return False
             await SQL.announce_version(connection)
             results = await _work(connection, bulk, sites)
-    except DependencyUnavailable:
-        if bulk is not None:
-            # The reason may be this chunk, for example a lead that somebody has locked: others come first.
-            async with transaction(pool) as connection:
-                await _try_later(connection, bulk, bulk["failures"])
-        raise
+    except DependencyUnavailable as failure:
+        if bulk is None:
+            raise
+        # The reason may be this chunk, for example a lead that somebody has locked: others come first.
+        async with transaction(pool) as connection:
+            await _try_later(connection, bulk, bulk["failures"], failure.reason)
+        log = logger("bulk changes")
+        log.warning("bulk change waits", bulk_id=str(bulk["id"]), reason=failure.reason)
+        return False
+    if results is None:
+        return False
     if bulk["action"] == "erase":
         # After the restore of an older backup, only the logs have the ids that must be erased again.
         for lead_id in [each for each, (result, _) in results.items() if result != "failed"]:
@@ -97,26 +116,32 @@ async def work_chunk(pool: Pool, sites: Sites) -> bool:
     return True
 
 
-async def _work(connection: Connection, bulk: Any, sites: Sites) -> Results:
+async def _work(connection: Connection, bulk: Any, sites: Sites) -> Results | None:
     """Change the next leads of a bulk change, and return their results.
 
-    If that fails and will be tried again later, returns no results.
+    Returns None if that failed and will be tried again later.
     """
     limit = ERASE_CHUNK if bulk["action"] == "erase" else bulk["allowed"]
     rows = SQL.next_items(connection, bulk_id=bulk["id"], next_position=bulk["next_position"], limit=limit)
     items = [row async for row in rows]
     ids = [item["lead_id"] for item in items]
     failures = 0
-    results, reason = await _attempt(connection, bulk, ids, sites)
-    if reason:
-        failures = bulk["failures"] + 1
+    results = await _attempt(connection, bulk, ids, sites)
+    if isinstance(results, _Failed):
+        failures, reason = bulk["failures"] + 1, results.reason
         if failures < ATTEMPTS:
-            await _try_later(connection, bulk, failures)
-            return {}
-        for lead_id in ids:
-            result, reason = await _attempt(connection, bulk, [lead_id], sites, is_logged=False)
-            results |= result or {lead_id: ("failed", reason)}
-        # If leads failed, the next chunk has one attempt: all leads of the change may fail.
+            await _try_later(connection, bulk, failures, reason)
+            return None
+        single = {
+            lead_id: await _attempt(connection, bulk, [lead_id], sites, is_logged=False) for lead_id in ids
+        }
+        if all(isinstance(each, _Failed) and each.is_refused for each in single.values()):
+            await _try_later(connection, bulk, failures, reason)
+            return None
+        results = {}
+        for lead_id, each in single.items():
+            results |= {lead_id: ("failed", each.reason)} if isinstance(each, _Failed) else each
+        # The next chunk has one attempt: all leads of the change may fail.
         failures = ATTEMPTS - 1
     await SQL.save_results(
         connection,
@@ -132,16 +157,16 @@ async def _work(connection: Connection, bulk: Any, sites: Sites) -> Results:
 
 async def _attempt(
     connection: Connection, bulk: Any, ids: Sequence[UUID], sites: Sites, *, is_logged: bool = True
-) -> tuple[Results, str | None]:
-    """Change these leads. If that fails, changes none of them, and returns no results and the reason.
+) -> Results | _Failed:
+    """Change these leads, and return their results. If that fails, changes none of them.
 
     Without `is_logged`, the failure is neither logged nor counted: that of its chunk was. Raises
     `DependencyUnavailable` or an error of the driver if the database is unavailable.
     """
     log = logger("bulk changes").bind(bulk_id=str(bulk["id"]), leads=len(ids))
     try:
-        async with connection.transaction():  # a savepoint
-            return await _perform(connection, bulk, ids, sites), None
+        async with connection.transaction(), terminate_after_timeout(connection):  # a savepoint
+            return await _perform(connection, bulk, ids, sites)
     except Exception as error:
         failure = translate_error(error) if isinstance(error, DRIVER_ERRORS) else error
         if isinstance(failure, DependencyUnavailable) and not isinstance(failure, DependencyRefused):
@@ -149,16 +174,18 @@ async def _attempt(
         if isinstance(failure, Failure):
             if is_logged:
                 log.warning("bulk change failed", reason=failure.reason)
-            return {}, failure.reason
+            return _Failed(failure.reason, isinstance(failure, DependencyRefused))
         if is_logged:
             metrics.BUGS.inc()
             log.exception("bulk change failed")
-        return {}, Reason.BUG.format(exception=type(error).__name__)
+        return _Failed(Reason.BUG.format(exception=type(error).__name__), is_refused=False)
 
 
-async def _try_later(connection: Connection, bulk: Any, failures: int) -> None:
-    wait = timedelta(seconds=ERROR_SECONDS)
-    await SQL.try_later(connection, bulk_id=bulk["id"], failures=failures, wait=wait)
+async def _try_later(connection: Connection, bulk: Any, failures: int, reason: str) -> None:
+    """Let the next leads wait for 10 s, and from the third attempt on twice as long after each."""
+    seconds = ERROR_SECONDS * 2.0 ** min(max(failures - ATTEMPTS + 1, 0), 10)
+    wait = timedelta(seconds=min(seconds, REFUSED_SECONDS))
+    await SQL.try_later(connection, bulk_id=bulk["id"], failures=failures, wait=wait, reason=reason)
 
 
 async def _perform(connection: Connection, bulk: Any, ids: Sequence[UUID], sites: Sites) -> Results:
