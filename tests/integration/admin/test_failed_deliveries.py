@@ -191,3 +191,18 @@ async def test_a_lead_that_became_spam_before_it_was_received_is_refused(admin: 
     assert retried == {"retried": 0, "left": 0}
     await admin.db.execute("UPDATE lead_inbox SET status = 'received' WHERE id = $1", spam.lead_id)
     assert (await run_bulk(admin, **order))["results"] == {"changed": 1}
+
+
+@pytest.mark.parametrize("status", ["spam", "held"])
+async def test_a_lead_that_became_spam_is_sent_if_it_has_retries_left(admin: Admin, status: str) -> None:
+    # Its own next attempt would send it too.
+    lead = await admin.add_lead(status)
+    received = await add_delivery(admin.db, "crm", "failed", lead.lead_id)
+    order = {"action": "retry", "destination": "crm", "deliveries": {}}
+    assert (await preview_bulk(admin.client, **order))["refused"] == []
+    assert (await admin.client.post("/admin/destinations/crm/retry")).json() == {"retried": 1, "left": 0}
+    await admin.db.execute("UPDATE webhook_delivery SET state = 'failed'")
+    assert (await run_bulk(admin, **order))["results"] == {"changed": 1}
+    await admin.db.execute("UPDATE webhook_delivery SET state = 'failed'")
+    path = f"/admin/leads/{lead.lead_id}/deliveries/{received}/crm/resend"
+    assert (await admin.client.post(path)).status_code == 204

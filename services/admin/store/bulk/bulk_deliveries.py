@@ -136,7 +136,7 @@ async def retry(
     """Resend all failed deliveries of these leads to the bulk change's destination, in order.
 
     The deliveries become due now. Returns the result of each lead. It is `unchanged` for a lead without a
-    failed delivery, and `refused` for a lead that became spam or held before the destination received it. If
+    failed delivery, and `refused` for a lead that is spam or held and whose `lead.received` is dead. If
     the sites file no longer has the destination, the result of every lead is `refused`, because the
     deliveries would never be sent.
     """
@@ -158,7 +158,7 @@ async def _restart(
     """Make all failed deliveries of these leads to a destination due now.
 
     Returns two sets of ids: the leads that had a failed delivery, and those that are not sent because they
-    became spam or held before the destination received them.
+    are spam or held and their `lead.received` is dead.
     """
     rows = DELIVERIES.lock_failed_of_leads(connection, lead_ids=list(lead_ids), name=name)
     failed = [row async for row in rows]

@@ -17,7 +17,7 @@ SELECT status, site, is_sent, count(*) AS leads FROM (
 SELECT l.status, count(*) AS leads FROM (SELECT DISTINCT lead_id FROM ({failed}) AS failed) AS chosen
 LEFT JOIN lead_inbox l ON l.id = chosen.lead_id AND l.status IN ('spam', 'held') AND EXISTS (
     SELECT FROM webhook_delivery d WHERE d.lead_id = l.id AND d.destination = :destination
-    AND d.type = 'lead.received' AND d.state IN ('failed', 'dead'))
+    AND d.type = 'lead.received' AND d.state = 'dead')
 GROUP BY l.status;
 
 -- name: choose_to_retry!

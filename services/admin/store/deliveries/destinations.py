@@ -29,11 +29,12 @@ from services.admin.schemas.destinations import (
 )
 from services.admin.texts import gettext, gettext_noop
 
-# A change of such a lead was made while it was not spam, so it is sent if the destination has the lead.
+# A `lead.received` with retries left is sent also if the lead has become spam (ADR 0042), so only one that is
+# dead counts. A change was made while the lead was not spam: it is sent if the destination has the lead.
 _IS_UNSENT: Final = """
     EXISTS (SELECT FROM lead_inbox l
             JOIN webhook_delivery r ON r.lead_id = l.id AND r.destination = d.destination
-                 AND r.type = 'lead.received' AND r.state IN ('failed', 'dead')
+                 AND r.type = 'lead.received' AND r.state = 'dead'
             WHERE l.id = d.lead_id AND l.status IN ('spam', 'held'))
 """
 SQL: Any = load_queries(Path(__file__).with_name("destinations.sql"), is_unsent=_IS_UNSENT)
@@ -112,8 +113,8 @@ class Destinations:
     async def retry(self, name: str, kinds: Mapping[str, str], actor: str) -> Retried:
         """Resend at most 10,000 failed or dead deliveries of a destination now. Audited.
 
-        A failed delivery has retries left. A dead delivery has none. Leaves out deliveries of leads that
-        became spam or held before the destination received them. Raises `NotFoundError` if the sites file
+        A failed delivery has retries left. A dead delivery has none. Leaves out deliveries of leads that are
+        spam or held and whose `lead.received` is dead. Raises `NotFoundError` if the sites file
         does not contain the destination.
         """
         async with transaction(self._pool) as connection:
@@ -146,7 +147,7 @@ class Destinations:
         Raises `ConflictError` in these cases:
 
         - The lead was erased.
-        - The lead became spam or held before the destination received it.
+        - The lead is spam or held, and its `lead.received` is dead.
         - The destination is disabled.
         - The delivery was suppressed, or is being sent.
         """

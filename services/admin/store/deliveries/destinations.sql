@@ -1,5 +1,5 @@
--- The queries of store/deliveries/destinations.py. `{is_unsent}` is true if the lead of a delivery `d` became spam or held before
--- the destination received it.
+-- The queries of store/deliveries/destinations.py. `{is_unsent}` is true if the lead of a delivery `d` is spam or held, and its
+-- `lead.received` is dead.
 
 -- name: list_destinations
 -- The destinations of the sites file, and all others that have a state. Every count is bounded.
