@@ -35,19 +35,28 @@ FROM unnest(:lead_ids::uuid[], :kinds::text[], :recipients::text[], :mailboxes::
 WHERE d.lead_id = taken.lead_id AND d.kind = taken.kind;
 
 -- name: move_mails
--- Write the next states of many deliveries in one statement, and return the written deliveries. This takes one commit
+-- Write the next states of many deliveries in one statement, and return the written deliveries with their states, which
+-- differ from those asked for if the lead is erased or the last retry has failed. This takes one commit
 -- and one round trip. A delivery is not written if this process lost its lease. A delivery does not become `sending`
 -- if its lead is erased. A statement that waited for the erasure sees the emptied row, but lead_inbox as it was
 -- before, so both are checked. All processes lock rows in the same order.
 WITH transitions AS (
-    SELECT target.lead_id, target.kind, target.state, target.reason, target.code, target.enhanced, target.answer,
-           target.tries, target.record_id, target.event, target.event_id, target.request_id, target.queue_id
+    SELECT target.lead_id, target.kind, target.code, target.enhanced, target.answer, target.tries, target.record_id,
+           target.event_id, target.request_id, target.queue_id, next.state,
+           CASE WHEN next.is_erased THEN 'erased' ELSE target.reason END AS reason,
+           CASE WHEN next.state = 'suppressed' THEN 'email.suppressed' ELSE target.event END AS event
     FROM email_delivery d
     JOIN unnest(:lead_ids::uuid[], :kinds::text[], :states::text[], :reasons::text[], :codes::int[], :enhanced::text[],
                 :answers::text[], :tries::int[], :record_ids::uuid[], :events::text[], :event_ids::uuid[],
                 :request_ids::text[], :queue_ids::uuid[])
         AS target (lead_id, kind, state, reason, code, enhanced, answer, tries, record_id, event, event_id, request_id,
                    queue_id) ON d.lead_id = target.lead_id AND d.kind = target.kind
+    -- The mail of an erased lead (its recipient is null) is not retried. If this was the last retry, the flusher's
+    -- mark_mail_dead may have recorded it as dead already.
+    CROSS JOIN LATERAL (SELECT target.state = 'waiting' AND d.recipient IS NULL AS is_erased,
+                               CASE WHEN target.state = 'waiting' AND d.settled_by = target.record_id THEN 'dead'
+                                    WHEN target.state = 'waiting' AND d.recipient IS NULL THEN 'suppressed'
+                                    ELSE target.state END AS state) AS next
     ORDER BY d.lead_id, d.kind
     FOR UPDATE OF d
 ), started AS (  -- from this commit on these mails may have been sent
@@ -58,12 +67,9 @@ WITH transitions AS (
       AND d.state = 'reserved' AND d.owner = :owner AND d.recipient IS NOT NULL
       AND NOT EXISTS (SELECT FROM lead_inbox WHERE id = d.lead_id AND status = 'erased')
     RETURNING d.lead_id, d.kind, d.state
-), finished AS (  -- the reply to a mail of an erased lead (its recipient is null) is not stored, and it is not retried
+), finished AS (  -- the reply to a mail of an erased lead is not stored
     UPDATE email_delivery d
-    -- If this was the last retry, the flusher's mark_mail_dead may have recorded it as dead already.
-    SET state = CASE WHEN target.state = 'waiting' AND d.settled_by = target.record_id THEN 'dead'
-                     WHEN target.state = 'waiting' AND d.recipient IS NULL THEN 'suppressed' ELSE target.state END,
-        reason = CASE WHEN target.state = 'waiting' AND d.recipient IS NULL THEN 'erased' ELSE target.reason END, owner = NULL, lease_until = NULL, updated_at = now(),
+    SET state = target.state, reason = target.reason, owner = NULL, lease_until = NULL, updated_at = now(),
         attempts = d.attempts + target.tries, smtp_answer = CASE WHEN d.recipient IS NOT NULL THEN target.answer END,
         sent_at = CASE WHEN target.state = 'sent' THEN now() END, settled_by = target.record_id
     FROM transitions target

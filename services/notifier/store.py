@@ -164,17 +164,21 @@ class Store:
                     tried=[tried for _, tried in deliveries],
                 )
 
-    async def write_outcome(self, delivery: Delivery, outcome: MailOutcome) -> bool:
-        """Write an outcome and its audit entry. Return False if this process lost the lease."""
+    async def write_outcome(self, delivery: Delivery, outcome: MailOutcome) -> str | None:
+        """Write an outcome and its audit entry. Return the new state, or None if this process lost the lease.
+
+        The state of a mail that would wait is `suppressed` if its lead was erased, and `dead` if its last
+        retry failed.
+        """
         return await self._transition((delivery, outcome))
 
-    async def _write_transitions(self, transitions: list[Transition]) -> list[bool]:
+    async def _write_transitions(self, transitions: list[Transition]) -> list[str | None]:
         deliveries = [delivery for delivery, _ in transitions]
         outcomes = [outcome for _, outcome in transitions]
         states = [str(outcome.status) if outcome else "sending" for outcome in outcomes]
         async with autocommit(self._pool) as connection:
             moved = {
-                (row["lead_id"], row["kind"], row["state"])
+                (row["lead_id"], row["kind"]): row["state"]
                 async for row in _SQL.move_mails(
                     connection,
                     owner=self._owner,
@@ -193,7 +197,7 @@ class Store:
                     event_ids=[outcome and _event_id(delivery, outcome) for delivery, outcome in transitions],
                 )
             }
-        return [(*each.key, state) in moved for each, state in zip(deliveries, states, strict=True)]
+        return [moved.get(each.key) for each in deliveries]
 
     async def states(self, lead_id: UUID) -> dict[Kind, str]:
         """Return the state of each mail of a lead, by kind."""

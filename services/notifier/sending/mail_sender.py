@@ -171,14 +171,14 @@ class MailSender:
                 self._breaker.count(good=1)
             elif outcome.phase is not Phase.RCPT:  # a refused recipient does not indicate a fault of ours
                 self._breaker.count(dead=1)
-            ours = await self._store.write_outcome(delivery, outcome)
-            if ours:
-                metrics.MAILS.labels(kind=delivery.kind, outcome=str(outcome.status)).inc()
+            state = await self._store.write_outcome(delivery, outcome)
+            if state:
+                metrics.MAILS.labels(kind=delivery.kind, outcome=state).inc()
             self._log.info(
-                "SMTP mail outcome stored" if ours else "SMTP mail outcome stored by another process",
+                "SMTP mail outcome stored" if state else "SMTP mail outcome stored by another process",
                 lead_id=str(delivery.lead.lead_id),
                 kind=delivery.kind,
-                outcome=str(outcome.status),
+                outcome=state or str(outcome.status),
                 reason=outcome.reason,
             )
 

@@ -12,7 +12,8 @@ from contracts.failures import failure_event_id
 from contracts.leads import LeadReceived
 from deploy.cli import migrate as runner
 from deploy.cli.migrate import migrate
-from runtime.database.postgres import Pool, open_pool
+from runtime.database.erasure import erase_lead
+from runtime.database.postgres import Pool, open_pool, transaction
 from runtime.settings import Postgres
 from services.flusher.failed_record import decode_failure
 from services.flusher.retries.retry_rules import OutgoingRecord
@@ -102,6 +103,24 @@ async def test_regression_a_mail_is_dead_if_its_failure_precedes_its_outcome(
     assert await _state_and_final_entries(db) == ("dead", 1)
     answer = await db.fetchval("SELECT smtp_answer FROM email_delivery WHERE kind = 'welcome'")
     assert answer == "4.7.1 later"
+
+
+async def test_a_mail_whose_lead_is_erased_while_it_is_sent_is_suppressed(
+    postgres: Postgres, db: Any
+) -> None:
+    one = lead()
+    async with open_pool(postgres, "test") as pool:
+        mails = _store(pool)
+        delivery = await _reserve_welcome(mails, one)
+        await mails.begin_sending(delivery)
+        async with transaction(pool) as connection:
+            assert await erase_lead(connection, one.lead_id, "ann")
+        assert await mails.write_outcome(delivery, REFUSED) == "suppressed"
+    columns = "event, details_json->>'reason'"
+    entry = await db.fetchrow(f"SELECT {columns} FROM audit_log WHERE actor = 'notifier'")
+    assert tuple(entry) == ("email.suppressed", "erased")
+    stored = await db.fetchrow("SELECT state, reason FROM email_delivery WHERE kind = 'welcome'")
+    assert tuple(stored) == ("suppressed", "erased")
 
 
 async def test_a_failure_of_another_record_leaves_a_reserved_mail_unchanged(

@@ -44,12 +44,12 @@ class FakeStore:
     async def release(self, deliveries: Collection[tuple[Delivery, bool]]) -> None:
         self.released += [delivery.key for delivery, _ in deliveries]
 
-    async def write_outcome(self, delivery: Delivery, outcome: MailOutcome) -> bool:
+    async def write_outcome(self, delivery: Delivery, outcome: MailOutcome) -> str | None:
         if self.error:
             raise self.error
         assert delivery.key not in self.outcomes
         self.outcomes[delivery.key] = outcome.status
-        return True
+        return str(outcome.status)
 
 
 class FakeMailer:
