@@ -111,6 +111,8 @@ async def test_regression_the_edge_shows_a_page_when_admin_is_down(
             await eventually(answers, what="the edge")
             await visitor.open("/admin/ui/leads")
             await expect(visitor.page.get_by_role("heading", name="Temporarily unavailable")).to_be_visible()
+            again = visitor.page.get_by_role("link", name="Try again")
+            assert await again.evaluate("link => link.href") == f"{url}/admin/ui/leads"
             visitor.problems.clear()  # the browser reports the 502
             await visitor.check_in_both_themes()
             program = await client.get(f"{url}/admin/ui/leads", headers={"HX-Request": "true"})

@@ -1,11 +1,15 @@
 """Finds disruptions of dependencies, services and scheduled jobs. No I/O."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from services.admin.dashboard.disruptions.signals import Disruption, Signals, reason_of
 from services.admin.dashboard.labels import job_name, stage_name
+from services.admin.rules.reasons import with_words
 from services.admin.schemas.system import PartHealth, SystemHealth
 from services.admin.texts import gettext
+
+_PAUSED: Final = "paused: "
 
 
 def components(health: SystemHealth) -> list[tuple[str, PartHealth]]:
@@ -23,12 +27,19 @@ def unavailable_components(signals: Signals) -> Iterator[Disruption]:
     for name, part in components(signals.health):
         if part.state == "down":
             causes = [
-                reason_of(check, reason or gettext("not ready"))
+                reason_of(check, _in_words(reason) or gettext("not ready"))
                 for check, ok, reason in _checks(part)
                 if not ok
             ]
-            state = part.reason if part.reason and not causes else gettext("unavailable")
+            state = _in_words(part.reason) if part.reason and not causes else gettext("unavailable")
             yield Disruption(name, " · ".join([state, *causes]))
+
+
+def _in_words(reason: str) -> str:
+    """Return a reason with its explanation, also that of a consumer: `paused: database answered 42501`."""
+    cause = reason.removeprefix(_PAUSED)
+    words = with_words(cause) if cause else ""
+    return gettext("paused: %(reason)s", reason=words) if cause != reason else words
 
 
 def service_warnings(signals: Signals) -> Iterator[Disruption]:

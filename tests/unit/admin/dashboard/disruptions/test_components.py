@@ -31,6 +31,21 @@ CASES = [
         "Email: unavailable · smtp: 535",
     ),
     Case(
+        "components",
+        signals(
+            health=make_health(database=PartHealth(state="down", reason="database answered 42501")),
+            stats=make_stats(stages=None, books=None),
+            recent=None,
+        ),
+        "Database: the database answered with an error (database answered 42501)",
+    ),
+    Case(
+        "components",
+        signals(health=make_health(services={"persister": down(consumer="paused: database answered 42501")})),
+        "Storage: unavailable · consumer:"
+        " paused: the database answered with an error (database answered 42501)",
+    ),
+    Case(
         "paused stages",
         signals(stats=make_stats(stages=[queue_of(paused=True, pause_reason="100 of 200 were dead")])),
         "Email: paused: 100 of 200 were dead",
