@@ -164,10 +164,7 @@ async def test_an_erasure_and_a_group_with_two_events_of_its_lead_both_end(
             assert await erase_lead(eraser, lead_id, "ann")
             recording = [asyncio.create_task(store.record_outcome(claim, *FAILED)) for claim in claims]
             await eventually(
-                lambda: db.fetchval(
-                    "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-                    " AND datname = current_database()"
-                ),
+                lambda: db.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"),
                 what="the outcomes that wait for the erasure",
             )
             assert not any(each.done() for each in recording)
