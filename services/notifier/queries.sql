@@ -36,7 +36,7 @@ WHERE d.lead_id = taken.lead_id AND d.kind = taken.kind;
 
 -- name: move_mails
 -- Write the next states of many deliveries in one statement, and return the written deliveries with their states, which
--- differ from those asked for if the lead is erased or the last retry has failed. This takes one commit
+-- differ from the requested ones if the lead is erased or the last retry has failed. This takes one commit
 -- and one round trip. A delivery is not written if this process lost its lease. A delivery does not become `sending`
 -- if its lead is erased. A statement that waited for the erasure sees the emptied row, but lead_inbox as it was
 -- before, so both are checked. All processes lock rows in the same order.
