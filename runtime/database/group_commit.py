@@ -57,13 +57,14 @@ class GroupCommit(Generic[Item, Result]):
     async def _commit_group(self, group: list[tuple[Item, asyncio.Future[Result]]]) -> None:
         try:
             results = await self._commit([item for item, _ in group])
+            pairs = list(zip(group, results, strict=True))
         except Exception as error:  # noqa: BLE001 - every caller whose item is not committed gets it
             if len(group) > 1 and _may_be_one_items_fault(error):
                 await self._commit_one_by_one(group)
             else:
                 _set_exception(group, error)
         else:
-            for (_, future), result in zip(group, results, strict=True):
+            for (_, future), result in pairs:
                 if not future.done():
                     future.set_result(result)
 

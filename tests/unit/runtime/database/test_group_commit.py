@@ -127,3 +127,14 @@ async def test_items_of_the_same_loop_iteration_form_one_group() -> None:
     second = asyncio.create_task(group_commit("b"))
     await asyncio.gather(first, second)
     assert groups == [["a", "b"]]
+
+
+async def test_a_wrong_number_of_results_reaches_every_caller() -> None:
+    async def forget_one(items: list[int]) -> list[int]:
+        return items[1:]
+
+    group_commit = GroupCommit(forget_one)
+    outcomes = await asyncio.wait_for(
+        asyncio.gather(group_commit(1), group_commit(2), return_exceptions=True), 5
+    )
+    assert [type(each) for each in outcomes] == [ValueError, ValueError]
