@@ -13,7 +13,8 @@ from runtime.sites.file import SitesFileError, parse_sites, read_bytes
 from runtime.sites.model import Sites
 
 CHECK_SECONDS: Final = 5.0
-# An editor may write a file in several steps, so a new content counts if it is the same after this time.
+# An editor or a program may write a file in several steps, so a new content counts if it is the same after
+# this time.
 STABLE_SECONDS: Final = 0.5
 PART: Final = "sites_file"
 

@@ -7,29 +7,12 @@ from typing import Literal
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
 
+from contracts.mail_previews import MailPreview, UndeliverableMail
 from services.notifier.mail.identities import Identities
 from services.notifier.mail.message import UndeliverableError
 from services.notifier.mail.samples import compose_sample
 from services.notifier.mail.site_templates import template_error
-
-
-class MailPreview(BaseModel):
-    """An email as it would be sent. Admin reads these fields.
-
-    `warnings` say what is wrong with the templates of the site. `is_built_in` is True if the site has its own
-    templates, but this email is made with those of FASTCore because of a mistake.
-    """
-
-    sender: str
-    reply_to: str | None
-    to: str
-    subject: str
-    text: str
-    html: str
-    warnings: list[str]
-    is_built_in: bool
 
 
 def preview_routes(identities: Identities) -> APIRouter:
@@ -42,13 +25,13 @@ def preview_routes(identities: Identities) -> APIRouter:
     ) -> MailPreview | JSONResponse:
         """Return the email that a lead of this site and locale would cause.
 
-        If it can never be sent, returns 409 and an object with `reason`.
+        If it can never be sent, returns 409 and an `UndeliverableMail`.
         """
         identity = identities.of(site)
         try:
             mail = compose_sample(kind, site, identity, datetime.now(UTC), locale=locale)
         except UndeliverableError as error:
-            return JSONResponse({"reason": error.reason}, 409)
+            return JSONResponse(UndeliverableMail(reason=error.reason).model_dump(), 409)
         warnings = identities.warnings(site)
         if error_text := template_error(kind, site, identity, locale):
             warnings.append(f"{error_text}. FASTCore's own templates apply")

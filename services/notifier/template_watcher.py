@@ -6,9 +6,9 @@ from typing import Final
 from runtime.health import Health
 from runtime.logs import logger
 from runtime.sites.file import SitesFileError
+from runtime.sites.watcher import CHECK_SECONDS
 from services.notifier.mail.identities import Identities
 
-CHECK_SECONDS: Final = 5.0
 PART: Final = "templates"
 
 

@@ -6,11 +6,9 @@ from typing import Final
 from runtime.health import Health
 from runtime.logs import logger
 from runtime.sites.file import SitesFileError
+from runtime.sites.watcher import CHECK_SECONDS, STABLE_SECONDS
 from services.webhooks.destinations import Destinations
 
-CHECK_SECONDS: Final = 5.0
-# A program may write a file in several steps, so a new value counts if it is the same after this time.
-STABLE_SECONDS: Final = 0.5
 PART: Final = "secret_files"
 
 

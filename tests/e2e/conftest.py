@@ -3,18 +3,21 @@
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 
+from runtime.settings import Kafka
 from tests.support.mail.smtp import SmtpServer, smtp_server
 from tests.support.services.installation import ADMIN_TOKEN, Installation, running_installation
 from tests.support.stack import Stack
 from tests.support.wait import eventually
 from tests.support.web.browser import Size, Theme, Visitor, open_window, running_browser
 from tests.support.web.otlp_collector import Collector, running_collector
+from tests.support.web.static_site import StaticSite, running_static_site
 
 
 @dataclass(frozen=True)
@@ -97,3 +100,10 @@ async def dashboard(watched: Watched) -> AsyncIterator[Dashboard]:
             await visitor.sign_in(ADMIN_TOKEN)
             state = await visitor.page.context.storage_state()
         yield Dashboard(watched, browser, state)
+
+
+@pytest.fixture
+async def site(kafka: Kafka, tmp_path: Path) -> AsyncIterator[StaticSite]:
+    """A website with forms that send to a gateway, open in a browser."""
+    async with running_static_site(kafka, tmp_path) as running:
+        yield running

@@ -1,20 +1,10 @@
 """`fastcore.js` on a static page of another origin, in a browser, with a real gateway and a real broker."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 from playwright.async_api import expect
 
-from runtime.settings import Kafka
 from tests.support.web.browser import TIMEOUT_MS
-from tests.support.web.static_site import StaticSite, running_static_site
-
-
-@pytest.fixture
-async def site(kafka: Kafka, tmp_path: Path) -> AsyncIterator[StaticSite]:
-    async with running_static_site(kafka, tmp_path) as running:
-        yield running
+from tests.support.web.static_site import StaticSite
 
 
 async def test_script_says_what_is_wrong_and_sends_the_campaign_of_the_visit(site: StaticSite) -> None:

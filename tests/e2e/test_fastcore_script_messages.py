@@ -2,16 +2,13 @@
 
 import json
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.async_api import Route, expect
 
-from runtime.settings import Kafka
 from tests.support.wait import eventually
-from tests.support.web.static_site import FIELDS, StaticSite, running_static_site
+from tests.support.web.static_site import FIELDS, StaticSite
 
 REFUSED = "ada@example.invalid"  # the browser accepts it, the gateway does not
 DAY_MS = 86_400_000
@@ -38,12 +35,6 @@ async def retry(site: StaticSite, path: str, *messages: dict[str, Any]) -> list[
     await site.store(*messages, last)
     await site.page.goto(path)
     return await eventually(site.store, until=lambda keys: last["key"] not in keys, what="the last answer")
-
-
-@pytest.fixture
-async def site(kafka: Kafka, tmp_path: Path) -> AsyncIterator[StaticSite]:
-    async with running_static_site(kafka, tmp_path) as running:
-        yield running
 
 
 async def test_draft_survives_a_reload_and_a_message_a_gateway_that_is_down(site: StaticSite) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import httpx
 
-from services.admin.schemas.mail_previews import MailPreview, UndeliverableMail
+from contracts.mail_previews import MailPreview, UndeliverableMail
 from services.admin.schemas.system import GatewaySpool, PartHealth
 
 # More than the 1.5 s within which `/readyz` answers if a dependency hangs: its body names that dependency.

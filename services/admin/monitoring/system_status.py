@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from contracts import topics
+from contracts.mail_previews import MailPreview, UndeliverableMail
 from runtime.database.postgres import Pool, ping
 from runtime.failures import DependencyUnavailable
 from services.admin.monitoring.consumer_lag import LagReader
 from services.admin.monitoring.queue_counts import QueueCounts, count_queue
 from services.admin.monitoring.scheduled_jobs import list_jobs, list_site_queues, read_jobs
 from services.admin.monitoring.service_clients import ServiceClients
-from services.admin.schemas.mail_previews import MailPreview, UndeliverableMail
 from services.admin.schemas.system import GroupLag, Job, Jobs, PartHealth, QueueStats, SiteQueue, SystemHealth
 
 

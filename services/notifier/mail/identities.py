@@ -13,14 +13,13 @@ from typing import Any, Final
 from runtime.reading_thread import ReadingThread
 from runtime.sites.file import SitesFileError
 from runtime.sites.model import Site, Sites
+from runtime.sites.watcher import STABLE_SECONDS
 from services.notifier.mail.mail_templates import BUILT_IN, MailTemplates
 from services.notifier.mail.message import Identity
 from services.notifier.mail.site_templates import Folders, Loaded, load_templates, read_folders, warnings
 
 # Reading, compiling and rendering the templates of a site with example leads takes a fraction of a second.
 LOAD_SECONDS: Final = 10.0
-# An editor may write a file in several steps, so a new content counts if it is the same after this time.
-STABLE_SECONDS: Final = 0.5
 
 
 class Identities:

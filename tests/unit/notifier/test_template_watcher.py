@@ -46,7 +46,7 @@ def text_of(identities: Identities) -> str:
 
 
 def write_before_each_reading(file: Path, monkeypatch: pytest.MonkeyPatch, *contents: str) -> Iterator[str]:
-    """Write the next of the contents before each reading of the folders. Return those that are left."""
+    """Before each reading of the folders, write the next of `contents`. Return an iterator over the rest."""
     left = iter(contents)
 
     def write_then_read(*arguments: Any) -> Any:

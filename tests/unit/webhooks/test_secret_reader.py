@@ -21,7 +21,7 @@ KEY = "whsec_" + base64.b64encode(b"k" * 32).decode()
 
 @pytest.fixture
 def pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A pipe without a writer: whoever opens it to read hangs, as on an NFS server that is away."""
+    """A pipe without a writer. Opening it to read hangs, as a file of an NFS server that does not answer."""
     monkeypatch.setattr(secret_reader, "READ_SECONDS", 0.2)
     monkeypatch.setattr(secret_watcher, "STABLE_SECONDS", 0.01)
     os.mkfifo(tmp_path / "pipe")

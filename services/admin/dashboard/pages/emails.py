@@ -6,11 +6,11 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from contracts.mail_previews import MailPreview, UndeliverableMail
 from services.admin.adapters import Adapters, CurrentAdapters
 from services.admin.dashboard.auth import CurrentSession
 from services.admin.dashboard.rendering import HEADERS, PageRoute, render
 from services.admin.rules.errors import NotFoundError
-from services.admin.schemas.mail_previews import MailPreview, UndeliverableMail
 from services.admin.texts import gettext
 
 router = APIRouter(prefix="/admin/ui/emails", route_class=PageRoute)
