@@ -13,6 +13,7 @@ from typing import Final
 # explanation depends on it.
 _PATTERNS: Final = {
     "reply": r"(?P<code>[245]\d\d)(?: [245]\.(?P<enhanced>\d{1,3}\.\d{1,3}))?",
+    "bounce": r"(?P<class>[45])\.(?P<enhanced>\d{1,3}\.\d{1,3})",
     "phase": r"(?P<phase>\w+)",
     "sqlstate": r"(?P<sqlstate>\w+)",
     "exception": r"(?P<exception>\w+)",
@@ -78,6 +79,9 @@ class Reason(StrEnum):
     TOO_MANY_OF_SITE = "too many welcomes of this site"
     NO_ADDRESS = "no_address"
     ADDRESS_INVALID = "address is not valid"
+    ADDRESS_BOUNCED = "an earlier email to this address bounced"
+    ADDRESS_COMPLAINED = "this address reported an earlier email as spam"
+    ADDRESS_SUPPRESSED = "this address is on the suppression list"
     HEADERS_INVALID = "headers are not as meant"
     SMTPUTF8_MISSING = "address needs smtputf8, which the mail server lacks"
     # The notifier: the mail server
@@ -88,6 +92,10 @@ class Reason(StrEnum):
     SMTP_SERVER_LACKS = "smtp server lacks what we need at {phase}"
     RECIPIENTS_REFUSED = "{refused} of {recipients} recipients refused: {reason}"
     PROCESS_DIED = "process ended after the body may have been written"
+    # What came back after the mail server had accepted the mail
+    BOUNCED = "bounced"
+    BOUNCED_WITH = "bounced with {bounce}"
+    COMPLAINED = "reported as spam"
     # The webhooks service: an attempt at a destination
     DESTINATION_ANSWERED = "destination answered {status}"
     DESTINATION_LACKS_TEXT = "destination answered {status} without the text of expect"

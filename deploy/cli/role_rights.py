@@ -10,8 +10,8 @@ from typing import Final
 AUDIT_COLUMNS: Final = (
     "event_id, event, actor, status_code, details_json, lead_id, request_id, created_at_utc"
 )
-# The role may delete notes, views, incidents and published events only: the ledger counts the rows of other
-# tables.
+# The role may delete notes, views, incidents, suppressed addresses and published events only: the ledger
+# counts the rows of other tables.
 GRANTS: Final = {
     **dict.fromkeys(
         (
@@ -38,6 +38,7 @@ GRANTS: Final = {
     "lead_note": ("SELECT", "INSERT", "UPDATE (body, updated_at)", "DELETE"),
     "lead_view": ("SELECT", "INSERT", "UPDATE (name, conditions, updated_at)", "DELETE"),
     "revoked_session": ("SELECT", "INSERT"),
+    "suppressed_address": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "incident": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     # A trigger inserts. The relay locks rows, for which PostgreSQL requires UPDATE of a column.
     "lead_event_outbox": ("SELECT", "UPDATE (position)", "DELETE"),
@@ -45,6 +46,7 @@ GRANTS: Final = {
         (
             "schema_migration",
             "row_count",
+            "digest_key",
             "queue_replay_result",
             "lead_response",
             "lead_dimension",

@@ -15,9 +15,13 @@ log. Generated from `contracts/reasons.py` by `make docs`. The words are the das
 | reason | meaning |
 |---|---|
 """
-_REPLY: Final = "the reply of the mail server: the code says what it means"
+# The words for these reasons depend on a code.
+_BY_CODE: Final = {
+    Reason.SMTP_REPLY: "the reply of the mail server: the code says what it means",
+    Reason.BOUNCED_WITH: "the email came back: the status (RFC 3463) says why",
+}
 
 
 def reasons_table() -> str:
     """Return the text of docs/reasons.md: every reason, with the words that the dashboard shows for it."""
-    return HEAD + "".join(f"| `{reason}` | {WORDS.get(reason, _REPLY)} |\n" for reason in Reason)
+    return HEAD + "".join(f"| `{each}` | {WORDS.get(each) or _BY_CODE[each]} |\n" for each in Reason)

@@ -7,9 +7,10 @@ from uuid import UUID
 
 from contracts.leads import LeadReceived
 from runtime.database.postgres import Connection, load_queries
+from runtime.mailbox import mailbox_key
 from services.notifier.deliveries import DeliveryRow, Key
 from services.notifier.delivery_values import storable
-from services.notifier.welcome_limits import WelcomeCounts, mailbox_key, site_hour
+from services.notifier.welcome_limits import WelcomeCounts, site_hour
 
 _SQL: Any = load_queries(Path(__file__).with_name("batch_data.sql"))
 

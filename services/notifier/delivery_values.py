@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from contracts.audit import AuditEvent
+from runtime.mailbox import mailbox_key
 from services.notifier.deliveries import Delivery
 from services.notifier.mail.identities import Identities
 from services.notifier.smtp.outcome import MailStatus
-from services.notifier.welcome_limits import mailbox_key
 
 # The audit event of each status that is stored as the outcome of a mail.
 AUDIT_EVENTS: Final[dict[str, AuditEvent]] = {

@@ -26,7 +26,11 @@ _DELIVERY: Final = (
     AuditEvent.EMAIL_FAILED,
     AuditEvent.EMAIL_UNKNOWN,
     AuditEvent.EMAIL_SUPPRESSED,
+    AuditEvent.EMAIL_BOUNCED,
+    AuditEvent.EMAIL_COMPLAINED,
 )
+# The states of an email that came back. Its queue row is dead, which says less.
+_CAME_BACK: Final = ("bounced", "complained")
 # The sentences of these events contain everything.
 _PLAIN: Final = (
     AuditEvent.LEAD_STATUS_CHANGED,
@@ -91,14 +95,16 @@ def _event(entry_id: str, events: list[TimelineEvent]) -> Activity:
 def _delivery(kind: str, events: Iterable[TimelineEvent], details: LeadDetail) -> Activity:
     """Return the entry of one delivery.
 
-    The state is that of the delivery's newest queue row. If there is no such row, or it is resolved, the
-    state is that of the email, if there is one.
+    The state is that of the delivery's newest queue row. If there is no such row, or it is resolved, or the
+    email came back and is not being retried, the state is that of the email, if there is one.
     """
     history = tuple(events)
     email = next((mail for mail in details.emails if mail.kind == kind), None)
     rows = sorted((row for row in details.queue if row.kind == kind), key=lambda row: row.last_failed_at)
     queue = rows[-1] if rows else None
     source = queue if queue and (email is None or queue.state != "resolved") else email
+    if email and email.state in _CAME_BACK and queue and queue.state not in ("waiting", "replaying"):
+        source = email
     times = [event.at for event in history if not event.planned]
     times += [email.updated_at] if email and not times else []
     times += [queue.last_failed_at] if queue and not times else []

@@ -71,6 +71,8 @@ TITLES: Final[dict[str, tuple[str, Tone]]] = {
     AuditEvent.EMAIL_FAILED: (gettext_noop("%(Delivery)s was not sent: %(reason)s."), "bad"),
     AuditEvent.EMAIL_UNKNOWN: (gettext_noop("%(Delivery)s may have been sent: %(reason)s."), "bad"),
     AuditEvent.EMAIL_SUPPRESSED: (gettext_noop("%(Delivery)s was suppressed: %(reason)s."), _NEUTRAL),
+    AuditEvent.EMAIL_BOUNCED: (gettext_noop("%(Delivery)s came back: %(reason)s."), "bad"),
+    AuditEvent.EMAIL_COMPLAINED: (gettext_noop("The recipient reported %(delivery)s as spam."), "bad"),
     AuditEvent.DELIVERY_DEAD: (
         gettext_noop("The delivery to %(destination)s failed for good: %(reason)s."),
         "bad",

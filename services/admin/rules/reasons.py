@@ -23,7 +23,7 @@ _ENHANCED: Final = {
     "7.1": gettext_noop("the mail server does not accept our email"),
 }
 _DEFERRED: Final = gettext_noop("temporarily deferred by the mail server")
-# `SMTP_REPLY` is missing: its words depend on the code.
+# `SMTP_REPLY` and `BOUNCED_WITH` are missing: their words depend on the code.
 WORDS: Final = {
     Reason.UNDECODABLE: gettext_noop("the record is not a valid lead"),
     Reason.CONFLICT: gettext_noop("another lead was sent with the same request number"),
@@ -44,6 +44,9 @@ WORDS: Final = {
     Reason.TOO_MANY_OF_SITE: gettext_noop("this site already sent the most confirmations for one hour"),
     Reason.NO_ADDRESS: gettext_noop("the visitor gave no email address"),
     Reason.ADDRESS_INVALID: gettext_noop("the address is not valid"),
+    Reason.ADDRESS_BOUNCED: gettext_noop("an earlier email to this address came back"),
+    Reason.ADDRESS_COMPLAINED: gettext_noop("this person reported an earlier email of this site as spam"),
+    Reason.ADDRESS_SUPPRESSED: gettext_noop("the address is on the suppression list"),
     Reason.HEADERS_INVALID: gettext_noop("the lead's values do not fit into an email"),
     Reason.SMTPUTF8_MISSING: gettext_noop("our mail server cannot send to such an address"),
     Reason.SMTP_SILENT: gettext_noop("the mail server did not answer"),
@@ -52,6 +55,8 @@ WORDS: Final = {
     Reason.SMTP_SERVER_LACKS: gettext_noop("the mail server lacks a feature that we need"),
     Reason.RECIPIENTS_REFUSED: gettext_noop("the mail server refused some recipients"),
     Reason.PROCESS_DIED: gettext_noop("the sending was interrupted, so its outcome is unknown"),
+    Reason.BOUNCED: gettext_noop("the email came back"),
+    Reason.COMPLAINED: gettext_noop("the recipient reported the email as spam"),
     Reason.DESTINATION_ANSWERED: gettext_noop("the destination did not accept it"),
     Reason.DESTINATION_LACKS_TEXT: gettext_noop("the destination answered, but did not confirm it"),
     Reason.DESTINATION_SILENT: gettext_noop("the destination did not answer in time"),
@@ -93,6 +98,8 @@ def explain(reason: str) -> str | None:
     match Reason.match(reason):
         case Reason.SMTP_REPLY, values:
             return gettext(_explain_reply(values["code"] or "", values["enhanced"]))
+        case Reason.BOUNCED_WITH, values:
+            return gettext(_ENHANCED.get(values["enhanced"] or "", WORDS[Reason.BOUNCED]))
         case known, _:
             return gettext(WORDS[known])
         case _:
@@ -107,6 +114,8 @@ def concerns_address(reason: str) -> bool:
         case Reason.SMTP_REPLY, {"code": str(code), "enhanced": enhanced, "phase": "rcpt"}:
             # RFC 3463: 1.* is about the address, 2.1 is a closed mailbox.
             return code.startswith("5") and (enhanced is None or enhanced.startswith(("1.", "2.1")))
+        case Reason.BOUNCED_WITH, {"enhanced": str(enhanced)}:
+            return enhanced.startswith(("1.", "2.1"))
         case _:
             return False
 

@@ -24,12 +24,14 @@ def row(
     return DeliveryRow(state, owner, lease, settled_by)
 
 
-@pytest.mark.parametrize("state", ["sent", "waiting", "dead", "unknown", "suppressed"])
+@pytest.mark.parametrize(
+    "state", ["sent", "waiting", "dead", "unknown", "suppressed", "bounced", "complained"]
+)
 def test_a_redelivered_lead_skips_final_mails(state: str) -> None:
     assert choose_action(delivery(), row(state), None, US, ()) is Action.SKIP
 
 
-@pytest.mark.parametrize("state", ["waiting", "dead", "unknown", "suppressed"])
+@pytest.mark.parametrize("state", ["waiting", "dead", "unknown", "suppressed", "bounced", "complained"])
 def test_a_retry_reserves_a_mail_that_was_not_sent(state: str) -> None:
     assert choose_action(delivery(retry=True), row(state), None, US, ()) is Action.RESERVE
     assert choose_action(delivery(retry=True), row(state), "erased", US, ()) is Action.SUPPRESS

@@ -4,6 +4,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
+
 from services.admin.rules.activity import Activity, build_activity
 from services.admin.schemas.leads import Email, LeadDetail, LeadNote, QueueItem, TimelineEvent, Tone
 
@@ -92,6 +94,12 @@ def test_a_failure_with_its_retries_is_one_entry_with_the_current_state() -> Non
     assert [each.state for each in archived] == ["archived"]
     resolved = build(emails=(email("sent"),), queue=(queue_item("resolved"),))
     assert [(each.state, each.at) for each in resolved] == [("sent", after(9))]
+
+
+@pytest.mark.parametrize(("row", "shown"), [("dead", "bounced"), ("replaying", "replaying")])
+def test_an_email_that_came_back_says_so_until_it_is_retried(row: str, shown: str) -> None:
+    (entry,) = build(emails=(email("bounced"),), queue=(queue_item(row),))
+    assert entry.state == shown
 
 
 def test_a_failure_without_an_email_has_the_state_of_its_last_row() -> None:

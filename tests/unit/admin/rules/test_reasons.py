@@ -31,7 +31,7 @@ def test_an_smtp_reply_is_explained_before_its_code(code: int, text: str, said: 
 
 
 def test_every_reason_has_words() -> None:
-    assert set(reasons.WORDS) | {Reason.SMTP_REPLY} == set(Reason)
+    assert set(reasons.WORDS) | {Reason.SMTP_REPLY, Reason.BOUNCED_WITH} == set(Reason)
     for words in reasons.WORDS.values():
         assert words[0].islower(), "a part of a sentence"
 
@@ -44,6 +44,8 @@ def test_every_reason_has_words() -> None:
         ("gateway 422: email", reasons.WORDS[Reason.GATEWAY_REFUSED]),
         ("no site shop in FASTCORE_SITE_QUEUE_URL", reasons.WORDS[Reason.SITE_NOT_CONFIGURED]),
         ("bug: KeyError", reasons.WORDS[Reason.BUG]),
+        ("bounced with 5.1.1", "the address does not exist"),
+        ("bounced with 5.9.9", "the email came back"),
         (outcome.PROCESS_DIED.reason, reasons.WORDS[Reason.PROCESS_DIED]),
         (
             outcome_without_reply(Phase.BODY, Reason.SMTP_SILENT).reason,
@@ -71,6 +73,8 @@ def test_every_sign_of_spam_has_words() -> None:
     ("reason", "concerns"),
     [
         ("smtp 550 5.1.1 at rcpt", True),
+        ("bounced with 5.1.1", True),
+        ("bounced with 5.7.1", False),
         ("smtp 550 at rcpt", True),
         ("address is not valid", True),
         ("smtp 550 5.7.1 at rcpt", False),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.notifier.welcome_limits import mailbox_key
+from runtime.mailbox import mailbox_key
 
 LOCAL = st.text(string.ascii_lowercase + string.digits, min_size=1, max_size=20)
 
