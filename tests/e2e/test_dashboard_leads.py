@@ -179,7 +179,9 @@ async def test_a_lead_is_handled_with_the_keyboard_alone(dashboard: Dashboard) -
     async with dashboard.visit_signed_out() as visitor:
         page, keyboard = visitor.page, visitor.page.keyboard
         await page.goto(f"{visitor.url}/admin/ui/leads")
-        await keyboard.type(ADMIN_TOKEN)  # the field has the focus
+        # The browser moves the focus to the field with the first frame, which may be after the load event.
+        await expect(page.get_by_label("Admin token")).to_be_focused()
+        await keyboard.type(ADMIN_TOKEN)
         await keyboard.press("Enter")
         await page.wait_for_url(f"{visitor.url}/admin/ui/leads")
         await tab_to(page, "Skip to content")
