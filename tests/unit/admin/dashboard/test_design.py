@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.web.contrast import contrast
+
 ROOT = Path(__file__).parents[4]
 STATIC = ROOT / "services/admin/dashboard/static"
 CSS = (STATIC / "app.css").read_text(encoding="utf-8")
@@ -19,21 +21,6 @@ def colours() -> tuple[dict[str, str], dict[str, str]]:
         for block in re.findall(r":root \{(.*?)\}", CSS, re.DOTALL)
     )
     return light, dark
-
-
-def luminance(colour: str) -> float:
-    """Return the relative luminance, as WCAG 2.2 defines it."""
-    digits = colour if len(colour) == 6 else "".join(digit * 2 for digit in colour)
-    channels = [int(digits[start : start + 2], 16) / 255 for start in (0, 2, 4)]
-    red, green, blue = (
-        each / 12.92 if each <= 0.04045 else ((each + 0.055) / 1.055) ** 2.4 for each in channels
-    )
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-
-def contrast(one: str, other: str) -> float:
-    darker, lighter = sorted((luminance(one), luminance(other)))
-    return (lighter + 0.05) / (darker + 0.05)
 
 
 def test_black_on_white_has_the_contrast_of_the_standard() -> None:

@@ -64,7 +64,7 @@ def test_the_preview_is_the_mail_of_the_site() -> None:
 def test_the_html_part_can_be_written_to_a_file(tmp_path: Path) -> None:
     file = tmp_path / "welcome.html"
     assert run("preview", "studio", "welcome", "--html", "--output", str(file)).exit_code == 0
-    assert file.read_text().startswith('<!doctype html>\n<html lang="de">')
+    assert file.read_text().startswith('<!doctype html>\n<html lang="de" dir="ltr"')
 
 
 def test_an_unknown_site_or_a_wrong_address_is_one_line() -> None:

@@ -156,5 +156,6 @@ def test_the_names_of_the_templates_are_a_promise() -> None:
     kinds = ("welcome", "admin_alert", "held_digest")
     assert template_names() == {
         "layout.html",
+        "styles.css",
         *(f"{kind}.{part}" for kind in kinds for part in ("txt", "html")),
     }
