@@ -1,7 +1,8 @@
 """The settings classes that the commands, the generators and the container share."""
 
+import ipaddress
 import os
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticUndefined
@@ -65,6 +66,45 @@ class ReplicationSettings(BaseSettings):
         default=3, ge=1, le=32_767, validation_alias=env_name("FASTCORE_KAFKA_REPLICATION")
     )
     """How many brokers have each record. compose and `make up` set 1 for their one broker."""
+
+
+def _parse_nameservers(value: str) -> tuple[tuple[str, int], ...]:
+    addresses = []
+    for part in value.split(","):
+        host, port = part.strip(), "53"
+        if host.startswith("[") or host.count(":") == 1:
+            host, _, port = host.rpartition(":") if not host.endswith("]") else (host, "", port)
+        try:
+            addresses.append((str(ipaddress.ip_address(host.strip("[]"))), int(port)))
+        except ValueError:
+            raise ValueError("must be addresses such as 192.0.2.53 or [2001:db8::53]:53") from None
+    return tuple(addresses)
+
+
+class DoctorSettings(BaseSettings):
+    """What the doctor needs to check the senders' domains by DNS."""
+
+    model_config = section("FASTCORE_DOCTOR_")
+    nameservers: str = Field(default="", examples=["192.0.2.53,[2001:db8::53]:5353"])
+    """Name servers for the doctor, separated by commas. Empty: those of the machine."""
+    dkim_selectors: str = Field(default="", pattern=r"^[A-Za-z0-9._ ,-]*$", examples=["s1,s2"])
+    """DKIM selectors with which your mail provider signs, separated by commas. Empty: its usual ones."""
+
+    @model_validator(mode="after")
+    def _check_nameservers(self) -> Self:
+        if self.nameservers:
+            _parse_nameservers(self.nameservers)
+        return self
+
+    @property
+    def nameserver_addresses(self) -> tuple[tuple[str, int], ...]:
+        """Return the addresses and ports of the name servers. Empty means those of the machine."""
+        return _parse_nameservers(self.nameservers) if self.nameservers else ()
+
+    @property
+    def selectors(self) -> tuple[str, ...]:
+        """Return the selectors of the mail provider."""
+        return tuple(each.strip() for each in self.dkim_selectors.split(",") if each.strip())
 
 
 def missing_variables(settings: type[BaseSettings]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pydantic_settings import BaseSettings
 
-from deploy.settings import SERVICE_SETTINGS, MigrationSettings, ReplicationSettings
+from deploy.settings import SERVICE_SETTINGS, DoctorSettings, MigrationSettings, ReplicationSettings
 from runtime.settings import Http, Kafka, is_section, variable_name
 
 FOLDER: Final = Path(__file__).parents[1] / "compose/environment"
@@ -50,6 +50,7 @@ def environment_files() -> dict[Path, str]:
     classes_of: dict[str, tuple[type[BaseSettings], ...]] = {
         settings.__module__.split(".")[1]: (settings, Http) for settings in SERVICE_SETTINGS
     }
+    classes_of["doctor"] = (DoctorSettings,)
     classes_of["migrate"] = (MigrationSettings, Kafka, ReplicationSettings)
     return {
         FOLDER / f"{name}.env": HEAD.format(name=name)

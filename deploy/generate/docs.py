@@ -37,7 +37,7 @@ from deploy.generate.files import ROOT, write_files
 from deploy.generate.metrics_doc import metrics_document
 from deploy.generate.reasons_doc import reasons_table
 from deploy.generate.typescript import submission_schema, typescript_contract
-from deploy.settings import MigrationSettings, ReplicationSettings
+from deploy.settings import DoctorSettings, MigrationSettings, ReplicationSettings
 from runtime.settings import Http, Kafka, Log, Postgres, SitesFile, Tracing, is_section, variable_name
 from services.__main__ import PORTS
 from services.ingest.settings import Settings as Ingest
@@ -97,6 +97,7 @@ def env_example() -> str:
         ("Listening", Http),
         ("Sites", SitesFile),
         *((service, settings_of(service)) for service in PORTS),
+        ("Doctor", DoctorSettings),
     ]
     for title, settings in sections:
         for field in settings.model_fields.values():

@@ -18,16 +18,18 @@ from deploy.cli.doctor.broker import check_broker_clock, check_offsets, count_me
 from deploy.cli.doctor.check_result import CheckResult, fail
 from deploy.cli.doctor.cluster import check_kafka
 from deploy.cli.doctor.database import check_database
+from deploy.cli.doctor.deliverability import check_deliverability
 from deploy.cli.doctor.dependencies import check_mail, check_services
 from deploy.cli.doctor.settings import check_disk, check_settings, read_settings, read_sites_file
-from deploy.settings import ReplicationSettings
+from deploy.settings import DoctorSettings, ReplicationSettings
 from runtime import event_loop
 from runtime.database.postgres import open_pool
 from runtime.failures import Failure
-from runtime.settings import Kafka, Postgres
+from runtime.settings import Debug, Kafka, Postgres
 from runtime.sites.file import SitesFileError
 from runtime.sites.model import Sites
 from services.admin.settings import Settings as Admin
+from services.notifier.settings import Settings as Notifier
 from services.notifier.settings import Smtp
 
 COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
@@ -54,11 +56,23 @@ async def run_checks() -> AsyncIterator[CheckResult]:
         groups_of_checks.append(check_services(admin))
     if isinstance(smtp, Smtp):
         groups_of_checks.append(check_mail(smtp))
+    groups_of_checks.append(_check_deliverability(sites))
     for checks in groups_of_checks:
         async for result in checks:
             yield result
     for result in check_disk():
         yield result
+
+
+async def _check_deliverability(sites: Sites | SitesFileError | None) -> AsyncIterator[CheckResult]:
+    """Check the senders' domains and sample mails. Checks nothing if the notifier's settings are not here."""
+    notifier, doctor, debug = read_settings(Notifier), read_settings(DoctorSettings), read_settings(Debug)
+    if isinstance(doctor, str):
+        yield fail("settings", f"doctor: {doctor}", "correct the variable that the message names")
+    elif isinstance(notifier, Notifier) and not isinstance(sites, SitesFileError):
+        is_debug = isinstance(debug, Debug) and debug.on
+        async for result in check_deliverability(notifier, sites or Sites(), doctor, debug=is_debug):
+            yield result
 
 
 async def _check_database_and_offsets(
@@ -124,8 +138,8 @@ def main(
 ) -> None:
     """Check a running installation against the production checklist of docs/operations.md.
 
-    Reads the services' settings from the environment and .env, and queries Kafka, PostgreSQL, the mail server
-    and each service. Changes nothing: it sends no email, writes no record and prints no secret.
+    Reads the services' settings from the environment and .env, and queries Kafka, PostgreSQL, the mail
+    server, DNS and each service. Changes nothing: it sends no email, writes no record and prints no secret.
 
     Each line shows the level of one check and what the check observed. The level is ok, warn (works, but not
     as production should) or fail. The next line says what to do. Exits with 1 if a check failed, else with 0.

@@ -17,6 +17,8 @@ from deploy.embedded.servers.standalone import free_ports
 from runtime.database.postgres import open_pool, snapshot
 from runtime.settings import Kafka, Postgres
 from tests.support.factories import lead, post
+from tests.support.mail.dkim_keys import KEY
+from tests.support.mail.dns_server import dns_server
 from tests.support.services.installation import ADMIN_TOKEN, INGEST_TOKEN, Installation
 from tests.support.services.processes import ROOT
 from tests.support.stack import Database
@@ -52,7 +54,13 @@ async def test_a_whole_installation_is_well_but_for_what_is_a_developers(install
 
     await eventually(has_no_lag, what="no lag")
     environment = {**installation.services["admin"].environment, "FASTCORE_HTTP_PORT": ""}
-    code, output, found = await doctor(environment)
+    async with dns_server() as zone:
+        zone.txt("fastcore.example", "v=spf1 ip4:192.0.2.1 -all")
+        zone.txt("s1._domainkey.fastcore.example", f"v=DKIM1; p={KEY}")
+        zone.txt("_dmarc.fastcore.example", "v=DMARC1; p=reject")
+        environment["FASTCORE_DOCTOR_NAMESERVERS"] = zone.address
+        environment["FASTCORE_DOCTOR_DKIM_SELECTORS"] = "s1"
+        code, output, found = await doctor(environment)
     assert code == 0, output
     assert not [check for check, level in found if level == "fail"], output
     for check in [
@@ -75,6 +83,10 @@ async def test_a_whole_installation_is_well_but_for_what_is_a_developers(install
         "services",
         "spools",
         "mail",
+        "mail-format",
+        "spf",
+        "dkim",
+        "dmarc",
         "disk",
         "bootstrap",
         "offsets-topic",

@@ -1,8 +1,9 @@
 """The migration's settings: two roles, unless DEBUG=true allows one."""
 
 import pytest
+from pydantic import ValidationError
 
-from deploy.settings import MigrationSettings
+from deploy.settings import DoctorSettings, MigrationSettings
 from runtime.settings import load
 
 URL = "postgresql://fastcore:secret@127.0.0.1/fastcore"
@@ -23,3 +24,26 @@ def test_without_debug_a_missing_owner_stops_the_migration(monkeypatch: pytest.M
     monkeypatch.delenv("FASTCORE_MIGRATION_DATABASE_URL", raising=False)
     with pytest.raises(SystemExit, match="FASTCORE_MIGRATION_DATABASE_URL is missing"):
         load(MigrationSettings)
+
+
+@pytest.mark.parametrize(
+    ("text", "addresses"),
+    [
+        ("", ()),
+        ("192.0.2.53", (("192.0.2.53", 53),)),
+        ("127.0.0.1:5353, ::1", (("127.0.0.1", 5353), ("::1", 53))),
+        ("[2001:db8::53]:5353,[::1]", (("2001:db8::53", 5353), ("::1", 53))),
+    ],
+)
+def test_name_servers_of_the_doctor_may_have_ports(text: str, addresses: tuple[tuple[str, int], ...]) -> None:
+    assert DoctorSettings(nameservers=text).nameserver_addresses == addresses
+
+
+@pytest.mark.parametrize("text", ["dns.example.com", "192.0.2.53:dns", ",", "[::1"])
+def test_a_name_server_that_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(ValidationError, match="must be addresses such as"):
+        DoctorSettings(nameservers=text)
+
+
+def test_selectors_of_the_doctor_are_separated_by_commas() -> None:
+    assert DoctorSettings(dkim_selectors="s1, s2,").selectors == ("s1", "s2")
