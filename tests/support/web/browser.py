@@ -18,6 +18,7 @@ from playwright.async_api import (
     async_playwright,
     expect,
 )
+from playwright.async_api import Error as PlaywrightError
 
 AXE = (Path(__file__).parent / "vendor" / "axe-4.14.1.min.js").read_text(encoding="utf-8")
 # All rules of axe: WCAG 2.2 AA and good practice. It cannot look into the frame of an email.
@@ -163,6 +164,21 @@ async def open_window(
         **options,
     )
     try:
-        yield Visitor(await context.new_page(), url)
+        page = await context.new_page()
+        try:
+            yield Visitor(page, url)
+        except Exception as error:
+            error.add_note(await _describe(page))
+            raise
     finally:
         await context.close()
+
+
+async def _describe(page: Page) -> str:
+    """Return what a page shows, for the report of a failed test."""
+    try:
+        focused = await page.evaluate("document.activeElement?.outerHTML.slice(0, 200)")
+        text = await page.inner_text("body", timeout=2_000)
+    except PlaywrightError as error:
+        return f"The page could not be read: {error}"
+    return f"The page was {page.url}\nfocused: {focused}\nand showed: {text[:1_000]}"
