@@ -100,6 +100,14 @@ AUDIT_DROPPED: Final = Counter("fastcore_audit_dropped_total", "Audit entries dr
 # Emails with an outcome (sent, waiting, dead, unknown, suppressed), by kind (welcome, admin_alert, and
 # held_digest for the list of held leads). An unavailable mail server is no outcome: it counts as a pause.
 MAILS: Final = Counter("fastcore_mails_total", "Emails with an outcome.", ["kind", "outcome"])
+# Emails of the last hour by their last outcome, from the database: sent, waiting (deferred), dead (refused),
+# unknown, bounced, complained. Each email counts once.
+MAILS_LAST_HOUR: Final = Gauge(
+    "fastcore_mails_last_hour", "Emails of the last hour.", ["site", "kind", "outcome"]
+)
+# Emails of the last hour that failed, of sites and kinds whose emails still fail, by what the servers say.
+# The reply has no address, name or id. No series once three emails in a row were sent.
+MAILS_FAILING: Final = Gauge("fastcore_mails_failing", "Emails that fail now.", ["site", "kind", "reply"])
 # One attempt at the mail server, from acquiring a session to the last reply.
 MAIL_SECONDS: Final = Histogram(
     "fastcore_mail_seconds",

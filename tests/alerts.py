@@ -194,7 +194,10 @@ async def sites_file_invalid(environment: Environment) -> None:
 
 # Each fault with the prefixes of the alerts that must fire: the name, and the labels that identify the rule.
 ALERT_CASES: list[tuple[str, Callable[[Environment], Coroutine[Any, Any, None]], set[str]]] = [
-    ("every recipient gets 550", refuse_mails, {"MailFailures warning", "DeadLetters"}),
+    (
+        "every recipient gets 550", refuse_mails,
+        {"MailFailures warning", "MailFailures critical refused", "DeadLetters"},
+    ),
     ("a website with a wrong token", wrong_token, {"GatewayErrorRatio warning theirs"}),
     (
         "Kafka killed, the spool small", kafka_killed,

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from services.admin.monitoring.system_status import SystemStatus
+from services.admin.rules.mail_rates import MailRates
 from services.admin.rules.spam_shares import SpamShare
 from services.admin.store.audit import AuditLog
 from services.admin.store.bulk.bulk_changes import BulkChanges
@@ -51,6 +52,8 @@ class Adapters:
     responses: Responses
     revocations: Revocations
     recent_outcomes: Callable[[], Awaitable[RecentOutcomes]]
+    mail_rates: Callable[[], Awaitable[MailRates]]
+    mail_rates_of_day: Callable[[], Awaitable[MailRates]]
     risen_spam: Callable[[], Awaitable[list[SpamShare]]]
     incidents: Incidents
     system: SystemStatus

@@ -32,6 +32,7 @@ from services.admin.dashboard.headline import poll_headline
 from services.admin.dashboard.pages import pages
 from services.admin.dashboard.rendering import LOGIN, STATIC, VersionedStaticFiles
 from services.admin.monitoring.consumer_lag import LagReader
+from services.admin.monitoring.mail_outcomes import DAY, HOUR, count_mail_outcomes
 from services.admin.monitoring.metrics_poller import poll_metrics
 from services.admin.monitoring.service_clients import open_service_clients
 from services.admin.monitoring.spam_shares import read_risen_spam
@@ -116,6 +117,8 @@ def create_app(config: settings.Settings | None = None) -> FastAPI:
                 responses=Responses(pool),
                 revocations=Revocations(pool),
                 recent_outcomes=partial(count_recent_outcomes, pool),
+                mail_rates=partial(count_mail_outcomes, pool, HOUR),
+                mail_rates_of_day=partial(count_mail_outcomes, pool, DAY),
                 risen_spam=partial(read_risen_spam, pool),
                 incidents=Incidents(pool),
                 system=SystemStatus(pool, lag, services),

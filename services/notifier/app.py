@@ -23,6 +23,7 @@ from services.notifier.mail.identities import Identities
 from services.notifier.mail.message import Identity
 from services.notifier.recovery.recover_mail_outcomes import MailOutcomeRecovery
 from services.notifier.routes import preview_routes
+from services.notifier.sending.recent_outcomes import RecentOutcomes
 from services.notifier.sending.token_bucket import TokenBucket
 from services.notifier.settings import Settings
 from services.notifier.smtp.mailer import open_mailer
@@ -83,6 +84,7 @@ async def _open_stage(
     # repeats a retry that the new log does not hold.
     recovery = MailOutcomeRecovery(settings.kafka, pool, ledger, identities)
     reconciler = Reconciler(settings.kafka, pool, ledger, recovery.run, [topics.RETRY_NOTIFIER.name])
+    recent = RecentOutcomes(resources.health)
     async with open_mailer(settings, resources.health, consumer.stopping) as mailer:
         handler = Handler(
             store,
@@ -92,6 +94,7 @@ async def _open_stage(
             consumer.stopping,
             CircuitBreaker(NAME, pool),
             TokenBucket(settings.mails_per_second),
+            recent,
             connections=settings.connections,
             holds=consumer.is_assigned,
         )
@@ -101,5 +104,10 @@ async def _open_stage(
         yield Stage(
             handler,
             reconciler,
-            jobs={"sites file": watching, "templates": templates.run, "held digests": digests.run},
+            jobs={
+                "sites file": watching,
+                "templates": templates.run,
+                "held digests": digests.run,
+                "recent outcomes": recent.run,
+            },
         )

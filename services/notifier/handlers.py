@@ -14,6 +14,7 @@ from services.notifier.sending.batch_sender import BatchSender
 from services.notifier.sending.mail_sender import MailSender
 from services.notifier.sending.mails_in_progress import Holds
 from services.notifier.sending.pacing import Pacing
+from services.notifier.sending.recent_outcomes import RecentOutcomes
 from services.notifier.sending.token_bucket import TokenBucket
 from services.notifier.smtp.mailer import Mailer
 from services.notifier.smtp.outcome import PROCESS_DIED, MailOutcome, MailStatus
@@ -37,6 +38,7 @@ class Handler:
         stopping: asyncio.Event,
         breaker: CircuitBreaker,
         bucket: TokenBucket,
+        recent: RecentOutcomes,
         *,
         connections: int,
         holds: Holds = lambda _topic, _partition: True,
@@ -44,7 +46,7 @@ class Handler:
         self._store = store
         self._stopping = stopping
         self._pacing = Pacing(bucket, stopping)
-        self._sender = MailSender(store, mailer, publisher, identities, breaker, self._pacing, holds)
+        self._sender = MailSender(store, mailer, publisher, identities, breaker, self._pacing, recent, holds)
         self._connection_count = connections
         self._connections = asyncio.Semaphore(connections)
 

@@ -41,16 +41,16 @@ WHERE d.lead_id = taken.lead_id AND d.kind = taken.kind;
 -- if its lead is erased. A statement that waited for the erasure sees the emptied row, but lead_inbox as it was
 -- before, so both are checked. All processes lock rows in the same order.
 WITH transitions AS (
-    SELECT target.lead_id, target.kind, target.code, target.enhanced, target.answer, target.tries, target.record_id,
-           target.event_id, target.request_id, target.queue_id, next.state,
+    SELECT target.lead_id, target.kind, target.code, target.enhanced, target.answer, target.quote, target.tries,
+           target.record_id, target.event_id, target.request_id, target.queue_id, next.state,
            CASE WHEN next.is_erased THEN 'erased' ELSE target.reason END AS reason,
            CASE WHEN next.state = 'suppressed' THEN 'email.suppressed' ELSE target.event END AS event
     FROM email_delivery d
     JOIN unnest(:lead_ids::uuid[], :kinds::text[], :states::text[], :reasons::text[], :codes::int[], :enhanced::text[],
-                :answers::text[], :tries::int[], :record_ids::uuid[], :events::text[], :event_ids::uuid[],
+                :answers::text[], :quotes::text[], :tries::int[], :record_ids::uuid[], :events::text[], :event_ids::uuid[],
                 :request_ids::text[], :queue_ids::uuid[])
-        AS target (lead_id, kind, state, reason, code, enhanced, answer, tries, record_id, event, event_id, request_id,
-                   queue_id) ON d.lead_id = target.lead_id AND d.kind = target.kind
+        AS target (lead_id, kind, state, reason, code, enhanced, answer, quote, tries, record_id, event, event_id,
+                   request_id, queue_id) ON d.lead_id = target.lead_id AND d.kind = target.kind
     -- The mail of an erased lead (its recipient is null) is not retried. If this was the last retry, the flusher's
     -- mark_mail_dead may have recorded it as dead already.
     CROSS JOIN LATERAL (SELECT target.state = 'waiting' AND d.recipient IS NULL AS is_erased,
@@ -71,6 +71,7 @@ WITH transitions AS (
     UPDATE email_delivery d
     SET state = target.state, reason = target.reason, owner = NULL, lease_until = NULL, updated_at = now(),
         attempts = d.attempts + target.tries, smtp_answer = CASE WHEN d.recipient IS NOT NULL THEN target.answer END,
+        failure_group = CASE WHEN target.state NOT IN ('sent', 'suppressed') THEN target.quote END,
         sent_at = CASE WHEN target.state = 'sent' THEN now() END, settled_by = target.record_id
     FROM transitions target
     WHERE d.lead_id = target.lead_id AND d.kind = target.kind AND target.state <> 'sending'

@@ -192,6 +192,7 @@ class Store:
                     codes=[outcome and outcome.code for outcome in outcomes],
                     enhanced=[outcome and outcome.enhanced for outcome in outcomes],
                     answers=[outcome and (storable(outcome.reply or "") or None) for outcome in outcomes],
+                    quotes=[outcome and storable(outcome.quote or outcome.reason) for outcome in outcomes],
                     tries=[int(outcome is not None and outcome.phase is not None) for outcome in outcomes],
                     events=[outcome and AUDIT_EVENTS[outcome.status] for outcome in outcomes],
                     event_ids=[outcome and _event_id(delivery, outcome) for delivery, outcome in transitions],

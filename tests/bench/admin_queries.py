@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final, get_args
 from uuid import UUID
 
 from contracts.leads import LeadStatus
 from services.admin.dashboard.view_links import BUILT_IN
+from services.admin.monitoring.mail_outcomes import HOUR, count_mail_outcomes
 from services.admin.monitoring.queue_counts import count_queue
 from services.admin.monitoring.scheduled_jobs import list_jobs
 from services.admin.schemas.cursors import Position
@@ -195,6 +197,8 @@ def cases(sample: dict[str, Any]) -> list[Case]:
         Case("overview: top values, 30 days", lambda pool: Trends(pool).top_values(midnight - 30 * DAY)),
         Case("overview: top values, a year", lambda pool: Trends(pool).top_values(year)),
         Case("overview: by status and service", lambda pool: Trends(pool).shares()),
+        Case("overview: emails of an hour", partial(count_mail_outcomes, period=HOUR)),
+        Case("overview: emails of a day", partial(count_mail_outcomes, period=DAY)),
         *_failed_deliveries(sample),
         *_people(sample),
     ]

@@ -26,6 +26,7 @@ Loaded = TypeVar("Loaded")
 POLL_SECONDS: Final = 15.0
 STATUS_MAX_AGE_SECONDS: Final = 2.0
 RECENT_MAX_AGE_SECONDS: Final = 10.0
+EMAILS_MAX_AGE_SECONDS: Final = 5.0
 SPAM_MAX_AGE_SECONDS: Final = 60.0
 
 
@@ -46,7 +47,7 @@ async def read_signals(app: FastAPI, cache: Cache) -> Signals:
         found = await adapters.destinations.list_destinations(kinds_of(app.state.sites))
         return found.destinations
 
-    health, stats, recent, (jobs, spam, held, destinations) = await asyncio.gather(
+    health, stats, recent, (jobs, spam, held, destinations, emails) = await asyncio.gather(
         cache.get_or_load("health", adapters.system.read_health, STATUS_MAX_AGE_SECONDS),
         cache.get_or_load("queue", adapters.system.read_queue_stats, STATUS_MAX_AGE_SECONDS),
         load("recent", adapters.recent_outcomes, RECENT_MAX_AGE_SECONDS),
@@ -56,9 +57,10 @@ async def read_signals(app: FastAPI, cache: Cache) -> Signals:
             load("spam", adapters.risen_spam, SPAM_MAX_AGE_SECONDS),
             load("held", adapters.held_leads.list_sites, RECENT_MAX_AGE_SECONDS),
             load("destinations", list_destinations, RECENT_MAX_AGE_SECONDS),
+            load("emails", adapters.mail_rates, EMAILS_MAX_AGE_SECONDS),
         ),
     )
-    signals = Signals(health, stats, recent, jobs, spam, held, app.state.sites, destinations)
+    signals = Signals(health, stats, recent, jobs, spam, held, app.state.sites, destinations, emails)
     app.state.headline = make_headline(signals)
     return signals
 

@@ -11,10 +11,12 @@ from runtime.failures import DependencyUnavailable
 from runtime.logs import logger
 from services.admin.monitoring.consumer_lag import LagReader
 from services.admin.monitoring.incident_counts import count_open_incidents
+from services.admin.monitoring.mail_outcomes import count_mail_outcomes
 from services.admin.monitoring.outbox_counts import count_outbox
 from services.admin.monitoring.queue_counts import STATES, QueueCounts, count_queue
 from services.admin.monitoring.scheduled_jobs import list_jobs
 from services.admin.monitoring.spam_shares import read_risen_spam
+from services.admin.rules.mail_rates import SHOWN_FAILURES
 from services.admin.schemas.destinations import DestinationList
 
 ReadDestinations = Callable[[], Awaitable[DestinationList]]
@@ -40,6 +42,7 @@ async def poll_metrics(pool: Pool, lag: LagReader, read_destinations: ReadDestin
             await _update_queue_counts(pool)
             await _update_jobs(pool)
             await _update_spam(pool)
+            await update_emails(pool)
             await update_incidents(pool)
             await update_destinations(read_destinations)
             await update_outbox(pool)
@@ -99,6 +102,23 @@ async def _update_spam(pool: Pool) -> None:
     metrics.SPAM_RISEN.clear()
     for share in risen:
         metrics.SPAM_RISEN.labels(site=share.site).set(1)
+
+
+async def update_emails(pool: Pool) -> None:
+    """Set the gauges of the last hour's emails. While the database is unavailable, they do not change."""
+    try:
+        rates = await count_mail_outcomes(pool)
+    except DependencyUnavailable:
+        return
+    metrics.MAILS_LAST_HOUR.clear()
+    for each in rates.counts:
+        for state, emails in each.states.items():
+            metrics.MAILS_LAST_HOUR.labels(site=each.site, kind=each.kind, outcome=state).set(emails)
+    metrics.MAILS_FAILING.clear()
+    failing = [each for each in rates.failing.counts if each.severity == "bad"]
+    for each in failing:
+        for reply, emails in each.failures[:SHOWN_FAILURES]:
+            metrics.MAILS_FAILING.labels(site=each.site, kind=each.kind, reply=reply).set(emails)
 
 
 async def update_incidents(pool: Pool) -> None:

@@ -13,9 +13,11 @@ from contracts.mail_previews import MailPreview, UndeliverableMail
 from runtime.database.postgres import Pool, ping
 from runtime.failures import DependencyUnavailable
 from services.admin.monitoring.consumer_lag import LagReader
+from services.admin.monitoring.mail_outcomes import count_mail_outcomes
 from services.admin.monitoring.queue_counts import QueueCounts, count_queue
 from services.admin.monitoring.scheduled_jobs import list_jobs, list_site_queues, read_jobs
 from services.admin.monitoring.service_clients import ServiceClients
+from services.admin.rules.mail_rates import MailRates, describe_failing
 from services.admin.schemas.system import GroupLag, Job, Jobs, PartHealth, QueueStats, SiteQueue, SystemHealth
 
 
@@ -46,10 +48,10 @@ class SystemStatus:
 
     async def read_health(self) -> SystemHealth:
         """Return the state of the database, the broker, the mail server and each service."""
-        database, broker, services = await asyncio.gather(
-            _check(ping(self._pool)), _check(self._lag.ping()), self._services.read_readiness()
+        (database, rates), broker, services = await asyncio.gather(
+            self._check_database(), _check(self._lag.ping()), self._services.read_readiness()
         )
-        mail = _mail_health(services)
+        mail = _mail_health(services, rates)
         is_down = any(part.state == "down" for part in (database, broker, mail, *services.values()))
         return SystemHealth(
             status="down" if is_down else "up",
@@ -80,6 +82,14 @@ class SystemStatus:
     async def read_jobs(self) -> Jobs:
         """Return the scheduled jobs and the retry schedules. Raises `DependencyUnavailable`."""
         return await read_jobs(self._pool)
+
+    async def _check_database(self) -> tuple[PartHealth, MailRates]:
+        """Return the state of the database, and the emails of the last hour if it answers."""
+        try:
+            await ping(self._pool)
+            return PartHealth(state="up"), await count_mail_outcomes(self._pool)
+        except DependencyUnavailable as error:
+            return PartHealth(state="down", reason=error.reason), MailRates()
 
     async def _count_queue_if_available(self) -> QueueCounts | None:
         try:
@@ -122,13 +132,17 @@ async def _check(probe: Coroutine[Any, Any, None]) -> PartHealth:
     return PartHealth(state="up")
 
 
-def _mail_health(services: dict[str, PartHealth]) -> PartHealth:
+def _mail_health(services: dict[str, PartHealth], rates: MailRates) -> PartHealth:
     """Return the mail server's health, as the notifier reports it.
 
-    No other service connects to the mail server.
+    No other service connects to the mail server. A server that answers is down too if most emails of the last
+    hour fail. The reason then quotes what servers say.
     """
     parts = services["notifier"].parts if "notifier" in services else None
     smtp = parts.get("smtp") if parts else None
     if not isinstance(smtp, dict):
         return PartHealth(state="unknown", reason="the notifier does not say")
+    if smtp.get("ok") and rates.severity == "bad":
+        reason = describe_failing(rates)
+        return PartHealth(state="down", reason=reason, parts={"emails": {"ok": False, "reason": reason}})
     return PartHealth(state="up" if smtp.get("ok") else "down", reason=str(smtp.get("reason") or "") or None)

@@ -4,6 +4,7 @@ Operators group and search by reasons, so pages show the explanation before the 
 reason that is not in the enum is shown without an explanation.
 """
 
+import re
 from typing import Final
 
 from contracts.reasons import Reason
@@ -22,6 +23,8 @@ _ENHANCED: Final = {
     "3.4": gettext_noop("the email is too long for the mail server"),
     "7.1": gettext_noop("the mail server does not accept our email"),
 }
+ADDRESS_STATUSES: Final = re.compile(r"5\d\d 5\.(?:1\.(?:1|2|3|6|10)|2\.\d+)\b")
+"""Replies about the recipient's address or mailbox (RFC 3463)."""
 _DEFERRED: Final = gettext_noop("temporarily deferred by the mail server")
 # `SMTP_REPLY` and `BOUNCED_WITH` are missing: their words depend on the code.
 WORDS: Final = {

@@ -1,6 +1,7 @@
 """Sends single mails, publishes their failures and commits their outcomes."""
 
 import asyncio
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from services.notifier.mail.identities import Identities
 from services.notifier.mail.message import UndeliverableError, compose
 from services.notifier.sending.mails_in_progress import Holds, MailsInProgress
 from services.notifier.sending.pacing import Pacing
+from services.notifier.sending.recent_outcomes import RecentOutcomes
 from services.notifier.sending.repeated_failures import RepeatedFailures
 from services.notifier.smtp.mailer import Mailer
 from services.notifier.smtp.outcome import (
@@ -50,6 +52,7 @@ class MailSender:
         identities: Identities,
         breaker: CircuitBreaker,
         pacing: Pacing,
+        recent: RecentOutcomes,
         holds: Holds,
     ) -> None:
         self._store = store
@@ -58,6 +61,7 @@ class MailSender:
         self._identities = identities
         self._breaker = breaker
         self._pacing = pacing
+        self._recent = recent
         self._holds = holds
         self._in_progress = MailsInProgress(holds)
         self._failures = RepeatedFailures()
@@ -174,6 +178,7 @@ class MailSender:
             state = await self._store.write_outcome(delivery, outcome)
             if state:
                 metrics.MAILS.labels(kind=delivery.kind, outcome=state).inc()
+                self._recent.record(delivery.kind, state, outcome.quote or outcome.reason, time.monotonic())
             self._log.info(
                 "SMTP mail outcome stored" if state else "SMTP mail outcome stored by another process",
                 lead_id=str(delivery.lead.lead_id),
@@ -193,9 +198,13 @@ class MailSender:
             span(f"smtp {delivery.kind}", SpanKind.CLIENT) as smtp_span,
             metrics.MAIL_SECONDS.time(),
         ):
-            outcome = await self._mailer.send(mail, lambda: self._store.begin_sending(delivery))
-            if self._streak.record_outcome(outcome, mail.recipients):
-                outcome = replace(outcome, status=MailStatus.UNAVAILABLE, cause=ALL_RECIPIENTS_REFUSED)
+
+            def review(outcome: MailOutcome) -> MailOutcome:
+                if self._streak.record_outcome(outcome, mail.recipients):
+                    return replace(outcome, status=MailStatus.UNAVAILABLE, cause=ALL_RECIPIENTS_REFUSED)
+                return outcome
+
+            outcome = await self._mailer.send(mail, lambda: self._store.begin_sending(delivery), review)
             self._pacing.record_outcome(delivery.key, outcome, started_at)
             smtp_span.set_attributes(span_attributes(outcome))
             return outcome

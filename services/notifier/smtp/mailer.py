@@ -54,9 +54,15 @@ class Mailer:
         self._log = logger("mailer")
         health.set("smtp", ok=False, reason="connecting")
 
-    async def send(self, mail: Mail, before_body: Callable[[], Awaitable[None]]) -> MailOutcome:
+    async def send(
+        self,
+        mail: Mail,
+        before_body: Callable[[], Awaitable[None]],
+        review: Callable[[MailOutcome], MailOutcome] = lambda outcome: outcome,
+    ) -> MailOutcome:
         """Send one mail and return its outcome. Calls `before_body` between the command DATA and the body.
 
+        `review` may replace the outcome, before the outcome decides what readiness says about the server.
         Raises what `before_body` raises, and `DependencyUnavailable` if the service stops.
         """
         session, outcome = await self._cancel_at_stop(self._send_envelope(mail))
@@ -66,6 +72,7 @@ class Mailer:
         except BaseException:
             session.client.close()
             raise
+        outcome = review(outcome)
         self._return_session(session, outcome)
         return outcome
 

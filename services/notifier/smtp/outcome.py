@@ -54,8 +54,9 @@ WITHOUT_OUTCOME: Final = frozenset({MailStatus.UNAVAILABLE, MailStatus.THROTTLED
 class MailOutcome:
     """The status of a mail and its reason.
 
-    `reply` is the server's text. It may hold personal data, so it is stored only in `email_delivery`. `cause`
-    explains a reply about the server or our sender, such as a rate limit.
+    `reply` is the server's text. It may hold personal data, so it is stored only in `email_delivery`. `quote`
+    is the code and the part of the text that is the same for each email and names no person. `cause` explains
+    a reply about the server or our sender, such as a rate limit.
     """
 
     status: MailStatus
@@ -65,11 +66,15 @@ class MailOutcome:
     enhanced: str | None = None
     reply: str | None = None
     cause: str = ""
+    quote: str | None = None
 
     @property
     def pause_reason(self) -> str:
-        """Return the reason, followed by its cause if there is one."""
-        return f"{self.reason}: {self.cause}" if self.cause else self.reason
+        """Return the reason. If its cause is known, the cause and what the server says follow."""
+        if not self.cause:
+            return self.reason
+        cause = f"{self.reason}: {self.cause}"
+        return f'{cause} ("{self.quote}")' if self.quote else cause
 
 
 def enhanced_status(text: str) -> str | None:
@@ -117,8 +122,10 @@ def outcome_of_reply(
     refused = status in (MailStatus.WAITING, MailStatus.DEAD)
     if refused and replies.names_only_sender(text, sender, recipients):
         status, cause = MailStatus.UNAVAILABLE, SENDER_REFUSED
-    reason = Reason.SMTP_REPLY.format(reply=f"{code} {enhanced}" if enhanced else code, phase=phase)
-    return MailOutcome(status, reason, phase, code, enhanced, text[:1000], cause)
+    reply = f"{code} {enhanced}" if enhanced else str(code)
+    reason = Reason.SMTP_REPLY.format(reply=reply, phase=phase)
+    quote = f"{reply} {replies.quotable_text(text, recipients)}".rstrip()
+    return MailOutcome(status, reason, phase, code, enhanced, text[:1000], cause, quote)
 
 
 def outcome_without_reply(phase: Phase, reason: Reason) -> MailOutcome:

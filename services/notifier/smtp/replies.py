@@ -11,6 +11,12 @@ from typing import Final
 
 _BRACKETED: Final = re.compile(r"<[^>]*>")
 _VARIABLE: Final = re.compile(r"\S*[\d@]\S*")  # ids, times and addresses
+# What a server quotes, and words that name a host, a file or a page.
+_QUOTED: Final = re.compile(r"\"[^\"]*\"|(?<!\w)'[^']*'(?!\w)")
+_HOST_OR_PATH: Final = re.compile(r"\S*[/\\]\S*|\S+\.\S+")
+_WORDS: Final = re.compile(r"[^\W\d_]+")
+_STRAY: Final = re.compile(r"(?:(?<=\s)|^)[^\w\s]+(?=\s|$)|[\s:;,=-]+$")
+QUOTE_MAX: Final = 120
 # RFC 3463: 1.1 to 1.3, 1.6 and 1.10 concern the recipient's address, 2.x the mailbox.
 _RECIPIENT_STATUS: Final = re.compile(r"[45]\.(1\.(1|2|3|6|10)|2\.\d{1,3})")
 
@@ -144,3 +150,23 @@ def is_recipient_status(enhanced: str | None) -> bool:
 def strip_variable_words(text: str) -> str:
     """Return the text without words that vary between replies: ids, times and addresses."""
     return " ".join(_VARIABLE.sub("", text).split())
+
+
+def quotable_text(text: str, recipients: Collection[str] = ()) -> str:
+    """Return the words of a reply that are the same for each email, in at most `QUOTE_MAX` characters.
+
+    Equal faults give equal texts, so that they can be counted. The text names no person: recipients, the
+    words of their local parts, addresses, ids, times, host names and what the server puts in quotation marks
+    are removed. `text` must not be normalized.
+    """
+    text = _BRACKETED.sub(" ", text)
+    text = _QUOTED.sub(" ", text)
+    for recipient in recipients:
+        text = re.sub(re.escape(recipient), " ", text, flags=re.IGNORECASE)
+    text = _HOST_OR_PATH.sub(" ", _VARIABLE.sub(" ", text))
+    names = {
+        word.casefold() for recipient in recipients for word in _WORDS.findall(recipient.rpartition("@")[0])
+    }
+    text = _WORDS.sub(lambda match: " " if match.group().casefold() in names else match.group(), text)
+    text = " ".join(_STRAY.sub(" ", " ".join(text.split())).split())
+    return text if len(text) <= QUOTE_MAX else text[: QUOTE_MAX - 1] + "…"

@@ -81,7 +81,7 @@ FROM (
 -- name: add_mails!
 -- The two deliveries of each of these leads.
 INSERT INTO email_delivery (lead_id, kind, state, attempts, recipient, message_id, reason, smtp_answer, created_at,
-                            updated_at, sent_at)
+                            updated_at, sent_at, site, outcome_at, failure_group)
 SELECT id, kind, state, CASE WHEN state = 'suppressed' THEN 0 ELSE 1 END,
        CASE WHEN status <> 'erased' THEN CASE WHEN kind = 'welcome' THEN email ELSE 'sales@fastcore.example' END END,
        '<' || kind || '.' || id || '@fastcore.example>',
@@ -89,7 +89,9 @@ SELECT id, kind, state, CASE WHEN state = 'suppressed' THEN 0 ELSE 1 END,
                   WHEN 'unknown' THEN 'no answer after the body' END,
        CASE state WHEN 'sent' THEN '2.0.0 Ok: queued' WHEN 'dead' THEN '5.1.1 No such user' END,
        created_at_utc, created_at_utc + interval '3 seconds',
-       CASE WHEN state = 'sent' THEN created_at_utc + interval '3 seconds' END
+       CASE WHEN state = 'sent' THEN created_at_utc + interval '3 seconds' END, site,
+       CASE WHEN state <> 'suppressed' THEN created_at_utc + interval '3 seconds' END,
+       CASE state WHEN 'dead' THEN '550 5.1.1 No such user' WHEN 'waiting' THEN '451 4.7.1 Try again later' END
 FROM (SELECT n, md5('lead' || n)::uuid AS id FROM generate_series(:first::bigint, :last::bigint) AS n) AS wanted
 JOIN lead_inbox USING (id)
 CROSS JOIN unnest('{welcome,admin_alert}'::text[]) AS kind

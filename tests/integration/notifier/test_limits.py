@@ -145,6 +145,9 @@ async def test_regression_a_refusal_of_all_recipients_pauses_the_stage(
             what="red readiness",
         )
         assert health["status"] == "not ready"
+        quoted = '("550 5.7.1 we have never heard of you, session")'
+        assert health["parts"]["consumer"]["reason"].endswith(quoted)
+        assert health["parts"]["smtp"]["reason"].endswith(quoted)
         dead = await db.fetchval("SELECT count(*) FROM email_delivery WHERE state = 'dead'")
         assert dead <= 3
         smtp.always.clear()

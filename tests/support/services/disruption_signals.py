@@ -5,10 +5,12 @@ from datetime import UTC, datetime
 from types import ModuleType
 from typing import Any
 
+from contracts.mail_failures import FAILED_STATES
 from runtime.sites.model import Site, Sites
 from services.admin.dashboard.disruptions.headline import SIGNALS, make_headline
 from services.admin.dashboard.disruptions.signals import Severity, Signals
 from services.admin.monitoring.ledger import LedgerCounts, compare
+from services.admin.rules.mail_rates import MailCounts, MailRates
 from services.admin.schemas.destinations import DestinationSummary
 from services.admin.schemas.ledger import Books
 from services.admin.schemas.system import (
@@ -21,7 +23,7 @@ from services.admin.schemas.system import (
     StageQueue,
     SystemHealth,
 )
-from services.admin.store.deliveries.recent_outcomes import EmailOutcomes, RecentOutcomes
+from services.admin.store.deliveries.recent_outcomes import RecentOutcomes
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 UP, DOWN = PartHealth(state="up"), PartHealth(state="down", reason="no answer (ConnectError)")
@@ -83,8 +85,16 @@ def target(**changes: Any) -> DestinationSummary:
     return DestinationSummary(**(values | changes))
 
 
-def outcomes(**kinds: tuple[int, int]) -> RecentOutcomes:
-    return RecentOutcomes(emails={kind: EmailOutcomes(*counts) for kind, counts in kinds.items()})
+def emails_of(
+    kind: str, *newest: str, site: str = "shop", reply: str = "550 5.7.1 not allowed", **states: int
+) -> MailCounts:
+    """Return the emails of one kind. `newest` are the states of the newest emails, the newest first."""
+    failed = sum(states.get(state, 0) for state in FAILED_STATES)
+    return MailCounts(site, kind, states, newest, ((reply, failed),) if failed else ())
+
+
+def rates(*counts: MailCounts) -> MailRates:
+    return MailRates(counts)
 
 
 def unbalanced_ledger() -> Books:

@@ -62,8 +62,13 @@ class FakeMailer:
         self.gate.set()
         self.arrived = asyncio.Event()
 
-    async def send(self, mail: Mail, before_body: Callable[[], Awaitable[None]]) -> MailOutcome:
-        outcome = self.outcomes.get(mail.recipients[0], SENT)
+    async def send(
+        self,
+        mail: Mail,
+        before_body: Callable[[], Awaitable[None]],
+        review: Callable[[MailOutcome], MailOutcome] = lambda outcome: outcome,
+    ) -> MailOutcome:
+        outcome = review(self.outcomes.get(mail.recipients[0], SENT))
         if outcome.phase is Phase.BODY:
             await before_body()
         self.arrived.set()

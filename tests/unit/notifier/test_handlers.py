@@ -9,8 +9,10 @@ import pytest
 from contracts.leads import LeadReceived
 from runtime.database.circuit_breaker import CircuitBreaker
 from runtime.failures import DependencyUnavailable
+from runtime.health import Health
 from runtime.kafka.failure_publisher import FailurePublisher
 from services.notifier.handlers import Handler
+from services.notifier.sending.recent_outcomes import RecentOutcomes
 from services.notifier.sending.token_bucket import TokenBucket
 from services.notifier.smtp.mailer import Mailer
 from services.notifier.smtp.outcome import MailOutcome, MailStatus, Phase
@@ -36,6 +38,7 @@ class Environment:
             self.stopping,
             cast("CircuitBreaker", self.breaker),
             TokenBucket(),
+            RecentOutcomes(Health()),
             connections=connections,
             holds=lambda _topic, _partition: not self.revoked,
         )

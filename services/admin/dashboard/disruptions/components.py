@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from services.admin.dashboard.disruptions.emails import is_reported
 from services.admin.dashboard.disruptions.signals import Disruption, Signals, reason_of
 from services.admin.dashboard.labels import job_name, stage_name
 from services.admin.rules.reasons import with_words
@@ -14,18 +15,23 @@ _PAUSED: Final = "paused: "
 
 def components(health: SystemHealth) -> list[tuple[str, PartHealth]]:
     """Return the name (as the page shows it) and the health of each dependency and service."""
+    return [(name, part) for _, name, part in _components(health)]
+
+
+def _components(health: SystemHealth) -> list[tuple[str, str, PartHealth]]:
+    """Return the key, the name that the page shows, and the health of each dependency and service."""
     dependencies = [
-        (gettext("Database"), health.database),
-        ("Kafka", health.broker),
-        (gettext("Mail server"), health.mail),
+        ("database", gettext("Database"), health.database),
+        ("broker", "Kafka", health.broker),
+        ("mail", gettext("Mail server"), health.mail),
     ]
-    return dependencies + [(stage_name(name), part) for name, part in health.services.items()]
+    return dependencies + [(name, stage_name(name), part) for name, part in health.services.items()]
 
 
 def unavailable_components(signals: Signals) -> Iterator[Disruption]:
     """Yield each component that is down, with the reasons."""
-    for name, part in components(signals.health):
-        if part.state == "down":
+    for key, name, part in _components(signals.health):
+        if part.state == "down" and not is_reported(key, part, signals):
             causes = [
                 reason_of(check, _in_words(reason) or gettext("not ready"))
                 for check, ok, reason in _checks(part)
@@ -43,10 +49,13 @@ def _in_words(reason: str) -> str:
 
 
 def service_warnings(signals: Signals) -> Iterator[Disruption]:
-    """Yield the warnings of services that work, such as an invalid sites file."""
+    """Yield the warnings of services that work, such as an invalid sites file.
+
+    Leaves out the notifier's warning about emails: `emails.refused_emails` counts those of all notifiers.
+    """
     for name, part in components(signals.health):
         for check, ok, reason in _checks(part):
-            if ok and reason:
+            if ok and reason and check != "emails":
                 text = reason.removeprefix("warning: ")
                 yield Disruption(
                     name, reason_of(check.replace("_", " "), text), severity="amber", subject=check
@@ -103,7 +112,8 @@ def unknown_signals(signals: Signals) -> Iterator[Disruption]:
             stats.stages,
             gettext("the state of failed deliveries and data integrity is unknown"),
         ),
-        ("recent emails", signals.recent, gettext("the state of recent emails is unknown")),
+        ("failures", signals.recent, gettext("the state of recent failures is unknown")),
+        ("recent emails", signals.emails, gettext("the state of recent emails is unknown")),
         ("scheduled tasks", signals.jobs, gettext("the state of scheduled tasks is unknown")),
         ("spam", signals.spam, gettext("the state of spam is unknown")),
         ("held leads", signals.held, gettext("the state of held leads is unknown")),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from services.admin.dashboard.disruptions import components, destinations, intake, processing
+from services.admin.dashboard.disruptions import components, destinations, emails, intake, processing
 from services.admin.dashboard.disruptions.signals import Disruption, Signals
 from services.admin.texts import gettext
 
@@ -26,10 +26,10 @@ NO_HEADLINE: Final = Headline("", "good", [])
 
 # A new signal belongs here, and needs a case in the test of its module.
 SIGNALS: Final[Mapping[str, Callable[[Signals], Iterator[Disruption]]]] = {
+    "emails": emails.refused_emails,
     "components": components.unavailable_components,
     "paused stages": components.paused_stages,
-    "team notifications": processing.failed_team_notifications,
-    "emails": processing.failed_emails,
+    "team notifications": emails.undelivered_notifications,
     "dead deliveries": processing.dead_deliveries,
     "old deliveries": processing.old_deliveries,
     "ledger": processing.ledger_errors,

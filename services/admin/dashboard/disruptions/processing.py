@@ -1,54 +1,24 @@
-"""Finds failed emails, failed deliveries, wrong counts in the ledger, and consumer lag. No I/O."""
+"""Finds failed deliveries, wrong counts in the ledger, and consumer lag. No I/O."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
 from services.admin.dashboard.disruptions.signals import Disruption, Signals, hours, minutes
 from services.admin.dashboard.labels import stage_name
-from services.admin.store.deliveries.recent_outcomes import EmailOutcomes
 from services.admin.texts import gettext, ngettext
 
-# With fewer emails, a single wrong address would count as a disruption.
-MIN_EMAILS: Final = 5
 # The thresholds of deploy/prometheus/alerts.yml.
-FAILED_SHARE_WARNING: Final = 0.1
 UNREAD_SECONDS: Final = 300
 QUEUED_SECONDS: Final = 3 * 3600
-FAILED_EMAILS: Final = "/admin/ui/workbench/items?stage=notifier"
-
-
-def failed_team_notifications(signals: Signals) -> Iterator[Disruption]:
-    """Yield a disruption if a team notification could not be delivered."""
-    # The team never hears of a lead whose notification fails, so one failure is a disruption.
-    if failed := _emails(signals).get("admin_alert", EmailOutcomes()).failed:
-        reason = ngettext(
-            "%(count)s team notification could not be delivered in the last hour",
-            "%(count)s team notifications could not be delivered in the last hour",
-            failed,
-        )
-        yield Disruption(gettext("Email"), reason, f"{FAILED_EMAILS}&kind=admin_alert", leads=failed)
-
-
-def failed_emails(signals: Signals) -> Iterator[Disruption]:
-    """Yield a disruption if many of the last emails could not be delivered."""
-    sent = sum(each.sent for each in _emails(signals).values())
-    failed = sum(each.failed for each in _emails(signals).values())
-    reason = gettext(
-        "%(failed)s of the last %(all)s emails could not be delivered", failed=failed, all=sent + failed
-    )
-    if sent + failed >= MIN_EMAILS and failed > sent:
-        yield Disruption(gettext("Email"), reason, FAILED_EMAILS, leads=failed)
-    elif failed >= MIN_EMAILS and failed > FAILED_SHARE_WARNING * (sent + failed):
-        yield Disruption(gettext("Email"), reason, FAILED_EMAILS, "amber", leads=failed)
-
-
-def _emails(signals: Signals) -> Mapping[str, EmailOutcomes]:
-    return signals.recent.emails if signals.recent else {}
 
 
 def dead_deliveries(signals: Signals) -> Iterator[Disruption]:
-    """Yield each stage whose deliveries failed permanently in the last hour."""
-    for stage, rows in sorted(signals.recent.dead.items() if signals.recent else ()):
+    """Yield each stage whose deliveries failed permanently in the last hour.
+
+    Leaves out the notifier, of which `emails.undelivered_notifications` reports what failed.
+    """
+    dead = signals.recent.dead if signals.recent else {}
+    for stage, rows in sorted(each for each in dead.items() if each[0] != "notifier"):
         reason = ngettext(
             "%(count)s delivery failed permanently in the last hour",
             "%(count)s deliveries failed permanently in the last hour",

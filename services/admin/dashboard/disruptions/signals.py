@@ -5,6 +5,7 @@ from typing import Literal
 
 from runtime.sites.model import Sites
 from services.admin.dashboard.formatting import duration
+from services.admin.rules.mail_rates import MailRates
 from services.admin.rules.spam_shares import SpamShare
 from services.admin.schemas.destinations import DestinationSummary
 from services.admin.schemas.held_leads import HeldSite
@@ -38,7 +39,8 @@ class Signals:
     """All health signals that the headline depends on.
 
     `spam` lists the sites whose share of spam has risen, and `held` lists the sites with held leads.
-    `recent`, `jobs`, `spam`, `held` and `destinations` are None if they could not be read.
+    `emails` has the emails of the last hour. `recent`, `jobs`, `spam`, `held`, `destinations` and `emails`
+    are None if they could not be read.
     """
 
     health: SystemHealth
@@ -49,6 +51,7 @@ class Signals:
     held: list[HeldSite] | None
     sites: Sites = field(default_factory=Sites)
     destinations: list[DestinationSummary] | None = field(default_factory=list)
+    emails: MailRates | None = field(default_factory=MailRates)
 
 
 def reason_of(subject: str, reason: str | None) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, FastAPI, Query, Request, Response
 
 from services.admin.adapters import Adapters, CurrentAdapters
 from services.admin.dashboard.auth import CurrentSession, SessionLookup, UnverifiedSession
@@ -23,11 +23,13 @@ from services.admin.dashboard.charts import (
     range_start,
     week_table,
 )
+from services.admin.dashboard.disruptions.emails import server_refusal
 from services.admin.dashboard.disruptions.headline import make_headline
 from services.admin.dashboard.headline import read_signals
 from services.admin.dashboard.lead_search import LEADS
 from services.admin.dashboard.rendering import PageRoute, render
 from services.admin.dashboard.timezone import ViewerZone, midnight
+from services.admin.rules.mail_rates import MailRates
 from services.admin.schemas.lead_conditions import NOBODY
 from services.admin.store.leads.trends import Dimension
 from services.admin.texts import gettext, gettext_noop
@@ -62,7 +64,7 @@ async def show_overview(
     """Show the page without data. The browser then requests each panel.
 
     A browser without scripts requests `full`: the page with all panels. If the database is unavailable, the
-    panel of leads is left out, because the session may have been revoked.
+    panels of leads and emails are left out, because the session may have been revoked.
     """
     session, database_error = lookup
     shown = RANGES.get(key, RANGES[DEFAULT_RANGE])
@@ -71,6 +73,7 @@ async def show_overview(
         values |= {"headline": make_headline(await read_signals(request.app, cache))}
         if not database_error:
             values |= await _leads_values(adapters, zone, cache, shown)
+            values |= await _emails_values(request.app, adapters, cache)
     return render(request, session, "overview/overview.html", full=full, **values)
 
 
@@ -93,6 +96,27 @@ async def headline_panel(request: Request, session: UnverifiedSession, cache: Cu
     """Render the panel with the headline, and links to the disruptions."""
     headline = make_headline(await read_signals(request.app, cache))
     return render(request, session, "overview/overview_headline.html", headline=headline)
+
+
+@router.get("/ui/overview/emails")
+async def emails_panel(
+    request: Request, session: CurrentSession, adapters: CurrentAdapters, cache: CurrentCache
+) -> Response:
+    """Render the panel with the emails of each site, and with what the mail servers say if emails fail."""
+    values = await _emails_values(request.app, adapters, cache)
+    return render(request, session, "overview/overview_emails.html", **values)
+
+
+async def _emails_values(app: FastAPI, adapters: Adapters, cache: Cache) -> dict[str, Any]:
+    signals, day = await asyncio.gather(
+        read_signals(app, cache),
+        cache.get_or_load("emails of a day", adapters.mail_rates_of_day, LISTS_MAX_AGE_SECONDS),
+    )
+    return {
+        "mail_rates": signals.emails or MailRates(),
+        "mail_days": day,
+        "refusal": server_refusal(signals),
+    }
 
 
 async def _leads_values(adapters: Adapters, zone: ZoneInfo, cache: Cache, shown: Range) -> dict[str, Any]:

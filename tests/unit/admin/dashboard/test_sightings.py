@@ -4,10 +4,11 @@ from dataclasses import replace
 
 from services.admin.dashboard.disruptions.headline import SIGNALS
 from services.admin.dashboard.sightings import NO_INCIDENTS, find_sightings
-from tests.support.services.disruption_signals import gateway, make_stats, outcomes, queue_of, signals
+from tests.support.services.disruption_signals import emails_of, gateway, make_stats, queue_of, rates, signals
 from tests.unit.admin.dashboard.disruptions import (
     test_components,
     test_destinations,
+    test_emails,
     test_intake,
     test_processing,
 )
@@ -15,6 +16,7 @@ from tests.unit.admin.dashboard.disruptions import (
 CASES = [
     *test_components.CASES,
     *test_processing.CASES,
+    *test_emails.CASES,
     *test_intake.CASES,
     *test_destinations.CASES,
 ]
@@ -31,7 +33,10 @@ def test_every_failure_but_a_decision_about_leads_becomes_an_incident() -> None:
 
 
 def test_the_key_stays_while_the_numbers_change() -> None:
-    early, late = (find_sightings(signals(recent=outcomes(welcome=(90, failed)))) for failed in (40, 91))
+    early, late = (
+        find_sightings(signals(emails=rates(emails_of("welcome", *newest, sent=90, dead=failed))))
+        for newest, failed in ((["dead", "sent"], 40), (["dead"] * 5, 91))
+    )
     assert [each.key for each in early] == [each.key for each in late]
     assert [each.severity for each in early + late] == ["amber", "bad"]
     assert [each.affected_leads for each in early + late] == [40, 91]

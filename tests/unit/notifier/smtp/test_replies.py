@@ -3,6 +3,7 @@
 import pytest
 
 from services.notifier.smtp.outcome import MailStatus, Phase, outcome_of_reply
+from services.notifier.smtp.replies import QUOTE_MAX
 
 SENDER, RECIPIENT = "hello@fast.example", "bob@customer.example"
 FROM_RCPT_ON = (Phase.RCPT, Phase.DATA, Phase.BODY)
@@ -105,3 +106,31 @@ def test_an_address_with_the_words_of_a_rule_does_not_match(local: str) -> None:
     recipient = f"{local}@customer.example"
     assert status_of(f"550 5.1.1 <{recipient}>: User unknown", recipient=recipient) is MailStatus.DEAD
     assert status_of(f"550 no mailbox {recipient} here", recipient=recipient) is MailStatus.DEAD
+
+
+@pytest.mark.parametrize(
+    ("line", "quote"),
+    [
+        ("550 5.7.1 sender not allowed", "550 5.7.1 sender not allowed"),
+        ("550 5.1.1 <bob@customer.example>: Recipient address rejected: User unknown",
+         "550 5.1.1 Recipient address rejected: User unknown"),
+        ("550 5.1.1 bob... User unknown", "550 5.1.1 User unknown"),
+        ("550 No such user bob here", "550 No such user here"),
+        ("550 5.7.1 Rejected by mx7.mail.example at 2026-11-30T02:00:01Z, id 8f2a-11",
+         "550 5.7.1 Rejected by at id"),
+        ("554 5.7.1 Message contains 'Bob Smith' of \"Bob's shop\"", "554 5.7.1 Message contains of"),
+        ("451 4.7.1 Try later, see https://mail.example/help?id=Bob", "451 4.7.1 Try later, see"),
+        ("450 4.2.0 doesn't fit, can't take it", "450 4.2.0 doesn't fit, can't take it"),
+        ("550 5.7.1 refused\nTwo lines", "550 5.7.1 refused Two lines"),
+        ("550", "550"),
+    ],
+)  # fmt: skip
+def test_a_quote_has_the_words_that_do_not_vary_and_no_person(line: str, quote: str) -> None:
+    code, _, text = line.partition(" ")
+    assert outcome_of_reply(Phase.RCPT, int(code), text, SENDER, (RECIPIENT,)).quote == quote
+
+
+def test_a_long_quote_is_cut() -> None:
+    quote = outcome_of_reply(Phase.RCPT, 550, "no " * 500, SENDER, (RECIPIENT,)).quote
+    assert quote is not None
+    assert len(quote) == len("550 ") + QUOTE_MAX

@@ -77,7 +77,11 @@ CASES = [
         signals(health=make_health(mail=PartHealth(state="unknown", reason="the notifier does not say"))),
         "Mail server: status unknown: the notifier does not say",
     ),
-    Case("unknown signals", signals(recent=None), "Database: the state of recent emails is unknown", "amber"),
+    Case(
+        "unknown signals", signals(recent=None),
+        "Database: the state of recent failures is unknown", "amber",
+    ),
+    Case("unknown signals", signals(emails=None), "Database: the state of recent emails is unknown", "amber"),
 ]  # fmt: skip
 
 

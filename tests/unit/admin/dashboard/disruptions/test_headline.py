@@ -6,11 +6,12 @@ from services.admin.dashboard.disruptions.headline import Headline, make_headlin
 from services.admin.dashboard.disruptions.signals import Signals
 from tests.support.services.disruption_signals import (
     NOW,
+    emails_of,
     gateway,
     job,
     make_stats,
-    outcomes,
     queue_of,
+    rates,
     signals,
     site,
     target,
@@ -21,8 +22,9 @@ from tests.support.services.disruption_signals import (
     "good",
     [
         signals(),
-        signals(recent=outcomes(welcome=(96, 4), admin_alert=(130, 0))),
-        signals(recent=outcomes(welcome=(0, 4))),  # below MIN_EMAILS
+        signals(emails=rates(emails_of("welcome", *["sent"] * 5, sent=96, dead=4))),
+        signals(emails=rates(emails_of("welcome", *["dead"] * 4, dead=4))),  # below MIN_FAILED
+        signals(emails=rates(emails_of("welcome", *["sent"] * 5, sent=5, dead=160))),  # healed
         signals(stats=make_stats(stages=[queue_of(dead=500, waiting=3, oldest_open_age_seconds=3600.0)])),
         signals(stats=make_stats(gateways=[gateway(depth=40, oldest_age_seconds=3.0, damaged_files=0)])),
         signals(stats=make_stats(site_queues=[site(depth=4, oldest_queued_at=NOW, pulled=2)])),

@@ -1,4 +1,4 @@
-"""Disruptions of emails, failed deliveries, the ledger and the consumers."""
+"""Disruptions of failed deliveries, the ledger and the consumers."""
 
 import pytest
 
@@ -9,7 +9,6 @@ from tests.support.services.disruption_signals import (
     Case,
     check_case,
     make_stats,
-    outcomes,
     queue_of,
     signals,
     signals_of,
@@ -19,33 +18,8 @@ from tests.support.services.disruption_signals import (
 EMAILS = "/admin/ui/workbench/items?stage=notifier"
 CASES = [
     Case(
-        "team notifications",
-        signals(recent=outcomes(welcome=(99, 0), admin_alert=(98, 1))),
-        "Email: 1 team notification could not be delivered in the last hour",
-        url=f"{EMAILS}&kind=admin_alert",
-    ),
-    Case(
-        "emails",
-        signals(recent=outcomes(welcome=(0, 9))),
-        "Email: 9 of the last 9 emails could not be delivered",
-        url=EMAILS,
-    ),
-    Case(
-        "emails",
-        signals(recent=outcomes(welcome=(2, 3))),
-        "Email: 3 of the last 5 emails could not be delivered",
-        url=EMAILS,
-    ),
-    Case(
-        "emails",
-        signals(recent=outcomes(welcome=(90, 40), admin_alert=(130, 0))),
-        "Email: 40 of the last 260 emails could not be delivered",
-        "amber",
-        EMAILS,
-    ),
-    Case(
         "dead deliveries",
-        signals(recent=RecentOutcomes(dead={"persister": 2})),
+        signals(recent=RecentOutcomes({"persister": 2})),
         "Storage: 2 deliveries failed permanently in the last hour",
         url="/admin/ui/workbench/items?stage=persister&state=dead",
     ),
