@@ -1,7 +1,8 @@
 """A lead: as a website posts it (`LeadSubmission`) and as the services exchange it (`LeadReceived`)."""
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final, Literal, NamedTuple, Self
+from typing import Any, Final, Literal, NamedTuple, Self
 from uuid import NAMESPACE_URL, UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationInfo, model_validator
@@ -250,6 +251,18 @@ class LeadReceived(BaseModel):
         if not self.spam_reasons:
             return LeadStatus.RECEIVED
         return LeadStatus.HELD if LIMIT_REASONS.issuperset(self.spam_reasons) else LeadStatus.SPAM
+
+
+def as_received(lead: Mapping[str, Any], event_id: UUID) -> LeadReceived:
+    """Return the event `LeadReceived` of a stored lead, so that a stage can process the lead again."""
+    return LeadReceived.model_validate(
+        {
+            **lead,
+            "event_id": event_id,
+            "lead_id": lead["id"],
+            "occurred_at": lead["created_at_utc"],
+        }
+    )
 
 
 def lead_reference(lead_id: UUID) -> str:

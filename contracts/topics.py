@@ -49,7 +49,7 @@ RECEIVED: Final = Topic("leads.received.v1", ("ingest", "flusher"), ("persister"
 CHANGED: Final = Topic("leads.changed.v1", ("flusher",), ("webhooks",))
 FAILED: Final = Topic(
     "leads.failed.v1",
-    ("ingest", "persister", "notifier", "webhooks"),
+    ("ingest", "persister", "notifier", "webhooks", "flusher"),
     ("flusher",),
     max_message_bytes=FAILED_MAX_BYTES,
 )
@@ -70,6 +70,7 @@ DEAD: Final = Topic(
     max_message_bytes=FAILED_MAX_BYTES,
 )
 AUDIT: Final = Topic("audit.recorded.v1", ("ingest", "flusher"), ("persister",), key="request_id")
+MAIL_EVENTS: Final = Topic("mail.events.v1", ("ingest", "flusher"), ("flusher",))
 
 
 def is_audit(name: str) -> bool:
@@ -80,7 +81,22 @@ def is_audit(name: str) -> bool:
     return name.endswith(AUDIT.name)
 
 
-ALL: Final = (RECEIVED, CHANGED, FAILED, RETRY_PERSISTER, RETRY_NOTIFIER, RETRY_WEBHOOKS, DEAD, AUDIT)
+def is_mail_event(name: str) -> bool:
+    """Return True if the topic carries mail events. `name` may have a topic prefix."""
+    return name.endswith(MAIL_EVENTS.name)
+
+
+ALL: Final = (
+    RECEIVED,
+    CHANGED,
+    FAILED,
+    RETRY_PERSISTER,
+    RETRY_NOTIFIER,
+    RETRY_WEBHOOKS,
+    DEAD,
+    AUDIT,
+    MAIL_EVENTS,
+)
 RETRY: Final = {"persister": RETRY_PERSISTER, "notifier": RETRY_NOTIFIER, "webhooks": RETRY_WEBHOOKS}
 GROUPS: Final = {
     "persister": "fastcore.persister",

@@ -171,6 +171,19 @@ SPOOL_DAMAGED: Final = Counter("fastcore_spool_damaged_total", "Damaged lines in
 # a lead.
 SPOOL_DAMAGED_FILES: Final = Gauge("fastcore_spool_damaged_files", "Damaged files in the spool's folder.")
 
+# --- emails that come back -----------------------------------------------------------------------
+
+# Events of mail providers, by result: published, ignored (no bounce or complaint), soft (the provider tries
+# again), unmatched (not one of our emails), forged (a wrong signature or secret) or invalid.
+MAIL_EVENTS_RECEIVED: Final = Counter(
+    "fastcore_mail_events_received_total", "Events of mail providers.", ["provider", "result"]
+)
+# Events that the flusher applied, by result: bounced, complained, unchanged (the state stays), repeated,
+# unknown (no such email), undecodable or failed.
+MAIL_EVENTS_APPLIED: Final = Counter(
+    "fastcore_mail_events_applied_total", "Mail events applied.", ["source", "result"]
+)
+
 # --- the flusher ---------------------------------------------------------------------------------
 
 # Records sent to a stage again. Cause: automatic (counts as a retry), requested (by an admin) or overdue

@@ -32,6 +32,7 @@ from contracts.audit import LeadRejected
 from contracts.event_bodies import event_schema
 from contracts.lead_events import LeadChanged
 from contracts.leads import LeadReceived
+from contracts.mail_events import MailEvent
 from deploy.generate.compose_environment import environment_files
 from deploy.generate.files import ROOT, write_files
 from deploy.generate.metrics_doc import metrics_document
@@ -46,6 +47,7 @@ VALUES: dict[str, type[BaseModel]] = {
     "leads.received.v1": LeadReceived,
     "leads.changed.v1": LeadChanged,
     "audit.recorded.v1": LeadRejected,
+    "mail.events.v1": MailEvent,
 }
 HEAD = """\
 # Every setting of FASTCore with its default: generated from the Settings classes by `make docs`.

@@ -10,12 +10,14 @@ from fastapi import FastAPI
 from contracts import failures, topics
 from runtime.consumer_app import Resources, Stage, create_consumer_app
 from runtime.database.retry_schedules import RetrySchedule, report_retry_schedules
+from runtime.kafka.failure_publisher import FailurePublisher
 from runtime.kafka.policy import Policy
 from runtime.kafka.reconcile import Reconciler
 from runtime.settings import load
 from runtime.sites.file import load_sites
 from runtime.sites.model import Sites
 from runtime.sites.watcher import watch_sites
+from services.flusher.bounces.event_store import MailEventStore
 from services.flusher.handlers import Handler
 from services.flusher.jobs.job_runs import JobRuns
 from services.flusher.jobs.lead_summary import lead_summary_job
@@ -34,6 +36,7 @@ from services.flusher.site_queues.site_queue_import import SiteQueueImport
 from services.flusher.store import Store
 
 NAME: Final = "flusher"
+FAILURE_SECONDS: Final = 5.0
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -58,6 +61,8 @@ async def _open_stage(settings: Settings, sites: Sites, resources: Resources) ->
     pool = resources.pool
     async with open_site_queues(settings.gateway_url, settings.sites()) as queues:
         publisher = ReplayPublisher(resources.publisher, queues.deliver)
+        # A bounce is a failure of the stage that had sent the email.
+        bounces = FailurePublisher(resources.publisher, "notifier", resources.group, FAILURE_SECONDS)
         claims, runs = RetryClaims(pool, utc_now), JobRuns(pool, utc_now)
         retention = Retention(pool, runs, utc_now, RetentionPeriods(settings.retention_days, sites))
         waits = tuple(wait.total_seconds() for wait in WAITS)
@@ -67,7 +72,12 @@ async def _open_stage(settings: Settings, sites: Sites, resources: Resources) ->
         ]
         jobs = RetryScheduler(claims, runs, publisher, resources.health, settings.cron)
         yield Stage(
-            Handler(Store(pool, resources.ledger, utc_now), publisher, resources.group),
+            Handler(
+                Store(pool, resources.ledger, utc_now),
+                MailEventStore(pool, resources.ledger, bounces),
+                publisher,
+                resources.group,
+            ),
             Reconciler(settings.kafka, pool, resources.ledger),
             jobs={
                 "jobs": jobs.run,

@@ -1,11 +1,13 @@
-"""Stores the failures of `leads.failed.v1`: each failure creates or changes a row of the replay queue."""
+"""Stores failures of `leads.failed.v1` in the replay queue, and applies the events of `mail.events.v1`."""
 
 from collections.abc import Sequence
 
+from contracts import topics
 from contracts.reasons import Reason
 from runtime.failures import Failure
 from runtime.kafka.handler import Record
 from runtime.logs import logger
+from services.flusher.bounces.event_store import MailEventStore
 from services.flusher.failed_record import decode_failure, undecodable_failure
 from services.flusher.publisher import ReplayPublisher
 from services.flusher.store import Store
@@ -19,20 +21,43 @@ class Handler:
     refusal is only logged: the row still has the record's bytes.
     """
 
-    def __init__(self, store: Store, publisher: ReplayPublisher, group: str) -> None:
+    def __init__(
+        self, store: Store, mail_events: MailEventStore, publisher: ReplayPublisher, group: str
+    ) -> None:
         self._store = store
+        self._mail_events = mail_events
         self._publisher = publisher
         self._group = group
         self._log = logger("failures")
 
     async def handle(self, records: Sequence[Record]) -> None:
-        """Store a batch of failures in one transaction."""
-        failed_records = [decode_failure(record, self._group) for record in records]
-        counts = await self._store.store_failures(failed_records, self._publisher.publish_dead_letters)
-        self._log.info("Queue stored failures", records=len(records), **counts)
+        """Store the failures of a batch in one transaction, then apply its mail events in another.
+
+        Raises `PartitionsBusy` if an event concerns an email that is being sent now.
+        """
+        events = [record for record in records if topics.is_mail_event(record.topic)]
+        failures = [record for record in records if not topics.is_mail_event(record.topic)]
+        if failures:
+            failed_records = [decode_failure(record, self._group) for record in failures]
+            counts = await self._store.store_failures(failed_records, self._publisher.publish_dead_letters)
+            self._log.info("Queue stored failures", records=len(failures), **counts)
+        if events:
+            await self._mail_events.apply(events)
 
     async def send_to_retry_queue(self, record: Record, failure: Failure) -> None:
-        """Store a dead row with the original bytes of a record that `handle` could not store."""
+        """Store a dead row with the original bytes of a record that `handle` could not store.
+
+        A mail event has no lead that could be sent again, so it is only counted and logged.
+        """
+        if topics.is_mail_event(record.topic):
+            self._log.error(
+                "mail event not applied",
+                partition=record.partition,
+                offset=record.offset,
+                reason=failure.reason,
+            )
+            await self._mail_events.count_failed(record)
+            return
         dead_record = undecodable_failure(
             record, self._group, Reason.FAILURE_NOT_STORED.format(reason=failure.reason)[:200]
         )

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from contracts.leads import LeadReceived
 from runtime.database.postgres import Connection, load_queries
+from runtime.database.suppressed_addresses import SuppressedAddresses
 from runtime.mailbox import mailbox_key
 from services.notifier.deliveries import DeliveryRow, Key
 from services.notifier.delivery_values import storable
@@ -31,9 +32,14 @@ async def load_statuses(connection: Connection, lead_ids: Collection[UUID]) -> d
 
 
 async def count_welcomes(
-    connection: Connection, leads: Sequence[LeadReceived], counts: WelcomeCounts
+    connection: Connection,
+    leads: Sequence[LeadReceived],
+    counts: WelcomeCounts,
+    suppressed: SuppressedAddresses,
 ) -> None:
     """Count the recent welcomes of each lead's mailbox and of each lead's site, and add them to `counts`.
+
+    Also adds the entries of the suppression list for these mailboxes.
 
     Locks the mailboxes until the transaction ends, so that the limit of a mailbox is exact. Sites are not
     locked, so that processes do not wait for each other. Each process may therefore exceed the limit of a
@@ -44,6 +50,7 @@ async def count_welcomes(
         pass  # the query runs while its rows are read
     async for row in _SQL.recent_welcomes(connection, mailboxes=mailboxes):
         counts.mailboxes.setdefault(row["mailbox"], set()).add(row["lead_id"])
+    counts.suppressed = await suppressed.find(connection, mailboxes)
     site_hours = {site_hour(lead) for lead in leads}
     sites, hours = [storable(site) for site, _ in site_hours], [hour for _, hour in site_hours]
     async for row in _SQL.welcomes_of_sites(connection, sites=sites, hours=hours):

@@ -25,7 +25,11 @@ class Action(StrEnum):
 
 
 def suppression_reason(
-    delivery: Delivery, status: str | None, welcomed: Collection[UUID], limit: int
+    delivery: Delivery,
+    status: str | None,
+    welcomed: Collection[UUID],
+    limit: int,
+    listed: Reason | None = None,
 ) -> str | None:
     """Return why this mail must not be sent, or None if it may be sent.
 
@@ -33,6 +37,7 @@ def suppression_reason(
       the spam reasons in the record, because an admin may have released the lead.
     - `welcomed` are the leads whose welcomes went to the same mailbox in the last 24 hours.
     - `limit` is the maximum number of welcomes to one mailbox in 24 hours.
+    - `listed` is the reason why the lead's address is on the suppression list, or None.
     """
     if status is None:
         status = delivery.lead.first_status
@@ -40,6 +45,8 @@ def suppression_reason(
         return Reason(status)
     if delivery.kind == "welcome" and not delivery.lead.email:
         return Reason.NO_ADDRESS
+    if delivery.kind == "welcome" and listed:
+        return listed
     if delivery.kind == "welcome" and len(set(welcomed) - {delivery.lead.lead_id}) >= limit:
         return Reason.TOO_MANY_TO_MAILBOX
     return None
@@ -145,6 +152,7 @@ def plan_batch(
             statuses.get(delivery.lead.lead_id),
             counts.of_mailbox(delivery.lead),
             counts.per_mailbox,
+            counts.listed(delivery.lead),
         )
         row = rows[delivery.key]
         action = choose_action(delivery, row, reason, owner, in_progress)
@@ -161,7 +169,9 @@ def _plan_new_lead(
     """Return both deliveries of a lead that has no rows, each with its suppression reason."""
     planned = list[tuple[Delivery, str | None]]()
     for delivery in requested_deliveries(record, lead, first=True):
-        reason = suppression_reason(delivery, status, counts.of_mailbox(lead), counts.per_mailbox)
+        reason = suppression_reason(
+            delivery, status, counts.of_mailbox(lead), counts.per_mailbox, counts.listed(lead)
+        )
         if reason is None and delivery.kind == "welcome":
             # The site's limit applies to new leads only: a retry was admitted before, and only an admin
             # requests a resend.

@@ -13,6 +13,7 @@ from runtime.database.group_commit import GroupCommit
 from runtime.database.ledger import Ledger
 from runtime.database.postgres import Connection, Pool, autocommit, load_queries, transaction
 from runtime.database.replay_queue import resolve_replays
+from runtime.database.suppressed_addresses import SuppressedAddresses
 from runtime.failures import DependencyUnavailable
 from runtime.kafka.handler import Record
 from services.notifier.batch_data import count_welcomes, load_deliveries, load_statuses
@@ -54,6 +55,7 @@ class Store:
         self._welcomes_per_day = welcomes_per_day
         self._welcomes_per_site_and_hour = welcomes_per_site_and_hour
         self._identities = identities
+        self._suppressed = SuppressedAddresses()
         # Each commit waits for a disk flush, so all concurrent transitions share one commit.
         self._transition = GroupCommit(self._write_transitions)
 
@@ -99,7 +101,8 @@ class Store:
         ids = list(batch.by_lead())
         rows, statuses = await load_deliveries(connection, ids), await load_statuses(connection, ids)
         counts = WelcomeCounts(self._welcomes_per_day, self._welcomes_per_site_and_hour)
-        await count_welcomes(connection, [lead for _, lead in batch.leads], counts)
+        leads = [lead for _, lead in batch.leads]
+        await count_welcomes(connection, leads, counts, self._suppressed)
         return plan_batch(batch, rows, statuses, counts, owner=self._owner, in_progress=in_progress)
 
     async def _insert(self, connection: Connection, new: Sequence[tuple[Delivery, str | None]]) -> None:

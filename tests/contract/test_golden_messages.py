@@ -13,12 +13,14 @@ from contracts.failures import LeadDead, LeadFailed
 from contracts.headers import PASSED_ON, Headers
 from contracts.lead_events import LeadChanged
 from contracts.leads import LeadReceived
+from contracts.mail_events import MailEvent
 
 EXAMPLES = Path(__file__).parents[2] / "contracts" / "examples"
 VALUES: dict[str, type[BaseModel]] = {
     topics.RECEIVED.name: LeadReceived,
     topics.CHANGED.name: LeadChanged,
     topics.AUDIT.name: AuditRecorded,
+    topics.MAIL_EVENTS.name: MailEvent,
 }
 # On these topics the value is the original bytes, and the message is in the headers.
 FAILURES: dict[str, type[LeadFailed]] = {

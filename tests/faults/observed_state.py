@@ -18,7 +18,7 @@ READ_BY = {
     "persister": ("leads.received.v1", "leads.retry.persister.v1", "audit.recorded.v1"),
     "notifier": ("leads.received.v1", "leads.retry.notifier.v1"),
     "webhooks": ("leads.received.v1", "leads.retry.webhooks.v1", "leads.changed.v1"),
-    "flusher": ("leads.failed.v1",),
+    "flusher": ("leads.failed.v1", "mail.events.v1"),
 }
 DEAD = "leads.dead.v1"
 CHANGED = "leads.changed.v1"

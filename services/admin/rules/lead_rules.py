@@ -1,11 +1,10 @@
 """Which changes of a lead are allowed, and which emails they cause. No I/O, no clock."""
 
 from collections.abc import Collection, Mapping
-from typing import Any, Final
-from uuid import UUID
+from typing import Final
 
 from contracts.failures import Kind
-from contracts.leads import LeadReceived, LeadStatus
+from contracts.leads import LeadStatus
 from contracts.reasons import Reason
 from contracts.text import is_blank
 from services.admin.rules.errors import ConflictError
@@ -112,6 +111,13 @@ def check_resend(current: LeadStatus, kind: str, delivery_state: str | None, ema
         )
     if kind == "welcome" and not email:
         raise ConflictError(gettext("The lead has no email address. Edit the lead to add one."))
+    if delivery_state == "complained":
+        raise ConflictError(
+            gettext(
+                "The recipient reported %(email)s as spam, so it is not sent again.",
+                email=gettext(EMAIL_NAMES[kind]),
+            )
+        )
     if delivery_state == "sent":
         raise ConflictError(
             gettext(
@@ -119,15 +125,3 @@ def check_resend(current: LeadStatus, kind: str, delivery_state: str | None, ema
                 email=gettext(EMAIL_NAMES[kind]),
             )
         )
-
-
-def as_received(lead: Mapping[str, Any], event_id: UUID) -> LeadReceived:
-    """Return the event `LeadReceived` of a stored lead, so that a stage can process the lead again."""
-    return LeadReceived.model_validate(
-        {
-            **lead,
-            "event_id": event_id,
-            "lead_id": lead["id"],
-            "occurred_at": lead["created_at_utc"],
-        }
-    )

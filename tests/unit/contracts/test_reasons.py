@@ -37,7 +37,7 @@ def test_the_values_in_a_stored_text_are_returned() -> None:
 
 @pytest.mark.parametrize("reason", Reason)
 def test_every_reason_matches_its_own_text_and_no_other(reason: Reason) -> None:
-    numbers = {"reply": "550", "status": "422", "refused": "1", "recipients": "2"}
+    numbers = {"reply": "550", "status": "422", "refused": "1", "recipients": "2", "bounce": "5.1.1"}
     names = {"phase": "rcpt", "sqlstate": "22001", "exception": "KeyError", "site": "shop"}
     text = reason.format(**numbers, **names, fields=": email", reason="undecodable")
     assert [each for each in Reason if each.pattern.fullmatch(text)] == [reason]

@@ -9,8 +9,8 @@ from typing import Any
 from uuid import uuid4
 
 from contracts.failures import Kind
+from contracts.leads import as_received
 from runtime.database.postgres import Connection, load_queries
-from services.admin.rules.lead_rules import as_received
 
 _SQL: Any = load_queries(Path(__file__).with_name("mail_requests.sql"))
 

@@ -2,7 +2,8 @@
 
 -- name: request_mails
 -- Have the notifier send these emails again, now. An existing row becomes waiting again, with three new retries. Its
--- `made_by` stays, because the ledger counts rows by it. An email that was sent is not requested.
+-- `made_by` stays, because the ledger counts rows by it. An email that was sent, or reported as spam, is not
+-- requested.
 INSERT INTO replay_queue (id, stage, kind, lead_id, state, reason, error, attempts, next_attempt_at,
                           requested_at, requested_by, origin_topic, origin_partition, origin_offset,
                           origin_timestamp, origin_group, record_key, payload, headers, made_by,
@@ -13,7 +14,8 @@ SELECT gen_random_uuid(), 'notifier', kind, lead_id, 'waiting', :reason, 'AdminR
        now(), now()
 FROM unnest(:lead_ids::uuid[], :payloads::bytea[]) AS lead (lead_id, payload), unnest(:kinds::text[]) AS requested (kind)
 WHERE NOT EXISTS (SELECT 1 FROM email_delivery AS mail
-                  WHERE mail.lead_id = lead.lead_id AND mail.kind = requested.kind AND mail.state = 'sent')
+                  WHERE mail.lead_id = lead.lead_id AND mail.kind = requested.kind
+                    AND mail.state IN ('sent', 'complained'))
 ORDER BY lead_id, kind
 ON CONFLICT (stage, lead_id, kind) WHERE lead_id IS NOT NULL AND NOT by_origin DO UPDATE
 SET state = 'waiting', final = false, attempts = 0, next_attempt_at = now(), requested_at = now(),

@@ -9,12 +9,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from contracts.audit import AuditEvent
-from contracts.leads import LeadStatus
+from contracts.leads import LeadStatus, as_received
 from runtime.database.audit_log import append_action
 from runtime.database.postgres import Connection, Pool, load_queries, snapshot, transaction
 from services.admin.rules import lead_edit_rules
 from services.admin.rules.errors import ConflictError, NotFoundError
-from services.admin.rules.lead_rules import as_received
 from services.admin.rules.personal_data import (
     Traces,
     addresses_of,

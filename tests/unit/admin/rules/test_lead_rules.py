@@ -1,10 +1,8 @@
 """Allowed changes of a lead, status by status."""
 
-from datetime import UTC, datetime
 from itertools import product
 from types import SimpleNamespace
 from typing import get_args
-from uuid import uuid4
 
 import pytest
 
@@ -12,7 +10,6 @@ from contracts.leads import LeadStatus
 from services.admin.rules.errors import ConflictError
 from services.admin.rules.lead_rules import (
     EMAIL_KINDS,
-    as_received,
     check_resend,
     check_status_change,
     emails_due,
@@ -82,30 +79,6 @@ def test_an_email_that_was_not_sent_can_be_resent(state: str | None) -> None:
 def test_resend_is_refused_for_spam_erased_and_sent(status: LeadStatus, state: str | None) -> None:
     with pytest.raises(ConflictError):
         check_resend(status, "welcome", state, "ada@example.com")
-
-
-def test_as_received_returns_the_event_of_a_stored_lead() -> None:
-    lead_id, event_id, at = uuid4(), uuid4(), datetime(2024, 1, 3, tzinfo=UTC)
-    row = {
-        "id": lead_id,
-        "request_id": "r",
-        "site": "default",
-        "body_sha256": "0" * 64,
-        "name": "Ada",
-        "email": "ada@example.com",
-        "service": "SEO",
-        "message": "Hello",
-        "source": {"utm_source": "x"},
-        "extra": {"budget": 7},
-        "spam_reasons": ["honeypot"],
-        "created_at_utc": at,
-        "status": "spam",
-        "notes": "not a field of the event",
-    }
-    received = as_received(row, event_id)
-    assert (received.lead_id, received.event_id, received.occurred_at) == (lead_id, event_id, at)
-    assert (received.extra, received.spam_reasons) == ({"budget": 7}, ("honeypot",))
-    assert "notes" not in received.model_dump()
 
 
 @pytest.mark.parametrize(

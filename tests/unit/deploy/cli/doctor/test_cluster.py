@@ -70,7 +70,7 @@ def test_missing_and_unavailable_brokers_are_reported() -> None:
     del named[1]
     [away] = _check_brokers(KAFKA, {name: leading(topic) for name, topic in described.items()}, named, 3)
     assert (away.level, away.seen) == (
-        "fail", "broker 1 is unavailable: it has replicas of 48 partitions in 8 topics",
+        "fail", "broker 1 is unavailable: it has replicas of 54 partitions in 9 topics",
     )  # fmt: skip
     alone, _ = cluster(replicas=1)
     assert [found.level for found in _check_brokers(KAFKA, alone, {0: "a:1"}, 1)] == ["warn"]
