@@ -1,7 +1,7 @@
 """Applies a new version of the sites file while a service runs."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -11,11 +11,8 @@ from runtime.health import Health
 from runtime.logs import logger
 from runtime.sites.file import SitesFileError, parse_sites, read_bytes
 from runtime.sites.model import Sites
+from runtime.sites.watched_files import FileReader, FileWarning, check_repeatedly
 
-CHECK_SECONDS: Final = 5.0
-# An editor or a program may write a file in several steps, so a new content counts if it is the same after
-# this time.
-STABLE_SECONDS: Final = 0.5
 PART: Final = "sites_file"
 
 Apply = Callable[[Sites], Awaitable[None] | None]
@@ -45,25 +42,28 @@ class SitesWatcher:
 
     def __init__(self, path: Path, loaded: Sites, health: Health, apply: Apply) -> None:
         self._path = path
-        self._health = health
         self._apply = apply
         self._digest = loaded.digest
+        # The version that was not applied last.
         self._rejected = ""
+        self._reader = FileReader[bytes]("sites file", "does not answer")
+        self._warning = FileWarning(health, PART, "sites", "sites file not applied")
         self._log = logger("sites")
         self._report_valid()
 
     async def run(self) -> None:
         """Check the file until cancelled."""
-        while True:
-            await asyncio.sleep(CHECK_SECONDS)
-            await self.check()
+        await check_repeatedly(self.check)
 
     async def check(self) -> None:
         """Apply the file if its content has changed. An invalid file only causes a warning."""
+        reading = partial(read_bytes, self._path)
         try:
-            content = await self._read_stable()
+            content = await self._reader.read_stable(reading, self._is_known)
         except SitesFileError as error:
             self._report_invalid(error, "unreadable")
+            return
+        if content is None:
             return
         digest = sha256(content).hexdigest()
         if digest == self._digest:
@@ -87,33 +87,18 @@ class SitesWatcher:
         self._log.info("sites file applied", digest=digest, sites=len(sites.by_name))
         self._report_valid()
 
-    async def _read_stable(self) -> bytes:
-        """Return the file's content. If it is new, wait until two readings in a row are equal.
-
-        Reads in a thread, because a disk may hang.
-        """
-        content = await asyncio.to_thread(read_bytes, self._path)
-        while sha256(content).hexdigest() not in (self._digest, self._rejected):
-            await asyncio.sleep(STABLE_SECONDS)
-            again = await asyncio.to_thread(read_bytes, self._path)
-            if again == content:
-                break
-            content = again
-        return content
+    def _is_known(self, content: bytes) -> bool:
+        return sha256(content).hexdigest() in (self._digest, self._rejected)
 
     def _report_valid(self) -> None:
         self._rejected = ""
-        self._health.set(PART, ok=True)
+        self._warning.show("")
         metrics.SITES_FILE_INVALID.set(0)
         metrics.SITES_FILE.clear()
         metrics.SITES_FILE.labels(digest=self._digest[:12]).set(1)
 
     def _report_invalid(self, error: SitesFileError, version: str) -> None:
         """Warn of an invalid version. The service stays ready, because the previous version still applies."""
-        if self._rejected != version:
-            self._log.warning("sites file not applied", file=str(self._path), reason=str(error))
         self._rejected = version
-        self._health.set(
-            PART, ok=True, reason=f"warning: {self._path}: {error}. The version before still applies"
-        )
+        self._warning.show(f"{self._path}: {error}. The version before still applies")
         metrics.SITES_FILE_INVALID.set(1)

@@ -2,34 +2,38 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Final
 
-from runtime.reading_thread import ReadingThread
-from runtime.sites.file import SitesFileError
 from runtime.sites.model import Sites
 from runtime.sites.secrets import ResolvedDestination, resolve_destinations
+from runtime.sites.watched_files import FileReader
 
-READ_SECONDS: Final = 10.0
+Resolved = dict[str, ResolvedDestination]
 
 
 class SecretReader:
-    """Reads the secrets of the sites file in a thread. Only one such thread runs at a time."""
+    """Reads the secrets of the sites file in a thread. Only one such thread runs at a time.
+
+    Its methods raise `SitesFileError` if a secret is unusable, or if the files do not answer.
+    """
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         """`variables` are the environment variables from which the sites file takes its secrets."""
         self._variables = variables
-        self._thread = ReadingThread[dict[str, ResolvedDestination]]("secrets")
+        self._reader = FileReader[Resolved](
+            "secrets",
+            "the files of the destinations' secrets do not answer",
+            "If the sites file no longer names the file that hangs, restart webhooks",
+        )
 
-    async def read(self, sites: Sites) -> dict[str, ResolvedDestination]:
-        """Return the destinations with their secrets.
+    async def read(self, sites: Sites) -> Resolved:
+        """Return the destinations with their secrets."""
+        return await self._reader.read(partial(resolve_destinations, sites, self._variables))
 
-        Raises `SitesFileError` if a secret is unusable, or if the secrets are not read within `READ_SECONDS`.
-        This time includes the wait for an earlier call to end.
+    async def read_stable(self, sites: Sites, current: Mapping[str, ResolvedDestination]) -> Resolved | None:
+        """Return the destinations with their secrets, or None if somebody is still writing a secret's file.
+
+        Secrets that are equal to those in `current` are read once.
         """
-        try:
-            return await self._thread.run(partial(resolve_destinations, sites, self._variables), READ_SECONDS)
-        except TimeoutError:
-            raise SitesFileError(
-                f"the files of the destinations' secrets do not answer within {READ_SECONDS:g} s. If the"
-                " sites file no longer names the file that hangs, restart webhooks"
-            ) from None
+        return await self._reader.read_stable(
+            partial(resolve_destinations, sites, self._variables), lambda found: found == current
+        )

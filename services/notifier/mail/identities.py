@@ -4,22 +4,17 @@ The sites file can override the default.
 """
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from runtime.reading_thread import ReadingThread
 from runtime.sites.file import SitesFileError
 from runtime.sites.model import Site, Sites
-from runtime.sites.watcher import STABLE_SECONDS
+from runtime.sites.watched_files import FileReader
 from services.notifier.mail.mail_templates import BUILT_IN, MailTemplates
 from services.notifier.mail.message import Identity
 from services.notifier.mail.site_templates import Folders, Loaded, load_templates, read_folders, warnings
-
-# Reading, compiling and rendering the templates of a site with example leads takes a fraction of a second.
-LOAD_SECONDS: Final = 10.0
 
 
 class Identities:
@@ -33,7 +28,8 @@ class Identities:
     def __init__(self, default: Identity, sites: Sites | None = None, base: Path | None = None) -> None:
         sites, self._base = sites or Sites(), base or Path()
         self.default = default
-        self._thread = ReadingThread[Any]("templates")
+        # Reading, compiling and rendering the templates of a site with examples takes a fraction of a second.
+        self._reader = FileReader[Any]("templates", "the folders of templates do not answer")
         self._lock = asyncio.Lock()
         self._use(sites, load_templates(sites, read_folders(sites, self._base), {}))
 
@@ -71,24 +67,14 @@ class Identities:
         if not any(site.templates for site in sites.by_name.values()):
             return {}
         reading = partial(read_folders, sites, self._base)
-        folders: Folders = await self._run(reading)
-        if folders != _folders_of(self.loaded):
-            await asyncio.sleep(STABLE_SECONDS)
-            if await self._run(reading) != folders:
-                return None
+        folders: Folders | None = await self._reader.read_stable(
+            reading, lambda found: found == _folders_of(self.loaded)
+        )
         return folders
 
     async def _load(self, sites: Sites, folders: Folders) -> None:
         loading = partial(load_templates, sites, folders, self.loaded)
-        self._use(sites, await self._run(loading) if folders else {})
-
-    async def _run(self, function: Callable[[], Any]) -> Any:
-        try:
-            return await self._thread.run(function, LOAD_SECONDS)
-        except TimeoutError:
-            raise SitesFileError(
-                f"the folders of templates do not answer within {LOAD_SECONDS:g} s"
-            ) from None
+        self._use(sites, await self._reader.read(loading) if folders else {})
 
     def _use(self, sites: Sites, loaded: Loaded) -> None:
         self.sites, self.loaded = sites, loaded

@@ -6,9 +6,7 @@ from typing import Any
 import pytest
 
 from runtime.settings import Kafka, SitesFile
-from runtime.sites import watcher
-from services.notifier import template_watcher
-from services.notifier.mail import identities
+from runtime.sites import watched_files
 from services.notifier.settings import Settings
 from tests.support.factories import lead, post
 from tests.support.mail.smtp import SmtpServer
@@ -36,10 +34,8 @@ async def test_each_site_has_its_language_and_its_last_valid_templates(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for module in (watcher, template_watcher):
-        monkeypatch.setattr(module, "CHECK_SECONDS", 0.1)
-    for stable in (watcher, identities):
-        monkeypatch.setattr(stable, "STABLE_SECONDS", 0.05)
+    monkeypatch.setattr(watched_files, "CHECK_SECONDS", 0.1)
+    monkeypatch.setattr(watched_files, "STABLE_SECONDS", 0.05)
     file, template = tmp_path / "sites.toml", tmp_path / "nord" / "welcome.txt"
     file.write_text(FILE)
     template.parent.mkdir()

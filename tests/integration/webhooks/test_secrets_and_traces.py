@@ -10,7 +10,7 @@ from standardwebhooks import Webhook
 from contracts import headers as h
 from contracts import topics
 from runtime.settings import Kafka, Postgres, Tracing
-from services.webhooks import secret_watcher
+from runtime.sites import watched_files
 from services.webhooks.destinations import Destinations
 from tests.support.factories import lead, post, producer
 from tests.support.services.webhooks import destination, webhooks, write_sites
@@ -32,8 +32,8 @@ async def _received(receiver: Receiver, count: int) -> None:
 async def test_a_changed_file_signs_the_next_request_without_a_restart(
     kafka: Kafka, postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(secret_watcher, "CHECK_SECONDS", 0.2)
-    monkeypatch.setattr(secret_watcher, "STABLE_SECONDS", 0.05)
+    monkeypatch.setattr(watched_files, "CHECK_SECONDS", 0.2)
+    monkeypatch.setattr(watched_files, "STABLE_SECONDS", 0.05)
     new = "whsec_" + base64.b64encode(b"the new secret of a rotation, 40 bytes..").decode()
     file = tmp_path / "secret"
     file.write_text(SECRET)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from runtime.health import Health
+from runtime.sites import watched_files
 from runtime.sites.file import SitesFileError, parse_sites
 from services.notifier.mail import identities as identities_module
 from services.notifier.mail.identities import Identities
@@ -28,7 +29,7 @@ HALF = "Subject: a\n\nsec"
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(identities_module, "STABLE_SECONDS", 0.01)
+    monkeypatch.setattr(watched_files, "STABLE_SECONDS", 0.01)
     (tmp_path / "studio").mkdir()
     file = tmp_path / "studio" / "welcome.txt"
     file.write_text(FIRST)
@@ -146,7 +147,7 @@ async def _threads() -> int:
 async def test_regression_a_folder_that_hangs_does_not_stop_the_loop(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(identities_module, "LOAD_SECONDS", 0.2)
+    monkeypatch.setattr(watched_files, "READ_SECONDS", 0.2)
     identities, health = Identities(DEFAULT, SITES, file.parent.parent), Health()
     watcher = TemplateWatcher(identities, health)
     replace_by_pipe(file)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from runtime.health import Health
+from runtime.sites import watched_files
 from runtime.sites.file import SitesFileError, parse_sites
 from runtime.sites.model import Sites
-from services.webhooks import secret_reader, secret_watcher
 from services.webhooks.destinations import Destinations
 from services.webhooks.secret_watcher import PART, SecretWatcher
 from tests.support.wait import eventually
@@ -22,8 +22,8 @@ KEY = "whsec_" + base64.b64encode(b"k" * 32).decode()
 @pytest.fixture
 def pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A pipe without a writer. Opening it to read hangs, as a file of an NFS server that does not answer."""
-    monkeypatch.setattr(secret_reader, "READ_SECONDS", 0.2)
-    monkeypatch.setattr(secret_watcher, "STABLE_SECONDS", 0.01)
+    monkeypatch.setattr(watched_files, "READ_SECONDS", 0.2)
+    monkeypatch.setattr(watched_files, "STABLE_SECONDS", 0.01)
     os.mkfifo(tmp_path / "pipe")
     return tmp_path / "pipe"
 

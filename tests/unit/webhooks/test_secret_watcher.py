@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from runtime.health import Health
+from runtime.sites import watched_files
 from runtime.sites.file import parse_sites
 from runtime.sites.secrets import resolve_destinations
-from services.webhooks import secret_reader, secret_watcher
+from services.webhooks import secret_reader
 from services.webhooks.destinations import Destinations
 from services.webhooks.secret_watcher import PART, SecretWatcher
 
@@ -27,7 +28,7 @@ def _write(file: Path, content: str | None) -> None:
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(secret_watcher, "STABLE_SECONDS", 0.01)
+    monkeypatch.setattr(watched_files, "STABLE_SECONDS", 0.01)
     file = tmp_path / "secret"
     file.write_text(_key("a"))
     return file

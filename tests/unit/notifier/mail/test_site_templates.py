@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from contracts.leads import LeadReceived
+from runtime.sites import watched_files
 from runtime.sites.file import parse_sites
-from services.notifier.mail import identities as identities_module
 from services.notifier.mail.identities import Identities
 from services.notifier.mail.mail_templates import MailTemplates, template_names
 from services.notifier.mail.message import Identity, compose
@@ -120,7 +120,7 @@ def test_regression_a_mistake_of_one_site_stops_no_mail_of_any_site(tmp_path: Pa
 async def test_a_mistake_keeps_the_templates_before_but_not_the_sites(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(identities_module, "STABLE_SECONDS", 0.01)
+    monkeypatch.setattr(watched_files, "STABLE_SECONDS", 0.01)
     folder_with(tmp_path, welcome__txt=WELCOME)
     identities = Identities(DEFAULT, SITES, tmp_path)
     folder_with(tmp_path, welcome__txt="Subject: x\n\n{{ nmae }}")

@@ -1,16 +1,19 @@
 """The watcher applies valid versions, and keeps the last one when a version is invalid."""
 
 import asyncio
+import os
+import threading
 from pathlib import Path
 
 import pytest
 
 from runtime import metrics
 from runtime.health import Health
-from runtime.sites import watcher
+from runtime.sites import watched_files
 from runtime.sites.file import SitesFileError, read_sites
 from runtime.sites.model import Sites
 from runtime.sites.watcher import PART, SitesWatcher
+from tests.support.wait import eventually
 
 FIRST = "[sites.x]\nlocale = 'en'"
 SECOND = "[sites.x]\nlocale = 'de'"
@@ -40,7 +43,7 @@ class Watched:
 
 @pytest.fixture
 def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Watched:
-    monkeypatch.setattr(watcher, "STABLE_SECONDS", 0.01)
+    monkeypatch.setattr(watched_files, "STABLE_SECONDS", 0.01)
     return Watched(tmp_path)
 
 
@@ -114,4 +117,30 @@ async def test_a_file_that_is_still_being_written_is_not_applied(watched: Watche
     await asyncio.sleep(0.003)
     watched.file.write_text(SECOND)
     await checking
+    assert watched.applied == []
+    await watched.watcher.check()
     assert watched.applied == ["de"]
+
+
+async def _threads() -> int:
+    return sum(each.name == "sites file" for each in threading.enumerate())
+
+
+async def test_regression_a_file_that_hangs_warns_and_is_read_again(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watched_files, "READ_SECONDS", 0.1)
+    watched.file.unlink()
+    os.mkfifo(watched.file)  # opening it hangs, as a file of an NFS server that does not answer
+    for _ in range(2):
+        await asyncio.wait_for(watched.watcher.check(), 2)
+        assert watched.reason == (
+            f"warning: {watched.file}: does not answer within 0.1 s. The version before still applies"
+        )
+    assert await _threads() == 1
+    await asyncio.to_thread(watched.file.write_text, SECOND)
+    await eventually(_threads, until=lambda count: count == 0)
+    watched.file.unlink()
+    watched.file.write_text(SECOND)
+    await watched.watcher.check()
+    assert (watched.applied, watched.reason) == (["de"], "")
