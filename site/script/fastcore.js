@@ -32,7 +32,7 @@
     source[`${prefix}referrer`] = from;
     for (const [name, value] of new URL(address).searchParams) {
       // UTM parameters, gclid, fbclid, msclkid and their like, gbraid, wbraid, li_fat_id.
-      if (/^utm_|clk?id$|braid$|fat_id$/.test(name)) source[prefix + name] = value;
+      if (/^utm_|(clk?|bra|fat_)id$/.test(name)) source[prefix + name] = value;
     }
   };
   const now = [page.URL, referrer.startsWith(`${origin}/`) ? "" : referrer];
@@ -60,27 +60,35 @@
         transaction.onabort = failed;
       };
     }).catch(() => "");
-  // The browser accepts anything, so the gateway answers with JSON.
-  const nothing = () => ({});
+  // The browser accepts anything, so the gateway answers with JSON. Without an answer, the result is an error, which has no
+  // status.
   const post = ({ url, body }) =>
-    fetch(url, { method: "POST", body: new URLSearchParams(body) }).catch(nothing);
-  // True if the gateway is unavailable. Then all that waits is sent later.
-  const isLater = ({ status }) => (!(status < 500) || status === 429) && setTimeout(retry, LATER_MS);
+    fetch(url, { method: "POST", body: new URLSearchParams(body) }).catch((error) => error);
+  // Starts one timer, however many messages wait.
+  let timer;
+  const retryLater = () =>
+    (timer ||= setTimeout(() => {
+      timer = 0;
+      retry();
+    }, LATER_MS));
+  // True if the gateway is unavailable. Then the message is sent later.
+  const isLater = ({ status }) => (!(status < 500) || status === 429) && retryLater();
   // By the address of a form: shows what became of a message that waited. Returns nothing if the visitor did not get it
   // back.
   const results = {};
   // Two tabs may send the same message: its key makes it one lead. A refused message that no visitor got back is kept for
-  // a week: the refusal may be a fault of the site, or the next page may have the form.
+  // a week: the refusal may be a fault of the site, or the next page may have the form. A message that cannot be sent now
+  // holds up no other: that may be for another gateway or site.
   const retry = async () => {
     for (const message of await waiting((sent) => sent.getAll())) {
       const answer = await post(message);
-      if (isLater(answer)) return;
       if (
-        (await results[message.url]?.(answer, message.form)) ||
-        answer.ok ||
-        (message.key > 1 && message.key < Date.now() - KEPT_MS)
+        !isLater(answer) &&
+        ((await results[message.url]?.(answer, message.form)) ||
+          answer.ok ||
+          (message.key > 1 && message.key < Date.now() - KEPT_MS))
       ) {
-        await waiting((sent) => sent.delete(message.key));
+        waiting((sent) => sent.delete(message.key));
       }
     }
   };
@@ -132,14 +140,17 @@
     };
     // Shows the mistakes of the visitor and returns the text for the visitor, or nothing if there is no such mistake.
     const refusal = async (answer) => {
-      const { detail, errors = [] } = await answer.json().catch(nothing);
-      for (const { field, message } of errors) {
-        // The gateway refuses no other field of a form.
-        const input = elements[field] || form.querySelector(field === "email" ? "[type=email]" : "textarea");
-        if (input?.form) mark(input, message);
-      }
-      // Otherwise the detail is meant for developers.
-      return errors[0] && detail;
+      try {
+        const { detail, errors } = await answer.json();
+        for (const { field, message } of errors) {
+          // The gateway refuses no other field of a form.
+          const input =
+            elements[field] || form.querySelector(field === "email" ? "[type=email]" : "textarea");
+          if (input?.form) mark(input, message);
+        }
+        // Otherwise the detail is meant for developers.
+        return errors[0] && detail;
+      } catch {} // the answer of a proxy
     };
     // The visitor gets a message back that is refused for its content, to correct it and send it again. A new draft takes
     // precedence. A message without a draft, or with fields that this form does not have, is not of this form.

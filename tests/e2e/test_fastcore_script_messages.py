@@ -151,6 +151,34 @@ async def test_a_message_refused_for_no_mistake_of_the_visitor_is_kept(
     assert "ada@example.com" in [lead.email for lead in await site.leads()]
 
 
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_message_that_cannot_be_sent_now_holds_up_no_other(site: StaticSite, status: int) -> None:
+    page, waiting = site.page, [message(site, email="slow@example.com"), message(site, age_ms=1000)]
+    site.add_page("/empty")
+
+    async def answer(route: Route) -> None:
+        is_slow = "slow%40" in (route.request.post_data or "")
+        await (route.fulfill(status=status) if is_slow else route.continue_())
+
+    await page.route(site.german_action, answer)
+    await retry(site, "/kontakt", *waiting)
+    await eventually(site.store, until=lambda keys: keys == [waiting[0]["key"]], what="the refused message")
+
+
+@pytest.mark.parametrize("body", ["null", '{"errors": null}', '{"errors": {"a": 1}}', '{"errors": [null]}'])
+async def test_regression_the_json_of_a_proxy_does_not_stop_the_form(site: StaticSite, body: str) -> None:
+    page = site.page
+    await page.goto("/kontakt")
+    await site.fill()
+    headers = {"Access-Control-Allow-Origin": "*", "Content-Type": "application/json"}
+    await page.route(site.german_action, lambda route: route.fulfill(status=403, headers=headers, body=body))
+    await site.send()
+    await site.expect_status("Ihre Nachricht wurde nicht gesendet")
+    await page.unroute(site.german_action)
+    await site.send()
+    await site.expect_status("Ihre Nachricht wurde gesendet.")
+
+
 @pytest.mark.parametrize("texts", ["", 'data-failed=""'])
 @pytest.mark.parametrize("form", [None, [{"value": "Ada", "checked": False}]], ids=["none", "no names"])
 async def test_a_refused_message_of_an_older_script_is_kept(
