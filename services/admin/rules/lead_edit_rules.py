@@ -96,6 +96,15 @@ def queued_lead(row: Mapping[str, Any]) -> QueuedLead | None:
     return QueuedLead(id=row["lead_id"], updated_at=row["updated_at"], **fields)
 
 
+def queued_name(row: Mapping[str, Any]) -> str | None:
+    """Return the name of the lead in a row of the replay queue.
+
+    Returns None if the row contains no lead that could not be stored, or if that lead has no name.
+    """
+    lead = queued_lead({**row, "updated_at": row["last_failed_at"]}) if is_queued_lead(row) else None
+    return lead.name if lead else None
+
+
 def encode_queued_lead(payload: bytes, changed: Mapping[str, Any]) -> bytes:
     """Return the queued record with the changed fields. All other fields stay as they were sent.
 

@@ -75,7 +75,9 @@ class QueueItem(BaseModel):
     stage: str
     kind: str
     lead_id: UUID | None
-    lead_name: str | None = Field(default=None, description="The lead's name in a list of deliveries.")
+    lead_name: str | None = Field(
+        default=None, description="The lead's name, also that of a lead that is not stored yet."
+    )
     state: str
     final: bool
     reason: str

@@ -155,7 +155,9 @@ async def test_refused_website_lead_is_shown_by_name_and_repaired(admin: Admin) 
     body = {"name": "Grete", "email": "grete@", "phone": 30123, "message": "Hallo\n\ud83d", "budget": ["10"]}
     queue_id = await admin.add_queue_row(**refused_by_the_gateway(lead_id, json.dumps(body).encode()))
     listed = await admin.get("/admin/queue/items", stage="site")
-    assert [item["lead_name"] for item in listed["items"]] == ["Grete"]
+    detail = await admin.get(f"/admin/leads/{lead_id}")
+    for items in (listed["items"], detail["queue"]):
+        assert [(item["id"], item["lead_name"]) for item in items] == [(str(queue_id), "Grete")]
     answer = await admin.edit_lead(lead_id, email="grete@example.com", service="Website")
     assert (answer["changed"], answer["queue_ids"]) == (["email", "service"], [str(queue_id)])
     row = await admin.db.fetchrow("SELECT payload, original_payload FROM replay_queue")

@@ -72,9 +72,10 @@ ORDER BY b.retry_at NULLS FIRST, b.created_at LIMIT 1 FOR UPDATE OF b SKIP LOCKE
 -- Try the next leads of an action later. `failures` is how often they failed in a row.
 UPDATE bulk_change SET failures = :failures, retry_at = now() + :wait::interval, retry_reason = :reason WHERE id = :bulk_id;
 
--- name: announce_version!
--- Let this transaction work at the actions with a rate (migration 0037).
-SELECT set_config('fastcore.bulk_rates', 'on', true);
+-- name: prepare!
+-- Let this transaction work at the actions with a rate (migration 0037), and wait only so long for a lead or an erasure
+-- lock that somebody holds.
+SELECT set_config('fastcore.bulk_rates', 'on', true), set_config('lock_timeout', :lock_timeout::text, true);
 
 -- name: next_items
 SELECT position, lead_id FROM bulk_change_item

@@ -43,6 +43,9 @@ CHUNK: Final = 100
 # An erasure holds a lock that the notifier and the flusher wait for.
 ERASE_CHUNK: Final = 10
 ERROR_SECONDS: Final = 10.0
+# How long a chunk waits for a lead that somebody has locked. Meanwhile this process works on no other bulk
+# change, and nobody can cancel this one. An edit or an erasure takes some milliseconds.
+LOCK_TIMEOUT: Final = "2s"
 # How often a chunk that fails is tried, `ERROR_SECONDS` apart, before its leads are changed one by one.
 ATTEMPTS: Final = 3
 # The longest wait for a database that refuses all leads of a chunk.
@@ -96,7 +99,7 @@ async def work_chunk(pool: Pool, sites: Sites) -> bool:
             bulk = await SQL.take_running(connection, chunk=CHUNK, actions=list(get_args(BulkAction)))
             if bulk is None:
                 return False
-            await SQL.announce_version(connection)
+            await SQL.prepare(connection, lock_timeout=LOCK_TIMEOUT)
             results = await _work(connection, bulk, sites)
     except DependencyUnavailable as failure:
         if bulk is None:

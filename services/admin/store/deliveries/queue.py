@@ -11,7 +11,7 @@ from contracts.audit import AuditEvent
 from runtime.database.audit_log import append_action
 from runtime.database.postgres import Pool, load_queries, snapshot, transaction
 from services.admin.rules.errors import ConflictError, NotFoundError
-from services.admin.rules.lead_edit_rules import is_queued_lead, queued_lead
+from services.admin.rules.lead_edit_rules import queued_name
 from services.admin.rules.replay_rules import replay_blocker
 from services.admin.schemas.cursors import Position, split_page
 from services.admin.schemas.filters import QueueFilter
@@ -105,7 +105,6 @@ class ReplayQueue:
 def _to_item(row: Any) -> QueueItem:
     """Return a row with its lead's name. If the lead is not stored, the name comes from the row's record."""
     item = QueueItem.model_validate(dict(row))
-    queued = queued_lead({**row, "updated_at": item.last_failed_at}) if is_queued_lead(row) else None
-    if item.lead_name is None and queued:
-        return item.model_copy(update={"lead_name": queued.name})
+    if item.lead_name is None:
+        return item.model_copy(update={"lead_name": queued_name(row)})
     return item

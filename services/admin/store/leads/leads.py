@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
-from pydantic import TypeAdapter
+from pydantic import Base64Bytes, TypeAdapter
 
 from contracts.failures import Kind
 from contracts.leads import LeadStatus
@@ -17,6 +17,7 @@ from contracts.reasons import Reason
 from runtime.database.postgres import Connection, Pool, autocommit, load_queries, snapshot, transaction
 from services.admin.rules import timeline
 from services.admin.rules.errors import ConflictError, NotFoundError
+from services.admin.rules.lead_edit_rules import queued_name
 from services.admin.rules.lead_rules import (
     check_resend,
     check_status_change,
@@ -45,11 +46,13 @@ _SQL: Any = load_queries(Path(__file__).with_name("leads.sql"))
 NO_SUCH_LEAD: Final = gettext_noop("There is no lead with this id.")
 
 
-class _TimelineQueueItem(QueueItem):
+class _QueueRow(QueueItem):
     origin_timestamp: datetime
+    by_origin: bool
+    payload: Base64Bytes | None
 
 
-_QUEUE_ITEMS: Final = TypeAdapter(list[_TimelineQueueItem])
+_QUEUE_ROWS: Final = TypeAdapter(list[_QueueRow])
 _NOTES: Final = TypeAdapter(list[LeadNote])
 _EMAILS: Final = TypeAdapter(list[Email])
 _AUDIT_ENTRIES: Final = TypeAdapter(list[AuditEntry])
@@ -101,7 +104,9 @@ class Leads:
         """
         async with autocommit(self._pool) as connection:
             row = await _SQL.get_lead(connection, id=lead_id)
-        lead, queue = row if row["id"] else None, _QUEUE_ITEMS.validate_json(row["queue"])
+        lead, queue = row if row["id"] else None, _QUEUE_ROWS.validate_json(row["queue"])
+        if lead is None:
+            queue = [item.model_copy(update={"lead_name": queued_name(dict(item))}) for item in queue]
         # A lead that is not stored yet exists only as a queue row of the persister or of a website's queue.
         if lead is None and not any(item.stage in ("persister", "site") for item in queue):
             raise NotFoundError(gettext(NO_SUCH_LEAD))

@@ -17,7 +17,10 @@ CROSS JOIN LATERAL (
     SELECT coalesce(json_agg(item ORDER BY first_failed_at, id), '[]')
     FROM (SELECT id, stage, kind, lead_id, state, final, reason, error, attempts, next_attempt_at, requested_at,
                  requested_by, last_sent_at, origin_topic, origin_partition, origin_offset, origin_timestamp, made_by,
-                 first_failed_at, last_failed_at
+                 first_failed_at, last_failed_at, by_origin, lead.name AS lead_name,
+                 -- The lead's name, if the lead is not stored.
+                 CASE WHEN lead.id IS NULL AND (stage = 'site' OR stage = 'persister' AND NOT by_origin)
+                      THEN encode(payload, 'base64') END AS payload
           FROM replay_queue WHERE lead_id = requested.id) AS item
 ) AS items (queue)
 CROSS JOIN LATERAL (
