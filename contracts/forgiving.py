@@ -22,6 +22,7 @@ from contracts.field_types import (
 from contracts.leads import LeadSubmission, Unreadable, is_answerable
 from contracts.loose_values import (
     as_text,
+    decode_json,
     is_present,
     load_object,
     parse_int,
@@ -63,7 +64,8 @@ def parse_submission_json(body: bytes) -> LeadSubmission:
 def _load_json(body: bytes) -> Any:
     try:
         # Not strict: templates of form builders put line breaks into texts unescaped.
-        return json.loads(body.decode(), strict=False, parse_constant=_refuse_constant, parse_int=parse_int)
+        text = decode_json(body)
+        return json.loads(text, strict=False, parse_constant=_refuse_constant, parse_int=parse_int)
     except (ValueError, RecursionError):
         raise NotJsonError from None
 
@@ -165,7 +167,11 @@ class _Reader:
         return None
 
     def _request_id(self) -> str | None:
-        text = self._machine("request_id", read_text)
+        read: Callable[[Any], Any] = read_text
+        # `true` says that there is an id, and not which: leads with it as their key would be one lead.
+        if isinstance(self._fields.get("request_id"), bool):
+            read = read_nothing
+        text = self._machine("request_id", read)
         key = read_key(text) if text else None
         if text and key and key.startswith(_DIGEST):
             self.unreadable.of_machine["request_id"] = text

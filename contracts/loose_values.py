@@ -4,6 +4,7 @@ If a value does not fit its field, the functions raise `UnreadableError`. Two fu
 `read_or_keep` and `read_email`.
 """
 
+import codecs
 import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn
@@ -17,6 +18,7 @@ from contracts.times import parse_time
 _EMAIL: Final = TypeAdapter[str](Email)
 _TRUE: Final = frozenset({"1", "true", "t", "yes", "y", "on", "checked", "accepted", "agreed", "granted"})
 _FALSE: Final = frozenset({"0", "false", "f", "no", "n", "off", "unchecked", "declined", "denied", "null"})
+_WINDOWS_1252: Final = "fastcore.windows-1252"
 # Longer integers raise ValueError in Python (sys.set_int_max_str_digits), so they are kept as text.
 _INT_MAX_DIGITS: Final = 4000
 
@@ -118,6 +120,34 @@ def read_time(value: Any) -> Any:
     if (time := parse_time(value)) is None:
         raise UnreadableError
     return time
+
+
+def decode_json(body: bytes) -> str:
+    """Return a JSON text that a program may have encoded wrongly.
+
+    JSON is UTF-8 without a byte order mark. Also reads UTF-16, UTF-32, byte order marks, and surrogates that
+    were encoded one by one. Bytes that are not UTF-8 are read as Windows-1252: a program with Latin-1 texts,
+    or one that cut a text inside a character, must not lose a lead.
+    """
+    encoding = json.detect_encoding(body)
+    try:
+        return body.decode(encoding)
+    except UnicodeDecodeError:
+        pass
+    try:
+        pairs = body.decode(encoding, "surrogatepass").encode("utf-16-le", "surrogatepass")
+        return pairs.decode("utf-16-le", "replace")
+    except UnicodeDecodeError:
+        return body.decode("utf-8-sig", _WINDOWS_1252)
+
+
+def _decode_as_windows_1252(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return error.object[error.start : error.end].decode("cp1252", "replace"), error.end
+
+
+codecs.register_error(_WINDOWS_1252, _decode_as_windows_1252)
 
 
 def load_object(text: str) -> Any:

@@ -1,14 +1,16 @@
 """Reads the body of a form: urlencoded, multipart or JSON. The contents of files are discarded."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 from pydantic import JsonValue
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from contracts.loose_values import decode_json, parse_int
 from runtime.http.problem_details import Problem, ProblemError
 from services.ingest.problems import TOO_LARGE, UNSUPPORTED_MEDIA_TYPE
 from services.ingest.request import LeadRequest
@@ -25,6 +27,8 @@ MULTIPART: Final = "multipart/form-data"
 _CHARSET_FIELD: Final = "_charset_"
 # The encoding of pages that do not declare one, and a superset of Latin-1.
 _FALLBACK_ENCODING: Final = "cp1252"
+# RFC 8187, as in filename*=UTF-8''%E2%82%AC.txt, which the parser leaves out.
+_ENCODED_FILE_NAME: Final = re.compile(rb"filename\*=[^'\s]*'[^'\s]*'([^;\s]*)", re.IGNORECASE)
 FORM_UNREADABLE: Final = Problem.build(
     400, "The body is not what its Content-Type says. Send a form or one JSON object.", code="not-a-form"
 )
@@ -70,7 +74,7 @@ async def read_form(request: LeadRequest) -> FormBody:
 def _read_json(text: bytes) -> FormBody:
     try:
         # Not strict: templates put line breaks into texts unescaped.
-        fields = json.loads(text.decode("utf-8-sig"), strict=False)
+        fields = json.loads(decode_json(text), strict=False, parse_int=parse_int)
     except (ValueError, RecursionError):
         raise ProblemError(FORM_UNREADABLE) from None
     if not isinstance(fields, dict):
@@ -100,6 +104,7 @@ async def _read_multipart(request: LeadRequest) -> FormBody:
         async for chunk in request.chunks(None):
             parser.write(chunk)
         parser.finalize()
+        parts.finish()
     except (FormParserError, ValueError):
         raise ProblemError(FORM_UNREADABLE) from None
     fields = _group(parts.fields)
@@ -114,7 +119,7 @@ class _Parts:
         self._files: list[tuple[bytes, bytes]] = []
         self._size = 0
         self._header, self._value, self._disposition, self._data = b"", b"", b"", bytearray()
-        self._name, self._is_file = b"", False
+        self._name, self._is_file, self._has_value = b"", False, False
 
     def callbacks(self) -> "MultipartCallbacks":
         return {
@@ -126,6 +131,11 @@ class _Parts:
             "on_part_data": self._add_data,
             "on_part_end": self._end_part,
         }
+
+    def finish(self) -> None:
+        """End a part that has no boundary after it: some programs leave out the last one."""
+        if self._has_value:
+            self._end_part()
 
     def file_names(self, encoding: str) -> Iterator[tuple[str, str]]:
         """Yield the field and the name of each file."""
@@ -151,10 +161,13 @@ class _Parts:
     def _end_headers(self) -> None:
         _, options = parse_options_header(self._disposition)
         self._name = options.get(b"name", b"")
-        self._is_file = b"filename" in options
-        if self._is_file and options[b"filename"]:  # empty if no file was chosen
-            self._files.append((self._name, options[b"filename"]))
-        self._count(len(self._name) + len(options.get(b"filename", b"")))
+        encoded = _ENCODED_FILE_NAME.search(self._disposition)
+        file_name = options.get(b"filename", encoded and unquote_to_bytes(encoded[1]))
+        self._is_file = file_name is not None
+        if file_name:  # empty if no file was chosen
+            self._files.append((self._name, file_name))
+        self._count(len(self._name) + len(file_name or b""))
+        self._has_value = True
 
     def _add_data(self, data: bytes, start: int, end: int) -> None:
         if not self._is_file:
@@ -162,6 +175,7 @@ class _Parts:
             self._data += data[start:end]
 
     def _end_part(self) -> None:
+        self._has_value = False
         if not self._is_file:
             self.fields.append((self._name, bytes(self._data)))
 

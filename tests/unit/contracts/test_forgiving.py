@@ -40,6 +40,42 @@ def test_numbers_become_text_and_lists_are_joined(value: Any, text: str | None) 
     assert lead.extra == {}
 
 
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        ("\ufeff{}".encode(), "José 🦊"),
+        ("{}".encode("utf-16"), "José 🦊"),
+        ("{}".encode("utf-16-le"), "José 🦊"),
+        (b"{}", "José"),
+    ],
+    ids=["byte order mark", "UTF-16", "UTF-16 without a mark", "UTF-8"],
+)
+def test_regression_the_encoding_of_a_body_costs_no_lead(body: bytes, name: str) -> None:
+    encoding = "utf-8" if b"\x00" not in body else "utf-16-le"
+    text = json.dumps(submission(name=name), ensure_ascii=False).encode(encoding)
+    assert parse_submission_json(body.replace("{}".encode(encoding), text)).name == name
+
+
+@pytest.mark.parametrize(
+    ("name", "read_as"),
+    [
+        (b"Jos\xe9 M\xfcller", "José Müller"),  # Latin-1
+        (b"Jos\x93\xe9\x94", "Jos“é”"),  # Windows-1252
+        (b"M\xc3\xbcller M\xc3", "Müller MÃ"),  # cut inside a character
+        (b"\xed\xa0\xbe\xed\xb6\x8a", "🦊"),  # CESU-8, as of Java or Oracle
+        (b"Ada \xed\xa0\xbe", "Ada \ufffd"),  # half a pair
+    ],
+)
+def test_regression_bytes_that_are_not_utf_8_cost_no_lead(name: bytes, read_as: str) -> None:
+    body = json.dumps(submission(name="NAME")).encode().replace(b"NAME", name)
+    assert parse_submission_json(body).name == read_as
+
+
+@pytest.mark.parametrize("value", [True, False, [], {}, None, ""])
+def test_a_value_that_cannot_tell_leads_apart_is_no_key(value: Any) -> None:
+    assert read(request_id=value).request_id is None
+
+
 def test_object_in_a_text_field_is_stored_as_text() -> None:
     lead = read(
         company={"label": "ACME"}, locale=[{"a": 1}], source={"utm_term": {"a": [1]}, "mine": {"b": 2}}
@@ -177,7 +213,7 @@ def test_deep_json_and_large_numbers_are_stored_as_text() -> None:
     assert json.dumps(extra["deep"]).count("[") == 100
 
 
-@pytest.mark.parametrize("body", [b"{", b'{"message": NaN}', b'{"message": "\xff"}', b"[" * 5000])
+@pytest.mark.parametrize("body", [b"{", b'{"message": NaN}', b"\xff{}", b"[" * 5000])
 def test_body_that_is_no_json_raises(body: bytes) -> None:
     with pytest.raises(NotJsonError):
         parse_submission_json(body)

@@ -67,11 +67,28 @@ async def test_multipart_fields_are_read_and_files_are_dropped() -> None:
         assert form == FormBody({"name": "Äda", "message": "Hallo\r\n--Y"}, (("cv", "Äda.pdf"),))
 
 
+async def test_regression_a_last_field_without_an_end_is_kept() -> None:
+    whole = part("name", b"Ada") + part("message", b"Please call me.")
+    form = FormBody({"name": "Ada", "message": "Please call me."})
+    for size in (len(whole), 7, 1):
+        pieces = [whole[start : start + size] for start in range(0, len(whole), size)]
+        assert await read(MULTIPART, *pieces) == form
+    assert await read(MULTIPART, whole.removesuffix(b"\r\n")) == form
+    assert await read(MULTIPART, part("name", b"Ada") + b"--X\r\nContent-Disp") == FormBody({"name": "Ada"})
+
+
+async def test_an_encoded_file_name_is_that_of_a_file() -> None:
+    head = b"--X\r\nContent-Disposition: form-data; name=\"cv\"; filename*=UTF-8''%E2%82%AC.pdf\r\n\r\n"
+    assert await read(MULTIPART, head + b"\x89\r\n--X--") == FormBody({}, (("cv", "€.pdf"),))
+
+
 @pytest.mark.parametrize("content_type", ["application/json", "application/ld+json", "text/plain", ""])
 async def test_json_objects_are_read(content_type: str) -> None:
     assert await read(content_type, b' {"a": 1,', b' "b": "x\ny"}') == FormBody({"a": 1, "b": "x\ny"})
     if "json" in content_type:
         assert await read(content_type, b'\xef\xbb\xbf{"a": 1}') == FormBody({"a": 1})
+        assert await read(content_type, b'{"a": "Jos\xe9"}') == FormBody({"a": "José"})
+        assert await read(content_type, b'{"a": ' + b"9" * 5000 + b"}") == FormBody({"a": "9" * 5000})
 
 
 @pytest.mark.parametrize(
