@@ -209,7 +209,8 @@ class Sender:
         if outcome.result == Result.SKIPPED:
             return NextState("suppressed", claim.retries)
         if outcome.result in (Result.RATE_LIMITED, Result.GONE):
-            wait = outcome.retry_after or RATE_LIMIT_PAUSE
+            # The pause of the destination is the longer wait. An admin who ends it ends this wait, too.
+            wait = min(outcome.retry_after or RATE_LIMIT_PAUSE, RATE_LIMIT_PAUSE)
             return NextState("failed", claim.retries, wait)
         scheduled = self._retry_schedule.wait(claim.retries, self._rng)
         if scheduled is None:

@@ -15,6 +15,7 @@ from runtime.database.ledger import Ledger
 from runtime.database.postgres import open_pool
 from runtime.settings import Kafka, Postgres
 from runtime.sites.file import read_sites
+from services.admin.store.deliveries.destinations import Destinations as AdminDestinations
 from services.webhooks.attempts import NextState
 from services.webhooks.client import open_client
 from services.webhooks.destinations import Destinations
@@ -114,6 +115,27 @@ async def test_a_rate_limited_probe_waits_no_longer_than_retry_after(
         async with webhooks(kafka, postgres, sites, monkeypatch):
             await post(kafka, lead())
             await _arrived(receiver, 3, seconds=20)
+
+
+async def test_regression_a_rate_limit_that_an_admin_ends_holds_no_delivery(
+    kafka: Kafka, postgres: Postgres, db: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.webhooks.sender.RATE_LIMIT_PAUSE", timedelta(seconds=1))
+    async with webhook_receiver() as receiver:
+
+        async def answer(_: web.Request) -> web.StreamResponse:
+            if len(receiver.bodies) == 1:
+                return web.Response(status=429, headers={"Retry-After": "3600"})
+            return web.Response()
+
+        receiver.answer = answer
+        sites = write_sites(tmp_path, destination("crm", receiver.url))
+        async with webhooks(kafka, postgres, sites, monkeypatch):
+            await post(kafka, lead())
+            await eventually(lambda: db.fetchval("SELECT paused_until FROM webhook_destination"))
+            async with open_pool(postgres, "admin") as pool:
+                await AdminDestinations(pool).enable("crm", {"crm": "webhook"}, "ada")
+            await _arrived(receiver, 2, seconds=10)
 
 
 async def test_eight_failures_at_once_begin_the_shortest_pause(
