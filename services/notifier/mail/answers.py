@@ -96,4 +96,4 @@ def quote_lines(text: str) -> str:
 
 def break_lines(text: str) -> Markup:
     """Return a text as HTML with `<br>` between lines, because Outlook ignores the CSS `white-space`."""
-    return Markup("<br>").join(escape(line) for line in text.split("\n"))
+    return Markup("<br>").join(escape(text).split("\n"))

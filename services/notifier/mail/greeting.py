@@ -26,18 +26,23 @@ def greeting_name(value: str) -> str:
 
     Returns an empty string for a name that could hold a link, a number or a message.
     """
-    text = "".join(
-        char
-        for char in unicodedata.normalize("NFKC", value)
-        if char in _ZERO_WIDTH_JOINERS or unicodedata.category(char) != "Cf"
-    )
+    text = value if value.isascii() else _normalize(value)
     words = [word for each in text.split() if (word := each.strip(_ZERO_WIDTH_JOINERS))]
     name = " ".join(words)
     if not 0 < len(name) <= NAME_MAX or len(words) > WORDS_MAX:
         return ""
-    if sum(unicodedata.east_asian_width(char) == "W" for char in name) > WIDE_MAX:
+    if not name.isascii() and sum(unicodedata.east_asian_width(char) == "W" for char in name) > WIDE_MAX:
         return ""
     return name if all(word == "&" or _is_name_part(word) for word in words) and name[0] != "&" else ""
+
+
+def _normalize(value: str) -> str:
+    """Return the text in the form NFKC, without invisible characters. Changes no ASCII text."""
+    return "".join(
+        char
+        for char in unicodedata.normalize("NFKC", value)
+        if char in _ZERO_WIDTH_JOINERS or unicodedata.category(char) != "Cf"
+    )
 
 
 def _is_name_part(word: str) -> bool:

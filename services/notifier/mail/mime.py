@@ -71,6 +71,8 @@ def _build_part(subtype: str, text: str) -> bytes:
 
 
 def _header_value(name: str, value: str, *, utf8: bool) -> str:
+    if value.isascii() and len(name) + 2 + len(value) <= _LINE_MAX:
+        return value
     if not utf8 and name == "Subject" and not value.isascii():
         if _BREAK.search(value):
             raise HeaderInjectionError
