@@ -6,10 +6,10 @@ Each connection sends one mail at a time.
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import aiosmtplib
 
@@ -21,8 +21,6 @@ from services.notifier.mail.message import Mail
 from services.notifier.settings import Settings
 from services.notifier.smtp.outcome import MailOutcome, MailStatus, Phase
 from services.notifier.smtp.session import IDLE_SECONDS, Session, StaleSessionError, outcome_of_exception
-
-Result = TypeVar("Result")
 
 MONITOR_SECONDS: Final = 5.0
 # After this time without a reply readiness shows the server as slow. The mail keeps waiting.
@@ -46,6 +44,7 @@ class Mailer:
         self._health = health
         self._stopping = stopping
         self._idle: list[Session] = []
+        self._envelope_limits: set[asyncio.Timeout] = set()
         self._checked_at = 0.0  # when a mail or a probe last showed the server's state, monotonic
         self._connection_failed = True  # or not tried yet
         # Verifies against the system's certificate authorities, or those in SSL_CERT_FILE.
@@ -65,7 +64,7 @@ class Mailer:
         `review` may replace the outcome, before the outcome decides what readiness says about the server.
         Raises what `before_body` raises, and `DependencyUnavailable` if the service stops.
         """
-        session, outcome = await self._cancel_at_stop(self._send_envelope(mail))
+        session, outcome = await self._send_envelope(mail)
         try:
             if outcome is None:
                 outcome = await self._send_body(session, mail, before_body)
@@ -76,39 +75,42 @@ class Mailer:
         self._return_session(session, outcome)
         return outcome
 
-    async def _cancel_at_stop(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """Await `work`, which may take minutes. Raises `DependencyUnavailable` if the service stops first."""
-        task, stop = asyncio.create_task(work), asyncio.create_task(self._stopping.wait())
-        try:
-            await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
-                raise DependencyUnavailable("stop", "the service is stopping")
-            return task.result()
-        finally:
-            stop.cancel()
-            if not task.done():
-                task.cancel()
-                await asyncio.wait({task})
-
     async def _send_envelope(self, mail: Mail) -> tuple[Session, MailOutcome | None]:
-        """Send the commands before the body. Return the connection, and an outcome if no body may follow."""
-        while True:
+        """Send the commands before the body. Return the connection, and an outcome if no body may follow.
+
+        Raises `DependencyUnavailable` if the service stops.
+        """
+        loop = asyncio.get_running_loop()
+        while not self._stopping.is_set():
             session = self._take_session()
-            slow = asyncio.get_running_loop().call_later(SLOW_SECONDS, self._report_slow, session)
+            slow = loop.call_later(SLOW_SECONDS, self._report_slow, session)
+            limit = asyncio.timeout(self._envelope_seconds)
+            self._envelope_limits.add(limit)
             try:
-                async with asyncio.timeout(self._envelope_seconds):
+                async with limit:
                     await session.prepare()
-                async with asyncio.timeout(self._envelope_seconds):
+                    limit.reschedule(loop.time() + self._envelope_seconds)
                     return session, await session.send_envelope(mail)
             except StaleSessionError:
                 session.client.close()
             except (aiosmtplib.SMTPException, OSError) as error:
-                return session, outcome_of_exception(error, session.phase)
+                if not self._stopping.is_set():
+                    return session, outcome_of_exception(error, session.phase)
+                session.client.close()
             except BaseException:
                 session.client.close()
                 raise
             finally:
                 slow.cancel()
+                self._envelope_limits.discard(limit)
+        raise DependencyUnavailable("stop", "the service is stopping")
+
+    async def end_envelopes_at_stop(self) -> None:
+        """Wait until the service stops. Then end the commands before a body, which may take minutes."""
+        await self._stopping.wait()
+        for limit in self._envelope_limits:
+            if not limit.expired():
+                limit.reschedule(0)
 
     def _report_slow(self, session: Session) -> None:
         self._health.set("smtp", ok=False, reason=f"smtp slow at {session.phase}")
@@ -218,7 +220,10 @@ async def open_mailer(settings: Settings, health: Health, stopping: asyncio.Even
     """
     mailer = Mailer(settings, health, stopping)
     try:
-        async with run_in_background(mailer.monitor(), "mailer"):
+        async with (
+            run_in_background(mailer.monitor(), "mailer"),
+            run_in_background(mailer.end_envelopes_at_stop(), "stop of the mailer"),
+        ):
             yield mailer
     finally:
         await mailer.close()

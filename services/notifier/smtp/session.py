@@ -5,11 +5,13 @@ This module only records each reply and its phase. The module `outcome` decides 
 
 import asyncio
 import contextlib
+import re
 import socket
 import ssl
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import aiosmtplib
 
@@ -23,6 +25,7 @@ from services.notifier.smtp.outcome import (
     outcome_of_reply,
     outcome_without_reply,
 )
+from services.notifier.smtp.pipelining import EXTENSION, PipeliningProtocol
 
 # Servers close idle connections (Postfix after 300 s, others earlier) and limit the mails of a connection.
 IDLE_SECONDS: Final = 30.0
@@ -35,6 +38,9 @@ QUIT_SECONDS: Final = 2.0
 TCP_SECONDS: Final = 15.0
 # A slow server acknowledges data and keepalive probes. A lost host does not, and is detected after 30 s.
 _KEEPALIVE: Final = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 30_000}
+
+
+_UNSAFE: Final = re.compile(r"[\x00-\x20\x7f<>]")
 
 
 class StaleSessionError(Exception):
@@ -102,57 +108,93 @@ class Session:
     async def send_envelope(self, mail: Mail) -> MailOutcome | None:
         """Send MAIL, RCPT and DATA. Return None if the body may follow, else the outcome of the mail.
 
-        The methods `sendmail` and `data` of `aiosmtplib` cannot be used. They send DATA and the body
-        together, but the caller commits to the database in between. The commands have no timeout of their
-        own, because the caller limits the time.
+        If the server supports it, all commands are sent in one write (RFC 2920). The methods `sendmail` and
+        `data` of `aiosmtplib` cannot be used. They send DATA and the body together, but the caller commits to
+        the database in between. The commands have no timeout of their own, because the caller limits the
+        time.
         """
-        client, options, encoding = self.client, list[str](), "ascii"
+        options, self.phase = "", Phase.MAIL
         if mail.smtputf8:
-            if not client.supports_extension("smtputf8"):
+            if not self.client.supports_extension("smtputf8"):
                 ours = not mail.sender.isascii()
                 status = MailStatus.UNAVAILABLE if ours else MailStatus.DEAD
                 return MailOutcome(status, Reason.SMTPUTF8_MISSING)
-            options, encoding = ["SMTPUTF8"], "utf-8"
             # Only this mail needs the option, so a refused MAIL concerns this mail.
-            self.phase = Phase.RCPT
-        try:
-            await self._send_mail_command(mail.sender, options, encoding)
-        except aiosmtplib.SMTPSenderRefused as refusal:
-            return outcome_of_reply(self.phase, refusal.code, refusal.message, mail.sender, mail.recipients)
-        self.phase = Phase.RCPT
-        for recipient in mail.recipients:
-            try:
-                await client.rcpt(recipient, encoding=encoding, timeout=None)
-            except aiosmtplib.SMTPRecipientRefused as refusal:
-                self.refused.append(
-                    outcome_of_reply(Phase.RCPT, refusal.code, refusal.message, mail.sender, mail.recipients)
-                )
-                if not client.is_connected:  # a 421 ends the connection
-                    break
-        if len(self.refused) == len(mail.recipients) or not client.is_connected:
-            return outcome_of_rejected_recipients(self.refused)
-        self.phase = Phase.DATA
-        reply = await client.execute_command(b"DATA", timeout=None)
-        if reply.code == aiosmtplib.SMTPStatus.start_input:
-            return None
-        return outcome_of_reply(Phase.DATA, reply.code, reply.message, mail.sender, mail.recipients)
+            options, self.phase = " SMTPUTF8", Phase.RCPT
+        commands = [
+            _encode_command(f"MAIL FROM:<{mail.sender}>{options}", mail.sender),
+            *(_encode_command(f"RCPT TO:<{each}>", each) for each in mail.recipients),
+            b"DATA\r\n",
+        ]
+        outcome = await self._exchange_envelope(mail, commands)
+        if outcome is not None and self.client.is_connected:
+            await self._read_remaining_replies()
+        return outcome
 
-    async def _send_mail_command(self, sender: str, options: list[str], encoding: str) -> None:
-        """Send MAIL. Raises `StaleSessionError` if a pooled connection turns out to be closed."""
+    async def _exchange_envelope(self, mail: Mail, commands: Sequence[bytes]) -> MailOutcome | None:
+        """Send the commands and read their replies. Return an outcome as soon as the mail is refused."""
+        pipelined = self.client.supports_extension(EXTENSION)
         try:
-            await self.client.mail(sender, options=options, encoding=encoding, timeout=None)
-        except (ConnectionError, aiosmtplib.SMTPSenderRefused) as error:
-            if self.used_at and (isinstance(error, ConnectionError) or not self.client.is_connected):
+            reply = await self._exchange(*commands if pipelined else commands[:1])
+        except ConnectionError as error:
+            if self.used_at:
                 raise StaleSessionError from error
             raise
         if self.used_at and not self.client.is_connected:
             raise StaleSessionError
+        if reply.code != aiosmtplib.SMTPStatus.completed:
+            return outcome_of_reply(self.phase, reply.code, reply.message, mail.sender, mail.recipients)
+        self.phase = Phase.RCPT
+        for command in commands[1:-1]:
+            reply = await self._exchange(command)
+            if reply.code not in (aiosmtplib.SMTPStatus.completed, aiosmtplib.SMTPStatus.will_forward):
+                self.refused.append(
+                    outcome_of_reply(Phase.RCPT, reply.code, reply.message, mail.sender, mail.recipients)
+                )
+                if not self.client.is_connected:
+                    break
+        if len(self.refused) == len(mail.recipients) or not self.client.is_connected:
+            return outcome_of_rejected_recipients(self.refused)
+        self.phase = Phase.DATA
+        reply = await self._exchange(commands[-1])
+        if reply.code == aiosmtplib.SMTPStatus.start_input:
+            return None
+        return outcome_of_reply(Phase.DATA, reply.code, reply.message, mail.sender, mail.recipients)
+
+    async def _exchange(self, *commands: bytes) -> aiosmtplib.SMTPResponse:
+        """Return the reply to the first of these commands. They are sent unless they were sent already."""
+        protocol = self._protocol
+        if not protocol.expected:
+            protocol.write_pipelined(commands)
+        reply = await protocol.read_response()
+        if reply.code == aiosmtplib.SMTPStatus.domain_unavailable:  # 421 ends the connection
+            self.client.close()
+        return reply
+
+    async def _read_remaining_replies(self) -> None:
+        """Read the replies to the commands that were sent together with a refused one.
+
+        If the server waits for a body although it accepted no recipient, send an empty one (RFC 2920, 3.1).
+        """
+        protocol = self._protocol
+        try:
+            while protocol.expected:
+                reply = await protocol.read_response()
+                if not protocol.expected and reply.code == aiosmtplib.SMTPStatus.start_input:
+                    protocol.write_pipelined([b".\r\n"])
+        except (aiosmtplib.SMTPException, OSError):  # the outcome of the mail is known
+            self.client.close()
+
+    @property
+    def _protocol(self) -> PipeliningProtocol:
+        """Return the protocol of the connection. Raises `SMTPServerDisconnected` if there is none."""
+        if self.client.protocol is None:
+            raise aiosmtplib.SMTPServerDisconnected("connection lost")
+        return cast("PipeliningProtocol", self.client.protocol)
 
     async def send_body(self, mail: Mail, reply_seconds: float) -> MailOutcome:
         """Send the body and return the outcome. Waits at most `reply_seconds` for the reply."""
-        protocol = self.client.protocol
-        if protocol is None:
-            raise aiosmtplib.SMTPServerDisconnected("connection lost")
+        protocol = self._protocol
         protocol.write(mail.content.replace(b"\r\n.", b"\r\n..") + b".\r\n")
         self.phase = Phase.BODY
         reply = await protocol.read_response(timeout=reply_seconds)
@@ -170,6 +212,13 @@ class Session:
         with contextlib.suppress(aiosmtplib.SMTPException, OSError):
             await self.client.quit(timeout=QUIT_SECONDS)
         self.client.close()
+
+
+def _encode_command(command: str, address: str) -> bytes:
+    """Return a command line. Raises `ValueError` if the address could add another command or parameter."""
+    if _UNSAFE.search(address):
+        raise ValueError("the address contains a character that an envelope must not contain")
+    return f"{command}\r\n".encode()
 
 
 def _enable_keepalive(client: aiosmtplib.SMTP) -> None:

@@ -1,8 +1,8 @@
 """`python -m tests.bench.inputs.smtp_sink PORT`: a mail server that counts all mails and stores none.
 
-On a bare protocol: aiosmtpd takes about a millisecond for a mail, and would be what is measured. XTAKEN
-returns the number of mails accepted since the last XTAKEN, and the seconds from the first to the last of
-them.
+On a bare protocol: aiosmtpd takes about a millisecond for a mail, and would be what is measured. It offers
+PIPELINING, as Postfix, Exim and the large providers do. XTAKEN returns the number of mails accepted since the
+last XTAKEN, and the seconds from the first to the last of them.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import typer
 import uvloop
 
 ANSWERS = {
-    b"EHLO": b"250-sink\r\n250 SMTPUTF8\r\n",
+    b"EHLO": b"250-sink\r\n250-PIPELINING\r\n250 SMTPUTF8\r\n",
     b"MAIL": b"250 2.1.0 OK\r\n",
     b"RCPT": b"250 2.1.5 OK\r\n",
     b"RSET": b"250 2.0.0 OK\r\n",

@@ -7,13 +7,14 @@ from datetime import UTC, datetime
 
 import pytest
 
+from runtime.failures import DependencyUnavailable
 from runtime.health import Health
 from runtime.settings import Kafka, Postgres
 from services.notifier.mail.message import compose
 from services.notifier.settings import Settings
 from services.notifier.smtp.mailer import Mailer, open_mailer
 from tests.support.factories import lead
-from tests.support.mail.smtp import SmtpServer, smtp_server
+from tests.support.mail.smtp import HANG, SmtpServer, smtp_server
 from tests.support.services.notifier import IDENTITY
 from tests.support.wait import eventually
 
@@ -32,7 +33,12 @@ async def health(server: SmtpServer, monkeypatch: pytest.MonkeyPatch) -> Health:
 
 
 @pytest.fixture
-async def mailer(server: SmtpServer, health: Health) -> AsyncIterator[Mailer]:
+def stopping() -> asyncio.Event:
+    return asyncio.Event()
+
+
+@pytest.fixture
+async def mailer(server: SmtpServer, health: Health, stopping: asyncio.Event) -> AsyncIterator[Mailer]:
     settings = Settings.model_validate(
         {
             "kafka": Kafka(bootstrap_servers="127.0.0.1:1"),
@@ -42,7 +48,7 @@ async def mailer(server: SmtpServer, health: Health) -> AsyncIterator[Mailer]:
             "admin_email": "boss@fast.example",
         }
     )
-    async with open_mailer(settings, health, asyncio.Event()) as made:
+    async with open_mailer(settings, health, stopping) as made:
         yield made
 
 
@@ -85,3 +91,24 @@ async def test_regression_a_connection_does_not_hide_a_refused_sender(
     del server.always["mail"]
     assert await send(mailer) == "sent"
     assert health.parts["smtp"].ok
+
+
+@pytest.mark.parametrize("phase", ["ehlo", "mail", "rcpt", "data"])
+async def test_a_stop_does_not_wait_for_the_commands_before_a_body(
+    server: SmtpServer, mailer: Mailer, stopping: asyncio.Event, phase: str
+) -> None:
+    server.always[phase] = HANG
+    mails = [asyncio.create_task(send(mailer)) for _ in range(2)]
+
+    async def count() -> int:
+        return server.seen[phase]
+
+    await eventually(count, until=lambda seen: seen >= len(mails), what="the commands")
+    stopping.set()
+    async with asyncio.timeout(1):
+        for mail in mails:
+            with pytest.raises(DependencyUnavailable, match="stopping"):
+                await mail
+    with pytest.raises(DependencyUnavailable, match="stopping"):
+        await send(mailer)
+    assert server.mails == []
