@@ -21,6 +21,7 @@ from services.notifier.digests.held_digests import HeldDigests
 from services.notifier.handlers import Handler
 from services.notifier.mail.identities import Identities
 from services.notifier.mail.message import Identity
+from services.notifier.other_leads import read_other_leads
 from services.notifier.recovery.recover_mail_outcomes import MailOutcomeRecovery
 from services.notifier.routes import preview_routes
 from services.notifier.sending.recent_outcomes import RecentOutcomes
@@ -97,6 +98,7 @@ async def _open_stage(
             recent,
             connections=settings.connections,
             holds=consumer.is_assigned,
+            read_other_leads=partial(read_other_leads, pool),
         )
         # Up to a mail's body each of login and envelope may take the envelope timeout.
         lease = 2 * settings.envelope_timeout_seconds + settings.mail_timeout_seconds + 60

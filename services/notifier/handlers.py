@@ -1,14 +1,17 @@
 """Handles batches of Kafka records: reserves and sends the requested mails. No SQL, no SMTP."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from uuid import UUID
 
+from contracts.leads import LeadReceived
 from runtime import metrics
 from runtime.database.circuit_breaker import CircuitBreaker
 from runtime.failures import Failure, PartitionsBusy, PermanentError
 from runtime.kafka.failure_publisher import FailurePublisher
 from runtime.kafka.handler import Record
 from services.notifier.deliveries import Delivery, decode_batch, requested_deliveries
+from services.notifier.mail.alert import OtherLeads
 from services.notifier.mail.identities import Identities
 from services.notifier.sending.batch_sender import BatchSender
 from services.notifier.sending.mail_sender import MailSender
@@ -19,6 +22,8 @@ from services.notifier.sending.token_bucket import TokenBucket
 from services.notifier.smtp.mailer import Mailer
 from services.notifier.smtp.outcome import PROCESS_DIED, MailOutcome, MailStatus
 from services.notifier.store import Store
+
+OtherLeadsReader = Callable[[Sequence[LeadReceived]], Awaitable[Mapping[UUID, OtherLeads]]]
 
 
 class Handler:
@@ -42,13 +47,16 @@ class Handler:
         *,
         connections: int,
         holds: Holds = lambda _topic, _partition: True,
+        read_other_leads: OtherLeadsReader | None = None,
     ) -> None:
+        """`read_other_leads` returns the other leads of the person of each lead. It never fails."""
         self._store = store
         self._stopping = stopping
         self._pacing = Pacing(bucket, stopping)
         self._sender = MailSender(store, mailer, publisher, identities, breaker, self._pacing, recent, holds)
         self._connection_count = connections
         self._connections = asyncio.Semaphore(connections)
+        self._read_other_leads = read_other_leads
 
     async def handle(self, records: Sequence[Record]) -> None:
         """Send the mails that these records request.
@@ -86,9 +94,11 @@ class Handler:
         await self._store.count_failure(record)
 
     async def _send_all(self, deliveries: list[Delivery]) -> None:
+        alerts = [each.lead for each in deliveries if each.kind == "admin_alert"]
         batch = BatchSender(
             self._sender,
             self._sender.suspects_last(deliveries),
+            await self._read_other_leads(alerts) if self._read_other_leads else {},
             self._connections,
             self._pacing,
             self._stopping,

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from pydantic import BaseModel, EmailStr, Field, JsonValue, model_validator
 
+from contracts.phone_numbers import phone_ending
 from services.admin.schemas.destinations import LeadDelivery
 from services.admin.schemas.leads import AuditEntry, LeadNote
-from services.admin.schemas.phone_numbers import phone_ending
 from services.admin.texts import gettext_noop
 
 # Leads of one address that a page lists, and ids that one form sends: a form may have 1,000 fields.

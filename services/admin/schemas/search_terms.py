@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Any, Final
 from uuid import UUID
 
-from services.admin.schemas.phone_numbers import ascii_phone, phone_digits
+from contracts.phone_numbers import ascii_phone, phone_digits
 
 # The number of terms in `lead_filter.sql`. Of a longer search the longest words count: they are the rarest.
 MAX_TERMS: Final = 6

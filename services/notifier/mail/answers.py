@@ -5,6 +5,8 @@ with `> `.
 """
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from markupsafe import Markup, escape
@@ -41,43 +43,99 @@ def no_name(language: Language) -> str:
     return language.gettext("Website visitor")
 
 
-def labelled_fields(lead: LeadReceived, language: Language) -> dict[str, str]:
-    """Return the text of each non-empty field of a lead, by label in this language.
+@dataclass(frozen=True)
+class FieldGroups:
+    """The texts of a lead's non-empty fields by label. No label occurs twice.
 
-    Equal labels get different suffixes. The labels of campaigns are the names of their parameters.
+    `contact` says who asks and for what, `details` are the visitor's other answers, and `origin` says from
+    where the visitor came.
     """
-    gettext = language.gettext
-    source = lead.source
-    values: dict[str, JsonValue] = {
+
+    contact: dict[str, str]
+    details: dict[str, str]
+    origin: dict[str, str]
+
+    @property
+    def all(self) -> dict[str, str]:
+        """Return all fields in the order of the alert."""
+        return self.contact | self.details | self.origin
+
+
+def labelled_fields(lead: LeadReceived, language: Language) -> FieldGroups:
+    """Return the fields of a lead with labels in this language. Equal labels get different suffixes."""
+    gettext, source = language.gettext, lead.source
+    contact: dict[str, JsonValue] = {
         gettext("Name"): lead.name or no_name(language),
         gettext("Email"): lead.email,
         gettext("Phone"): lead.phone,
         gettext("Company"): lead.company,
         gettext("Service"): lead.service,
-        gettext("Language"): lead.locale,
-        gettext("Consent"): None
-        if lead.consent is None
-        else (gettext("yes") if lead.consent else gettext("no")),
+        gettext("Consent"): _consent(lead.consent, language),
     }
+    details: dict[str, JsonValue] = {
+        gettext("Text of the consent"): " ".join(
+            each
+            for each in (lead.consent_text, f"({lead.consent_version})" if lead.consent_version else "")
+            if each
+        ),
+        gettext("Language"): lead.locale,
+    }
+    labels = _origin_labels(language)
+    origin: dict[str, JsonValue] = {}
     if source:
-        known = {
-            "page_url": gettext("Page"),
-            "page_title": gettext("Page title"),
-            "landing_page": gettext("Landing page"),
-            "referrer": gettext("Referrer"),
-        }
-        values |= {known.get(name) or _label(name): getattr(source, name) for name in Source.model_fields}
+        origin = {label: getattr(source, name) for name, label in labels.items()}
+    used = dict.fromkeys([*contact, *details, *origin])
     # Prefixed, so that an unknown field cannot replace one of ours.
-    of_source, of_lead = gettext("Source %(name)s"), gettext("Extra %(name)s")
-    for form, unknown in ((of_source, source.extra if source else {}), (of_lead, lead.extra)):
+    for group, form, unknown in (
+        (origin, gettext("Source %(name)s"), source.extra if source else {}),
+        (details, gettext("Extra %(name)s"), lead.extra),
+    ):
         for name, value in unknown.items():
-            values[unique_name(_unknown_label(form, name), values)] = value
-    shown = {label: _display_value(value) for label, value in values.items() if value not in (None, "")}
-    return {label: text for label, text in shown.items() if text}
+            label = unique_name(_unknown_label(form, name), used)
+            used[label] = None
+            group[label] = value
+    return FieldGroups(*(_shown(group) for group in (contact, details, origin)))
 
 
-def _label(name: str) -> str:
-    return name.replace("_", " ").capitalize()
+def _consent(consent: bool | None, language: Language) -> str:
+    if consent is None:
+        return language.gettext("not stated")
+    return (
+        language.gettext("The visitor agreed") if consent else language.gettext("The visitor did not agree")
+    )
+
+
+def _origin_labels(language: Language) -> dict[str, str]:
+    """Return the label of each field of a source, in the order of the alert."""
+    gettext = language.gettext
+    campaign = {
+        "campaign": gettext("Campaign"),
+        "source": gettext("Campaign source"),
+        "medium": gettext("Campaign medium"),
+        "term": gettext("Search term"),
+        "content": gettext("Ad"),
+        "id": gettext("Campaign ID"),
+    }
+    referrer, first, click = (
+        gettext("Referrer"),
+        gettext("%(label)s (first visit)"),
+        gettext("Click ID %(name)s"),
+    )
+    known = {
+        **{f"utm_{name}": label for name, label in campaign.items()},
+        "landing_page": gettext("Landing page"),
+        "page_url": gettext("Page"),
+        "page_title": gettext("Page title"),
+        "referrer": referrer,
+        **{f"first_utm_{name}": first % {"label": label} for name, label in campaign.items()},
+        "first_referrer": first % {"label": referrer},
+    }
+    return known | {name: click % {"name": name} for name in Source.model_fields if name not in known}
+
+
+def _shown(values: Mapping[str, JsonValue]) -> dict[str, str]:
+    texts = {label: _display_value(value) for label, value in values.items() if value not in (None, "")}
+    return {label: text for label, text in texts.items() if text}
 
 
 def _unknown_label(form: str, name: str) -> str:

@@ -119,5 +119,6 @@ def _identity_of(default: Identity, site: Site, templates: MailTemplates) -> Ide
         locale=site.locale or "",
         alert_locale=site.alert_locale or "",
         site_name=site.name or "",
+        reply=site.reply,
         templates=templates,
     )

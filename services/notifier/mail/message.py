@@ -19,7 +19,8 @@ from contracts.text import to_line
 from runtime.mail_address import Address as Recipient
 from runtime.mail_address import parse_address
 from runtime.sites.mail import AlertRule, recipients_by_rule
-from services.notifier.mail.answers import labelled_fields, visible_text
+from runtime.sites.reply import Reply
+from services.notifier.mail.alert import NO_OTHER_LEADS, AlertSite, OtherLeads, alert_values
 from services.notifier.mail.encoded_words import encode_phrase
 from services.notifier.mail.greeting import greeting_name
 from services.notifier.mail.languages import Language, find_language
@@ -44,7 +45,7 @@ class Identity:
     welcomes have no Reply-To. It is ASCII, so that no welcome needs SMTPUTF8 because of it. The addresses are
     valid: the settings have been checked. `locale` is the site's locale. If it is empty, English
     applies. `alert_locale` is the locale of the site's team. If it is empty, `locale` applies.
-    `site_name` is the site's display name, or empty.
+    `site_name` is the site's display name, or empty. `reply` is the site's template of a reply to a lead.
     """
 
     from_email: str
@@ -56,6 +57,7 @@ class Identity:
     locale: str = ""
     alert_locale: str = ""
     site_name: str = ""
+    reply: Reply | None = None
     templates: MailTemplates = BUILT_IN
 
     def admins_for(self, lead: LeadReceived) -> tuple[str, ...]:
@@ -90,8 +92,14 @@ def message_id(lead: LeadReceived, kind: Kind, from_email: str) -> str:
     return f"<{lead.lead_id}.{kind}@{from_email.rpartition('@')[2]}>"
 
 
-def compose(kind: Kind, lead: LeadReceived, identity: Identity, now: datetime) -> Mail:
-    """Compose one mail.
+def compose(
+    kind: Kind,
+    lead: LeadReceived,
+    identity: Identity,
+    now: datetime,
+    others: OtherLeads = NO_OTHER_LEADS,
+) -> Mail:
+    """Compose one mail. `others` are the other leads of the person, which an alert shows.
 
     Raises `UndeliverableError` if a header is invalid, or if no address is valid.
     """
@@ -102,7 +110,7 @@ def compose(kind: Kind, lead: LeadReceived, identity: Identity, now: datetime) -
     else:
         reply_to = reply_to_header(lead.name or "", lead.email or "", utf8=smtputf8)
     language = language_of(kind, lead, identity)
-    values = template_values(kind, lead, identity, language)
+    values = template_values(kind, lead, identity, language, others)
     subject, text, html = identity.templates.render(kind, values, language)
     headers = {
         "Date": format_datetime(now),
@@ -156,8 +164,17 @@ def language_of(kind: Kind, lead: LeadReceived, identity: Identity) -> Language:
     return find_language(identity.alert_locale, identity.locale)
 
 
-def template_values(kind: Kind, lead: LeadReceived, identity: Identity, language: Language) -> dict[str, Any]:
-    """Return what the templates of a mail may show. Those of a welcome get nothing typed but a safe name."""
+def template_values(
+    kind: Kind,
+    lead: LeadReceived,
+    identity: Identity,
+    language: Language,
+    others: OtherLeads = NO_OTHER_LEADS,
+) -> dict[str, Any]:
+    """Return what the templates of a mail may show. Those of a welcome get nothing typed but a safe name.
+
+    `others` are the other leads of the person, which an alert shows.
+    """
     values: dict[str, Any] = {
         "lang": language.code,
         "colon": language.colon,
@@ -170,12 +187,5 @@ def template_values(kind: Kind, lead: LeadReceived, identity: Identity, language
             "name": greeting_name(lead.name or ""),
             "replies_are_read": bool(identity.reply_to),
         }
-    return values | {
-        "fields": labelled_fields(lead, language),
-        "email_label": language.gettext("Email"),
-        "email": lead.email if lead.email and parse_address(lead.email) else "",
-        "message": visible_text(lead.message),
-        "lead_id": str(lead.lead_id),
-        "site": visible_text(lead.site),
-        "url": f"{identity.admin_url.rstrip('/')}/leads/{lead.lead_id}" if identity.admin_url else "",
-    }
+    site = AlertSite(identity.site_name or lead.site, identity.locale, identity.admin_url, identity.reply)
+    return values | alert_values(lead, site, language, others)

@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
-from uuid import UUID, uuid4
+from uuid import UUID, uuid4, uuid5
 
 from contracts.extra_fields import EXTRA_MAX_BYTES
 from contracts.failures import Kind
 from contracts.field_types import LINE_MAX, MESSAGE_MAX
 from contracts.leads import EXAMPLE, LeadReceived
+from services.notifier.mail.alert import NO_OTHER_LEADS, OtherLead, OtherLeads
 from services.notifier.mail.held_digest import LISTED_MAX, HeldDigest, HeldLead, digest_values
 from services.notifier.mail.languages import Language
 from services.notifier.mail.message import Identity, Mail, compose, template_values
@@ -37,9 +38,20 @@ def sample_lead(site: str, locale: str | None, *, lead_id: UUID = _ID, now: date
             "site": site,
             "body_sha256": "0" * 64,
             "locale": locale,
+            "consent_text": "I agree that you answer me by email.",
             "extra": {"budget": EXAMPLE["budget"]},
         }
     )
+
+
+def sample_other_leads(lead: LeadReceived) -> OtherLeads:
+    """Return two invented earlier leads of the same person."""
+    days = ((40, "Hosting"), (400, "Web design"))
+    latest = tuple(
+        OtherLead(uuid5(lead.lead_id, service), lead.occurred_at - timedelta(days=count), service)
+        for count, service in days
+    )
+    return OtherLeads(latest, len(latest))
 
 
 def compose_sample(
@@ -60,7 +72,7 @@ def compose_sample(
         lead = lead.model_copy(update={"email": address})
     elif address is not None:
         identity = replace(identity, admins=(address,), alert_rules=())
-    return compose(kind, lead, identity, now)
+    return compose(kind, lead, identity, now, sample_other_leads(lead))
 
 
 def sample_values(mail: str, language: Language) -> Iterator[dict[str, Any]]:
@@ -81,6 +93,7 @@ def sample_values(mail: str, language: Language) -> Iterator[dict[str, Any]]:
             "extra": {f"field {number}": "<\n" * 24 for number in range(EXTRA_MAX_BYTES // 64)},
         }
     )
+    others = sample_other_leads(full)
     without = replace(_IDENTITY, admin_url="", reply_to="")
     for lead, identity, listed, total in (
         (full, _IDENTITY, 1, 2),
@@ -92,4 +105,4 @@ def sample_values(mail: str, language: Language) -> Iterator[dict[str, Any]]:
             yield digest_values(HeldDigest(_ID, lead.site, (held,) * listed, total), identity, language)
         else:
             known: Kind = "welcome" if mail == "welcome" else "admin_alert"
-            yield template_values(known, lead, identity, language)
+            yield template_values(known, lead, identity, language, NO_OTHER_LEADS if lead is few else others)

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
+from uuid import UUID
 
 from runtime.failures import DependencyUnavailable
 from services.notifier.deliveries import Delivery, Key
+from services.notifier.mail.alert import NO_OTHER_LEADS, OtherLeads
 from services.notifier.sending.mail_sender import MailSender
 from services.notifier.sending.pacing import Pacing
 from services.notifier.smtp.outcome import MailStatus
@@ -26,12 +28,15 @@ class BatchSender:
         self,
         sender: MailSender,
         deliveries: Sequence[Delivery],
+        other_leads: Mapping[UUID, OtherLeads],
         connections: asyncio.Semaphore,
         pacing: Pacing,
         stopping: asyncio.Event,
     ) -> None:
+        """Set the mails to send. `other_leads` are those of the person of each lead, by lead id."""
         self._sender = sender
         self._queue = deque(deliveries)
+        self._other_leads = other_leads
         self._started = dict[Key, Delivery]()
         self._errors = list[Exception]()
         self._connections = connections
@@ -86,7 +91,8 @@ class BatchSender:
                     return
                 delivery, started_at = self._queue.popleft(), self._pacing.start()
             self._started[delivery.key] = delivery
-            outcome = await self._sender.attempt(delivery, started_at)
+            others = self._other_leads.get(delivery.lead.lead_id, NO_OTHER_LEADS)
+            outcome = await self._sender.attempt(delivery, started_at, others)
         # The connection is free here: the next mail is sent while this outcome is committed.
         if outcome.status is MailStatus.THROTTLED:
             await self._sender.return_to_reserved(delivery)

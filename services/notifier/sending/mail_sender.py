@@ -17,6 +17,7 @@ from runtime.kafka.failure_publisher import FailurePublisher
 from runtime.logs import logger
 from runtime.tracing.spans import record_context, span
 from services.notifier.deliveries import Delivery, Key
+from services.notifier.mail.alert import NO_OTHER_LEADS, OtherLeads
 from services.notifier.mail.identities import Identities
 from services.notifier.mail.message import UndeliverableError, compose
 from services.notifier.sending.mails_in_progress import Holds, MailsInProgress
@@ -90,16 +91,19 @@ class MailSender:
         """
         return sorted(deliveries, key=lambda each: self._failures.count_of(each.key))
 
-    async def attempt(self, delivery: Delivery, started_at: float) -> MailOutcome:
+    async def attempt(
+        self, delivery: Delivery, started_at: float, others: OtherLeads = NO_OTHER_LEADS
+    ) -> MailOutcome:
         """Send one mail, or wait for the task that is already sending it. Raises `DependencyUnavailable`.
 
-        `started_at` is the return value of `Pacing.start`.
+        `started_at` is the return value of `Pacing.start`. `others` are the person's other leads, which an
+        alert shows.
         """
         sending = self._in_progress.find(delivery)
         if sending is None:
             # Check the breaker before each mail: a batch may hold more mails than may fail in a row.
             await self._breaker.check()
-            sending = asyncio.create_task(self._send(delivery, started_at))
+            sending = asyncio.create_task(self._send(delivery, started_at, others))
             self._in_progress.add(delivery, sending)
         # Shielded: if a cancelled batch cancelled the mail, the outcome of a written body would be unknown.
         outcome = await asyncio.shield(sending)
@@ -187,10 +191,10 @@ class MailSender:
                 reason=outcome.reason,
             )
 
-    async def _send(self, delivery: Delivery, started_at: float) -> MailOutcome:
+    async def _send(self, delivery: Delivery, started_at: float, others: OtherLeads) -> MailOutcome:
         try:
             identity = self._identities.of(delivery.lead.site)
-            mail = compose(delivery.kind, delivery.lead, identity, datetime.now(UTC))
+            mail = compose(delivery.kind, delivery.lead, identity, datetime.now(UTC), others)
         except UndeliverableError as error:
             return MailOutcome(MailStatus.DEAD, error.reason)
         with (

@@ -12,7 +12,7 @@ from services.notifier.deliveries import KINDS
 from services.notifier.mail.held_digest import HeldDigest, HeldLead, compose_held_digest
 from services.notifier.mail.languages import LANGUAGES
 from services.notifier.mail.message import Identity, compose
-from services.notifier.mail.samples import sample_lead
+from services.notifier.mail.samples import sample_lead, sample_other_leads
 
 FOLDER: Final = Path(__file__).parents[2] / "unit" / "notifier" / "mail" / "golden"
 NOW: Final = datetime(2026, 1, 3, 10, 31, tzinfo=UTC)
@@ -30,10 +30,12 @@ def golden_mails() -> dict[str, bytes]:
             "https://leads.example/admin",
             reply_to="office@studio.example",
             locale=code,
+            site_name="Studio Nord",
         )
         lead = sample_lead("studio", code)
         for kind in KINDS:
-            mails[f"{kind}.{code}.eml"] = compose(kind, lead, identity, NOW).content
+            mail = compose(kind, lead, identity, NOW, sample_other_leads(lead))
+            mails[f"{kind}.{code}.eml"] = mail.content
         held = HeldLead(lead.lead_id, lead.occurred_at, lead.name, lead.email or "", lead.message)
         digest = HeldDigest(DIGEST_ID, lead.site, (held,), 1235)
         mails[f"held_digest.{code}.eml"] = compose_held_digest(digest, identity, NOW).content

@@ -8,13 +8,13 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Request, Response
 from pydantic import BaseModel, Field
 
+from contracts.phone_numbers import phone_ending
 from services.admin.adapters import CurrentAdapters
 from services.admin.dashboard.auth import CurrentSession
 from services.admin.dashboard.rendering import PageRoute, render
 from services.admin.rules.errors import NotFoundError
 from services.admin.rules.personal_data import Selection, belongs_to
 from services.admin.schemas.personal_data import LISTED_MAX, ErasedPerson, PersonRecords
-from services.admin.schemas.phone_numbers import phone_ending
 from services.admin.texts import gettext
 
 router = APIRouter(prefix="/admin/ui/leads", route_class=PageRoute)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
+from contracts.phone_numbers import phone_ending
 from runtime.database import erasure
 from runtime.database.postgres import Connection, Pool, load_queries, snapshot, transaction
 from runtime.failures import DependencyRefused, DependencyUnavailable, Failure
@@ -17,7 +18,6 @@ from services.admin.rules.errors import NotFoundError
 from services.admin.rules.lead_edit_rules import queued_lead
 from services.admin.rules.personal_data import Selection, Traces, erasure_message, kafka_keeps
 from services.admin.schemas.personal_data import LISTED_MAX, Erased, ErasedPerson, PersonLead, PersonRecords
-from services.admin.schemas.phone_numbers import phone_ending
 from services.admin.store.leads.leads import NO_SUCH_LEAD
 from services.admin.texts import gettext
 

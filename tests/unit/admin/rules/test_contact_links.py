@@ -7,8 +7,9 @@ from uuid import UUID
 
 import pytest
 
+from contracts.contact_urls import MAILTO_MAX, mailto_url
 from runtime.sites.model import Site, Sites
-from services.admin.rules.contact_links import MAILTO_MAX, contact_links, mailto_url, tel_url
+from services.admin.rules.contact_links import contact_links
 from services.admin.schemas.lead_edits import QueuedLead
 from services.admin.schemas.leads import Lead
 
@@ -110,29 +111,6 @@ def test_a_template_with_long_fields_keeps_the_link_short() -> None:
     sites = with_template(subject="{{ message }}" * 15, body="{{ message }}" * 60)
     url = reply_to(sites, message="👩\n" * 50_000, email=f"{'é' * 60}@example.com")
     assert parse_qs(urlsplit(url).query)["subject"][0].endswith(" […]")
-
-
-@pytest.mark.parametrize(
-    ("phone", "url"),
-    [
-        ("+44 (0)20 7946-0958", "tel:+442079460958"),
-        ("0044 20 7946 0958", "tel:+442079460958"),
-        ("020 7946 0958", "tel:02079460958"),
-        ("030/123.45.67", "tel:0301234567"),
-        ("+1 212 555 0100 ext. 42", "tel:+12125550100;ext=42"),
-        ("212-555-0100 x7", "tel:2125550100;ext=7"),
-        ("tel:+12125550100;ext=42", "tel:+12125550100;ext=42"),
-        ("٠٢٠ ٧٩٤٦ ٠٩٥٨", "tel:02079460958"),
-        ("call me after two", None),
-        ("0800 FLOWERS", None),
-        ("12", None),
-        ("020 7946 0958 / 020 7946 0959", None),
-        ("020 7946 0958;phone-context=evil", None),
-        ("-" * 200, None),
-    ],
-)
-def test_a_phone_number_is_dialled_as_it_was_meant(phone: str, url: str | None) -> None:
-    assert tel_url(phone) == url
 
 
 def test_a_queued_lead_has_links_only_where_they_lead_to_something() -> None:

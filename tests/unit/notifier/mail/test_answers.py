@@ -43,14 +43,14 @@ def test_joiners_direction_marks_and_line_breaks_are_kept() -> None:
 def test_labels_that_begin_alike_or_become_equal_are_all_shown() -> None:
     extra = {f"{QUESTION}[{aspect}]": aspect for aspect in ("Speed", "Design", "Content")}
     extra |= {"size": "1", "si\u200bze": "2", "\u200b": "3", "x" * 300: "4", "x" * 301: "5"}
-    fields = labelled_fields(lead(extra=extra), ENGLISH)
+    fields = labelled_fields(lead(extra=extra), ENGLISH).all
     assert fields[f"Extra {QUESTION}[Speed]"] == "Speed"
     assert set(extra.values()) <= set(fields.values())
 
 
 def test_lists_and_files_are_no_json() -> None:
     file = {"id": "x", "name": "plan.pdf", "url": "https://files.example/1"}
-    fields = labelled_fields(lead(extra={"services": ["Web", "SEO"], "file": [file]}), ENGLISH)
+    fields = labelled_fields(lead(extra={"services": ["Web", "SEO"], "file": [file]}), ENGLISH).all
     assert fields["Extra services"] == "Web, SEO"
     assert fields["Extra file"] == "plan.pdf (https://files.example/1)"
 
@@ -59,8 +59,8 @@ def test_unknown_field_replaces_none_of_ours() -> None:
     fields = labelled_fields(
         lead(phone="1", source={"phone": "2", "Phone": "3", "utm_source": "x"}, extra={"Phone": "4"}),
         ENGLISH,
-    )
-    assert (fields["Phone"], fields["Utm source"]) == ("1", "x")
+    ).all
+    assert (fields["Phone"], fields["Campaign source"]) == ("1", "x")
     assert {fields["Source phone"], fields["Source Phone"], fields["Extra Phone"]} == {"2", "3", "4"}
 
 
@@ -119,7 +119,9 @@ def test_markup_stays_text_in_every_line() -> None:
 @pytest.mark.parametrize("key", ["extra", "source"])
 @given(answers=st.dictionaries(st.text(max_size=8), st.text(max_size=40), max_size=8))
 def test_every_answer_is_shown_and_none_begins_a_line(key: str, answers: dict[str, str]) -> None:
-    fields = labelled_fields(lead(**{key: {f"x{name}": value for name, value in answers.items()}}), ENGLISH)
+    fields = labelled_fields(
+        lead(**{key: {f"x{name}": value for name, value in answers.items()}}), ENGLISH
+    ).all
     shown = sum(bool(visible_text(value)) for value in answers.values())
-    assert len(fields) == len(labelled_fields(lead(), ENGLISH)) + shown
+    assert len(fields) == len(labelled_fields(lead(), ENGLISH).all) + shown
     assert all("\n" not in label and not is_blank(label) for label in fields)

@@ -67,8 +67,8 @@ def test_no_label_hides_another_field(code: str) -> None:
     asking = sample_lead("studio", code)
     assert asking.source is not None
     filled = [name for name in Source.model_fields if getattr(asking.source, name)]
-    # Name, email, phone, company, service, language, consent and one unknown field.
-    assert len(labelled_fields(asking, find_language(code))) == 7 + len(filled) + 1
+    # Name, email, phone, company, service, consent with its text, language and one unknown field.
+    assert len(labelled_fields(asking, find_language(code)).all) == 8 + len(filled) + 1
 
 
 @pytest.mark.parametrize(
