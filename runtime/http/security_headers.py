@@ -1,5 +1,6 @@
 """ASGI middleware that adds security headers to every response, unless the response sets its own."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,6 +15,13 @@ DEFAULTS: Final = (
 )
 
 
+def with_security_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return the headers of a response, with those security headers added that it does not set."""
+    headers = list(headers)
+    existing = {name for name, _ in headers}
+    return headers + [pair for pair in DEFAULTS if pair[0] not in existing]
+
+
 class SecurityHeaders:
     """Adds the headers. It must be the outermost middleware, so that error responses have them too."""
 
@@ -25,9 +33,7 @@ class SecurityHeaders:
 
         async def send_response(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = message["headers"] = list(message.get("headers", ()))
-                existing = {name for name, _ in headers}
-                headers += [pair for pair in DEFAULTS if pair[0] not in existing]
+                message["headers"] = with_security_headers(message.get("headers", ()))
             await send(message)
 
         await self._app(scope, receive, send_response if scope["type"] == "http" else send)

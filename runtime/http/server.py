@@ -7,6 +7,7 @@ import resource
 import uvicorn
 from uvicorn.importer import import_from_string
 
+from runtime.http.direct_route import DirectRoute, direct_protocol
 from runtime.http.protocol import bounded_protocol
 from runtime.http.security_headers import SecurityHeaders
 from runtime.settings import Http, load
@@ -15,17 +16,20 @@ from runtime.settings import Http, load
 def serve(app: str, default_port: int, *, trust_proxy_headers: bool) -> None:
     """Serve an app until SIGTERM or SIGINT, then finish the open requests in time.
 
-    `app` names the function that returns the app, such as `services.ingest.app:create_app`. With
-    `trust_proxy_headers` the client's address is taken from the headers of a trusted proxy.
+    `app` names the function that returns the app, such as `services.ingest.app:create_app`. The app's state
+    may have a `direct_route`. With `trust_proxy_headers` the client's address is taken from the headers of a
+    trusted proxy.
     """
     http = load(Http)
     _raise_open_file_limit()
-    service = SecurityHeaders(import_from_string(app)())
+    service = import_from_string(app)()
+    route: DirectRoute | None = getattr(service.state, "direct_route", None)
+    seconds = http.head_timeout_seconds
     tune_gc()
     uvicorn.run(
-        service,
+        SecurityHeaders(service),
         loop="runtime.event_loop:Loop",
-        http=bounded_protocol(http.head_timeout_seconds),
+        http=direct_protocol(seconds, route) if route else bounded_protocol(seconds),
         host=http.host,
         port=http.port or default_port,
         log_config=None,

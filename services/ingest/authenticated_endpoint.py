@@ -7,7 +7,8 @@ import math
 from abc import ABC, abstractmethod
 from typing import Protocol
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
 from contracts.audit import AuditEvent, AuditRecorded
@@ -46,12 +47,14 @@ class AuthenticatedEndpoint(ABC):
         self._log = logger("receive")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one POST with a 201 or a problem. A problem is audited if the secret identifies a site."""
-        request = LeadRequest(scope, receive)
-        response = await self._respond(request, correlation_id_of(request))
+        """Answer one POST with the response of `respond`."""
+        response = await self.respond(scope, receive)
         await response(scope, receive, send)
 
-    async def _respond(self, request: LeadRequest, correlation_id: str) -> ASGIApp:
+    async def respond(self, scope: Scope, receive: Receive) -> Response:
+        """Return a 201 or a problem. A problem is audited if the secret identifies a site."""
+        request = LeadRequest(scope, receive)
+        correlation_id = correlation_id_of(request)
         site: str | None = None
         headers = {"X-Request-ID": correlation_id}
         try:
@@ -72,7 +75,7 @@ class AuthenticatedEndpoint(ABC):
     @abstractmethod
     async def _accept(
         self, request: LeadRequest, site: str, correlation_id: str, headers: dict[str, str]
-    ) -> ASGIApp:
+    ) -> Response:
         """Store the lead durably and return the response. Raises `ProblemError` if the lead is refused."""
 
     def _limit_rate(self, site: str, headers: dict[str, str]) -> None:
@@ -90,7 +93,7 @@ class AuthenticatedEndpoint(ABC):
 
     def _reject(
         self, problem: Problem, site: str | None, correlation_id: str, headers: dict[str, str]
-    ) -> ASGIApp:
+    ) -> Response:
         self._report_refusal(problem, site, correlation_id)
         if problem.status == problems.TOO_SLOW.status:
             headers["Connection"] = "close"

@@ -2,8 +2,7 @@
 
 from typing import Final
 
-from starlette.responses import JSONResponse
-from starlette.types import ASGIApp
+from starlette.responses import JSONResponse, Response
 
 from runtime.health import Health
 from runtime.http.problem_details import ProblemError
@@ -35,7 +34,7 @@ class LeadEndpoint(AuthenticatedEndpoint):
 
     async def _accept(
         self, request: LeadRequest, site: str, correlation_id: str, headers: dict[str, str]
-    ) -> ASGIApp:
+    ) -> Response:
         body = await request.read_body()
         submission, key = parse_submission(body, request.header(b"idempotency-key"))
         config = self._sites.get(site)

@@ -5,7 +5,6 @@ from typing import Final
 
 from pydantic import JsonValue
 from starlette.responses import Response
-from starlette.types import ASGIApp
 
 from contracts.field_types import LINE_MAX
 from contracts.text import to_line, truncate
@@ -60,7 +59,7 @@ class HookEndpoint(AuthenticatedEndpoint):
 
     async def _accept(
         self, request: LeadRequest, site: str, correlation_id: str, headers: dict[str, str]
-    ) -> ASGIApp:
+    ) -> Response:
         request.media_type()  # refuses an encoded body
         signed = self._check_signatures(request, site, await request.buffer_body(TEXT_MAX_BYTES))
         payload = nest_brackets((await read_form(request)).fields.items())

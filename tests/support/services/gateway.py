@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import httpx
+from fastapi import FastAPI
 
 from contracts.audit import AuditRecorded
 from contracts.lead_record import LeadRecord
@@ -111,7 +112,8 @@ class FakePublisher:
 class Gateway:
     """The app under test, its sinks and its clock."""
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
+    def __init__(self, app: FastAPI, client: httpx.AsyncClient) -> None:
+        self.app = app
         self.client = client
         self.leads = FakeLeadSink()
         self.refused = FakeLeadSink()
@@ -155,7 +157,7 @@ async def run_gateway(sites_file: Path | None = None, **fields: Any) -> AsyncIte
         httpx.AsyncClient(transport=transport, base_url="http://gateway") as client,
         plain_client() as captcha_client,
     ):
-        gateway = Gateway(client)
+        gateway = Gateway(app, client)
         app.state.lead_writer = SimpleNamespace(breaker="closed")
         acceptance = LeadAcceptance(settings, gateway.leads, lambda: gateway.now, gateway.monotonic)
         captcha = Captcha(sites, captcha_client)
