@@ -50,7 +50,8 @@ bench-quick: $(READY) ## The same in three minutes, less exactly
 bench-admin: $(READY) ## Every query of the admin service at a million leads, with plans and times (a="--only audit")
 	@$(RUN) tests.bench.admin $(a)
 
-screenshots: $(READY) ## Take the README's pictures of the dashboard anew (needs Chromium)
+screenshots: $(READY) ## Take the pictures of the dashboard and of the emails anew (needs Chromium)
+	@$(RUN) tests.support.mail.examples
 	@$(RUN) tests.screenshots
 
 ledger: $(READY) ## Compare what the topics hold with the tables, and name what is missing

@@ -32,6 +32,8 @@ _FRAMES: Final = {
     **dict.fromkeys(("tr", "tbody", "thead", "tfoot", "caption", "colgroup"), "<table>"),
 }
 _MARK: Final = "data-inlined"
+_BACKGROUND: Final = re.compile(r"(?:^|;)background:\s*(#[0-9a-fA-F]{3,6})\b")
+_BGCOLOR: Final = re.compile(r"""(\sbgcolor=)("[^"]*"|'[^']*')""")
 
 
 class CssInlining(Extension):
@@ -53,7 +55,7 @@ def inline_css(source: str, styles: str) -> str:
 
     All else stays as it is. A selector can only name a tag, its classes and its other attributes, but no
     attribute with an expression of Jinja, and no other element. The declarations of the tag's own `style`
-    come last, so they win.
+    come last, so they win. An attribute `bgcolor` becomes the color of `background`.
     """
     expressions = list[str]()
 
@@ -74,6 +76,8 @@ def _with_style(tag: re.Match[str], styles: str) -> str:
         return tag[0]
     own = next((each["value"] or "" for each in attributes if each["name"] == "style"), "").strip("\"'")
     others = "".join(each[0] for each in attributes if each["name"] != "style")
+    if background := _BACKGROUND.search(style):  # Word sometimes reads only the attribute
+        others = _BGCOLOR.sub(rf'\1"{background[1]}"', others)
     return f'<{tag["name"]}{others} style="{style}{own}"{tag["end"]}'
 
 

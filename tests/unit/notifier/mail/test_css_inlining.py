@@ -40,6 +40,15 @@ def test_a_tag_gets_the_declarations_of_the_style_sheet(source: str, inlined: st
     assert inline_css(source, STYLES) == inlined
 
 
+def test_an_attribute_bgcolor_gets_the_background() -> None:
+    styles = ".a { background: #111 } .b { background: #222; color: red }"
+    inlined = inline_css('<td bgcolor="#fff" class="a b"><td bgcolor="#fff"><td class="a">', styles)
+    assert inlined == (
+        '<td bgcolor="#222" class="a b" style="background:#222;color:red;">'
+        '<td bgcolor="#fff"><td class="a" style="background:#111;">'
+    )
+
+
 @pytest.mark.parametrize(
     "source",
     [

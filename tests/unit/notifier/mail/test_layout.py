@@ -148,10 +148,14 @@ def test_text_has_enough_contrast_in_both_themes(foreground: str, background: st
         assert contrast(*(each.removeprefix("#") for each in colours)) >= 4.5, colours
 
 
+# A site changes the colour of its buttons in one place.
+SAME_IN_BOTH = (".button", ".button-text")
+
+
 def test_every_colour_has_a_value_for_the_dark_theme() -> None:
     dark = dark_rules(documents()["admin_alert.en.eml"], "prefers-color-scheme")
     for selector, found in rules_of((FOLDER / "styles.css").read_text()):
-        for name in {"color", "background"} & found.keys():
+        for name in {"color", "background"} & found.keys() if selector not in SAME_IN_BOTH else ():
             assert (selector, name) in dark, f"{selector} {name}"
 
 
