@@ -122,6 +122,9 @@ MAIL_RATE: Final = Gauge("fastcore_mail_rate_limit_per_second", "Limit of emails
 # and the email is sent again.
 MAILS_THROTTLED: Final = Counter("fastcore_mails_throttled_total", "Rate-limit replies of the mail server.")
 
+# Emails sent without the DKIM signature that is configured for their sender, because signing failed.
+MAILS_UNSIGNED: Final = Counter("fastcore_mails_unsigned_total", "Emails that could not be signed.")
+
 # --- destinations ------------------------------------------------------------------------
 
 # Attempts at a destination, by the state of the delivery afterwards: delivered, failed (it is sent again) or

@@ -1,6 +1,7 @@
-"""`python -m deploy.cli.mail`: show an email of a site as it would be sent, or send it to an address."""
+"""`python -m deploy.cli.mail`: show or send an email of a site, and make DKIM keys."""
 
 import asyncio
+import os
 import sys
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
@@ -11,7 +12,12 @@ import typer
 
 from runtime.health import Health
 from runtime.settings import load
-from services.notifier.app import open_identities
+from runtime.sites.dkim import check_domain, check_selector
+from runtime.sites.file import load_sites
+from services.notifier.app import open_identities, open_signers
+from services.notifier.mail.dkim_key import make_private_key, parse_private_key
+from services.notifier.mail.dkim_signature import DkimSigner
+from services.notifier.mail.dkim_signers import DkimSigners
 from services.notifier.mail.message import Mail, UndeliverableError
 from services.notifier.mail.samples import compose_sample
 from services.notifier.settings import Settings
@@ -31,7 +37,10 @@ LocaleOption = Annotated[
 
 @app.callback()
 def main() -> None:
-    """Show an email about an invented lead, or send it. Uses the settings of the notifier (docs/email.md)."""
+    """Show an email about an invented lead, or send it, or make a DKIM key (docs/email.md).
+
+    Uses the settings of the notifier.
+    """
 
 
 @app.command()
@@ -45,7 +54,9 @@ def preview(
     ] = None,
 ) -> None:
     """Write the email as it would be sent: headers, text and HTML (.eml)."""
-    mail = _compose(load(Settings), site, kind, locale)
+    settings = load(Settings)
+    mail = _compose(settings, site, kind, locale)
+    mail = _open_signers(settings).sign(mail)
     content = _html_of(mail) if html else mail.content
     if output:
         output.write_bytes(content)
@@ -74,6 +85,52 @@ def send(
     print(f"sent to {address}")
 
 
+@app.command()
+def dkim_key(
+    selector: Annotated[str, typer.Argument(help="A new name for the key, such as fastcore1.")],
+    domain: Annotated[str, typer.Argument(help="The domain of the sender, such as studio.example.")],
+    output: Annotated[Path, typer.Option(help="The file to make for the private key.")],
+    bits: Annotated[int, typer.Option(min=2048, max=4096, help="The length of the RSA key.")] = 2048,
+) -> None:
+    """Make a DKIM key: write the private key to a new file, and print the DNS record to publish."""
+    try:
+        selector, domain = check_selector(selector), check_domain(domain)
+    except ValueError as error:
+        sys.exit(f"selector and domain: {error}")
+    text = make_private_key(bits)
+    try:
+        file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        sys.exit(f"{output}: {error.strerror}")
+    with open(file, "w", encoding="ascii") as opened:  # noqa: PTH123 - a descriptor, not a path
+        opened.write(text)
+    _print_record(DkimSigner(domain, selector, parse_private_key(text)))
+
+
+@app.command()
+def dkim_record() -> None:
+    """Print the DNS records of the keys that are configured, for the installation and for sites."""
+    settings = load(Settings)
+    signers = _open_signers(settings)
+    configured = {each.record_name: each for each in signers.all}
+    if not configured:
+        sys.exit("no DKIM key is configured (docs/email.md#dkim-signatures-of-our-own)")
+    for signer in configured.values():
+        _print_record(signer)
+
+
+def _print_record(signer: DkimSigner) -> None:
+    """Print the record for a form, and in the form of a zone file, whose strings have at most 255 bytes."""
+    value = signer.record_value
+    strings = " ".join(f'"{value[at : at + 255]}"' for at in range(0, len(value), 255))
+    print(f"name   {signer.record_name}\ntype   TXT\nvalue  {value}")
+    print(f"\nor, in a zone file:\n{signer.record_name}. 3600 IN TXT {strings}")
+
+
+def _open_signers(settings: Settings) -> DkimSigners:
+    return open_signers(settings, load_sites(settings.sites_file.path))
+
+
 def _compose(
     settings: Settings, site: str, kind: MailKind, locale: str | None, address: str | None = None
 ) -> Mail:
@@ -100,7 +157,7 @@ def _compose(
 async def _send(settings: Settings, mail: Mail) -> MailOutcome:
     async def nothing_to_commit() -> None: ...
 
-    async with open_mailer(settings, Health(), asyncio.Event()) as mailer:
+    async with open_mailer(settings, Health(), asyncio.Event(), _open_signers(settings)) as mailer:
         return await mailer.send(mail, nothing_to_commit)
 
 

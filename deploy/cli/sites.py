@@ -10,6 +10,7 @@ import typer
 
 from runtime.settings import Debug, load
 from runtime.sites.destinations import Destination, is_reference
+from runtime.sites.dkim import Dkim
 from runtime.sites.file import SitesFileError, environment, read_sites
 from runtime.sites.mail import AlertRule, Sender
 from runtime.sites.model import KEYS, Captcha, Limits, Site
@@ -108,7 +109,7 @@ def _display(value: Any) -> str:
         return ", ".join(each[:15] + "..." if each.startswith("sha256:") else each for each in value)
     if isinstance(value, Captcha):
         return f"{value.kind}: {value.secret}" if value.secret else value.kind
-    if isinstance(value, Reply | Limits):
+    if isinstance(value, Reply | Limits | Dkim):
         value = value.model_dump(exclude_none=True)
     if isinstance(value, dict):
         return "; ".join(f"{name}: {_display(each)}" for name, each in value.items())

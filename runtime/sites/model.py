@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from runtime.sites.destinations import Destination
+from runtime.sites.dkim import Dkim
 from runtime.sites.field_targets import check_target
 from runtime.sites.mail import AlertRule, Line, LocaleTag, MailAddress, ReplyAddress, SenderValue
 from runtime.sites.reply import Reply
@@ -125,6 +126,7 @@ class Site(BaseModel):
     alert_rules: tuple[AlertRule, ...] = ()
     alert_locale: LocaleTag | None = None
     templates: Line | None = None
+    dkim: Dkim | None = None
     fields: dict[FieldTarget, tuple[Line, ...]] = Field(default_factory=dict)
     default_service: Line | None = None
     limits: Limits = NO_LIMITS

@@ -25,6 +25,7 @@ def check_secrets(sites: Sites, variables: Mapping[str, str], *, permit_weak: bo
     resolve_signing_secrets(sites, variables)
     resolve_captcha_secrets(sites, variables, variables.get("FASTCORE_SITE_INGEST_TOKEN", ""))
     resolve_destinations(sites, variables)
+    resolve_dkim_keys(sites, variables)
 
 
 def resolve_digests(
@@ -57,6 +58,18 @@ def resolve_signing_secrets(sites: Sites, variables: Mapping[str, str]) -> dict[
             where = f"sites.{name}.signing_secrets.{builder}"
             secrets.setdefault(name, {})[builder] = _read_variable(where, variable, variables)
     return secrets
+
+
+def resolve_dkim_keys(sites: Sites, variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the text of the DKIM key of each site that has one, by site name.
+
+    Raises `SitesFileError` if a variable is not set, or if a file cannot be read.
+    """
+    return {
+        name: _read_reference(f"sites.{name}.dkim.key", site.dkim.key, variables)
+        for name, site in sites.by_name.items()
+        if site.dkim
+    }
 
 
 def resolve_captcha_secrets(sites: Sites, variables: Mapping[str, str], default: str) -> dict[str, str]:

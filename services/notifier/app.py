@@ -1,5 +1,6 @@
 """The notifier's process: its settings, the mailer, and the handler that sends mails."""
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -15,10 +16,12 @@ from runtime.kafka.failure_publisher import FailurePublisher
 from runtime.kafka.policy import Policy
 from runtime.kafka.reconcile import Reconciler
 from runtime.settings import load
-from runtime.sites.file import load_sites
+from runtime.sites.file import SitesFileError, environment, exit_with, load_sites
+from runtime.sites.model import Sites
 from runtime.sites.watcher import watch_sites
 from services.notifier.digests.held_digests import HeldDigests
 from services.notifier.handlers import Handler
+from services.notifier.mail.dkim_signers import DkimKeyError, DkimSigners
 from services.notifier.mail.identities import Identities
 from services.notifier.mail.message import Identity
 from services.notifier.other_leads import read_other_leads
@@ -39,12 +42,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Return the app. It opens no connection before its lifespan begins."""
     settings = settings or load(Settings)
     identities = open_identities(settings)
+    signers = open_signers(settings, identities.sites)
     app = create_consumer_app(
         NAME,
         settings,
         topics.consumed_by(NAME),
         topics.GROUPS[NAME],
-        partial(_open_stage, settings, identities),
+        partial(_open_stage, settings, identities, signers),
         # A stop waits only for mails whose body is being sent.
         policy=Policy(
             max_records=settings.batch_max_records, drain_seconds=settings.mail_timeout_seconds + 1
@@ -64,11 +68,26 @@ def open_identities(settings: Settings) -> Identities:
     return Identities(default, load_sites(path), path.parent if path else None)
 
 
+def open_signers(settings: Settings, sites: Sites) -> DkimSigners:
+    """Return the DKIM keys of all senders. Exits if a key is unusable."""
+    try:
+        return DkimSigners(settings, sites, environment())
+    except SitesFileError as error:
+        exit_with(settings.sites_file.path, error)
+    except DkimKeyError as error:
+        sys.exit(f"wrong settings: {error}")
+
+
 @asynccontextmanager
 async def _open_stage(
-    settings: Settings, identities: Identities, resources: Resources
+    settings: Settings, identities: Identities, signers: DkimSigners, resources: Resources
 ) -> AsyncIterator[Stage]:
-    watching = watch_sites(settings.sites_file.path, identities.sites, resources.health, identities.apply)
+    async def apply(sites: Sites) -> None:
+        keys = await signers.read(sites)
+        await identities.apply(sites)
+        signers.by_sender = keys
+
+    watching = watch_sites(settings.sites_file.path, identities.sites, resources.health, apply)
     templates = TemplateWatcher(identities, resources.health)
     pool, ledger, consumer = resources.pool, resources.ledger, resources.consumer
     store = Store(
@@ -86,7 +105,7 @@ async def _open_stage(
     recovery = MailOutcomeRecovery(settings.kafka, pool, ledger, identities)
     reconciler = Reconciler(settings.kafka, pool, ledger, recovery.run, [topics.RETRY_NOTIFIER.name])
     recent = RecentOutcomes(resources.health)
-    async with open_mailer(settings, resources.health, consumer.stopping) as mailer:
+    async with open_mailer(settings, resources.health, consumer.stopping, signers) as mailer:
         handler = Handler(
             store,
             mailer,

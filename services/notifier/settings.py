@@ -1,5 +1,6 @@
 """The notifier's settings: its mail server, its addresses and its limits."""
 
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
@@ -7,6 +8,7 @@ from pydantic_settings import BaseSettings
 
 from runtime.mail_address import parse_address
 from runtime.settings import Kafka, Log, Postgres, SitesFile, Tracing, env_name, section
+from runtime.sites.dkim import check_domain, check_selector
 
 
 def _validate_address(value: str) -> str:
@@ -57,6 +59,32 @@ class Smtp(BaseSettings):
         return self.port == 465
 
 
+class Dkim(BaseSettings):
+    """The installation's DKIM key, for a mail server that does not sign itself (docs/email.md)."""
+
+    model_config = section("FASTCORE_DKIM_")
+    selector: Annotated[str, AfterValidator(check_selector)] | None = Field(
+        default=None, examples=["fastcore1"]
+    )
+    """The selector of our DKIM key. Not set: FASTCORE signs no mail itself."""
+    domain: Annotated[str, AfterValidator(check_domain)] | None = None
+    """The domain that signs (d=), for senders of it and of its subdomains. Default: that of FROM_EMAIL."""
+    private_key: SecretStr | None = None
+    """The private key: PEM in one line with \\n for line breaks. Or set the file."""
+    private_key_file: Path | None = Field(default=None, examples=["/etc/fastcore/dkim/fastcore1.pem"])
+    """The file with the private key in PEM form. Read at the start."""
+
+    @model_validator(mode="after")
+    def _check_key(self) -> Self:
+        if self.selector is None:
+            if self.private_key or self.private_key_file or self.domain:
+                raise ValueError("FASTCORE_DKIM_SELECTOR: set it too: it names the key in DNS")
+            return self
+        if (self.private_key is None) == (self.private_key_file is None):
+            raise ValueError("FASTCORE_DKIM_PRIVATE_KEY and FASTCORE_DKIM_PRIVATE_KEY_FILE: set one of them")
+        return self
+
+
 class Settings(BaseSettings):
     """The notifier's settings, read from the environment and `.env`."""
 
@@ -66,6 +94,7 @@ class Settings(BaseSettings):
     log: Log = Field(default_factory=Log)
     tracing: Tracing = Field(default_factory=Tracing)
     smtp: Smtp = Field(default_factory=Smtp)
+    dkim: Dkim = Field(default_factory=Dkim)
     sites_file: SitesFile = Field(default_factory=SitesFile)
     from_email: Annotated[str, AfterValidator(_validate_address)] = Field(
         validation_alias=env_name("FROM_EMAIL")

@@ -151,7 +151,7 @@ def test_the_required_settings_of_each_service_are_there(chart: list[Manifest]) 
         assert environment(container)["FASTCORE_HTTP_HOST"] == "0.0.0.0"  # noqa: S104 - in a pod of its own
 
 
-def test_webhooks_alone_mounts_the_files_with_secrets_of_destinations() -> None:
+def test_only_the_service_that_needs_them_mounts_files_with_secrets() -> None:
     chart = rendered("full")
     mounts, secret_of = dict[str, str](), dict[str, str]()
     for manifest in of_kind(chart, *WORKLOADS):
@@ -165,10 +165,11 @@ def test_webhooks_alone_mounts_the_files_with_secrets_of_destinations() -> None:
                 if mount["name"] in secret_of:
                     assert mount["readOnly"]
                     mounts[container["name"]] = mount["mountPath"]
-    assert secret_of == {"destinations": "fastcore-destinations"}
-    assert mounts == {"webhooks": "/etc/fastcore/destinations"}
+    assert secret_of == {"destinations": "fastcore-destinations", "mail": "fastcore-mail"}
+    assert mounts == {"webhooks": "/etc/fastcore/destinations", "notifier": "/etc/fastcore/mail"}
     [sites] = [each["data"]["sites.toml"] for each in of_kind(chart, "ConfigMap")]
-    assert [str(Path(path).parent) for path in re.findall('"file:([^"]+)"', sites)] == [*mounts.values()]
+    files = {str(Path(path).parent) for path in re.findall('"file:([^"]+)"', sites)}
+    assert files == set(mounts.values())
 
 
 def test_a_pod_has_longer_to_stop_than_its_drain_takes(chart: list[Manifest]) -> None:

@@ -4,11 +4,21 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from deploy.cli.doctor.check_result import CheckResult, fail, warn
+from deploy.cli.doctor.mail_dns.providers import find_provider
 from deploy.cli.doctor.mail_dns.resolver import DnsError, Resolver
 from deploy.cli.doctor.sample_mails import check_sample_mails
-from deploy.cli.doctor.sender_domains import check_sender_domains, dns_unavailable, is_private, not_public
+from deploy.cli.doctor.sender_checks import SenderChecks
+from deploy.cli.doctor.sender_domains import (
+    check_sender_domains,
+    dns_unavailable,
+    is_private,
+    not_public,
+)
 from deploy.settings import DoctorSettings
+from runtime.sites.file import SitesFileError, environment
 from runtime.sites.model import Sites
+from services.notifier.mail.dkim_signature import DkimSigner
+from services.notifier.mail.dkim_signers import DkimKeyError, DkimSigners
 from services.notifier.mail.identities import Identities
 from services.notifier.mail.message import Identity
 from services.notifier.settings import Settings as Notifier
@@ -40,11 +50,30 @@ async def check_deliverability(
     except DnsError as error:
         yield dns_unavailable(", ".join(public), error)
         return
-    severity = warn if debug else fail
-    async for result in check_sender_domains(
-        public, notifier.smtp.host, doctor.selectors, resolver, severity
-    ):
+    try:
+        signers = await asyncio.to_thread(DkimSigners, notifier, sites, environment())
+    except (DkimKeyError, SitesFileError) as error:
+        yield fail("dkim", str(error), "correct it: the notifier does not start with it")
+        return
+    checks = SenderChecks(
+        find_provider(notifier.smtp.host),
+        doctor.selectors,
+        warn if debug else fail,
+        {domain: own_signers(identities, signers, domain) for domain in public},
+    )
+    async for result in check_sender_domains(public, resolver, checks):
         yield result
+
+
+def own_signers(identities: Identities, signers: DkimSigners, domain: str) -> list[DkimSigner]:
+    """Return what signs the mails of the senders of this domain, each key once."""
+    found = (signers.of(sender) for sender in senders(identities) if sender.endswith(f"@{domain}"))
+    return list({each.record_name: each for each in found if each}.values())
+
+
+def senders(identities: Identities) -> list[str]:
+    """Return the addresses of all senders."""
+    return [identities.of(name).from_email for name in (DEFAULT, *identities.sites.by_name)]
 
 
 def sender_domains(identities: Identities) -> dict[str, str]:

@@ -1,16 +1,17 @@
 """Checks SPF, DKIM and DMARC of each sender's domain by DNS. Sends no email."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Final
 
-from deploy.cli.doctor.check_result import CheckResult, fail, ok, warn
-from deploy.cli.doctor.mail_dns.dkim_key import DkimKey, read_key
+from deploy.cli.doctor.check_result import CheckResult, ok, warn
+from deploy.cli.doctor.mail_dns.dkim_key import read_key
 from deploy.cli.doctor.mail_dns.dmarc import Dmarc, read_dmarc
-from deploy.cli.doctor.mail_dns.providers import Provider, find_provider, owner_of_mailboxes
+from deploy.cli.doctor.mail_dns.providers import Provider, owner_of_mailboxes
 from deploy.cli.doctor.mail_dns.resolver import DnsError, Resolver
 from deploy.cli.doctor.mail_dns.spf import LOOKUPS_MAX, Spf, read_spf
+from deploy.cli.doctor.sender_checks import SenderChecks
+from deploy.cli.doctor.sender_keys import aligns, check_own_key, check_provider_keys, matches, read_keys
 
 CONCURRENT_DOMAINS: Final = 8
 DOMAIN_SECONDS: Final = 30.0
@@ -22,30 +23,11 @@ _PRIVATE: Final = frozenset(
 _PRIVATE_DOMAINS: Final = ("example.com", "example.net", "example.org", "home.arpa")
 _DOCS: Final = "docs/email.md#spf-dkim-and-dmarc"
 
-Severity = Callable[[str, str, str], CheckResult]
-
-
-@dataclass(frozen=True)
-class SenderChecks:
-    """What the checks of a sender's domain need besides DNS.
-
-    `provider` is the provider of the mail server, if it is known. `selectors` are the configured selectors of
-    the provider. `severity` is `warn` in development, else `fail`.
-    """
-
-    provider: Provider | None
-    selectors: tuple[str, ...] = ()
-    severity: Severity = fail
-
 
 async def check_sender_domains(
-    domains: Mapping[str, str], host: str, selectors: tuple[str, ...], resolver: Resolver, severity: Severity
+    domains: Mapping[str, str], resolver: Resolver, checks: SenderChecks
 ) -> AsyncIterator[CheckResult]:
-    """Check the domains of the senders. `domains` has the sites of each domain, for the texts.
-
-    `host` is the mail server. `selectors` are the provider's DKIM selectors that are configured.
-    """
-    checks = SenderChecks(find_provider(host), selectors, severity)
+    """Check the domains of the senders. `domains` has the sites of each domain, for the texts."""
     limit = asyncio.Semaphore(CONCURRENT_DOMAINS)
 
     async def check(domain: str) -> list[CheckResult] | DnsError:
@@ -116,12 +98,20 @@ async def _check_domain(domain: str, resolver: Resolver, checks: SenderChecks) -
     if not spf.record and not await _exists(resolver, domain):
         todo = "correct FROM_EMAIL (or the site's from): servers refuse mails from it, and bounces are lost"
         return [checks.severity("sender-dns", f"{domain} does not exist", todo)]
-    keys = await _read_keys(resolver, domain, checks)
+    keys = await read_keys(resolver, domain, checks)
+    own = [
+        (signer, await read_key(resolver, signer.selector, signer.domain))
+        for signer in checks.own.get(domain, ())
+    ]
     dmarc = await read_dmarc(resolver, domain)
+    by_dkim = any(key.usable for key in keys) or any(
+        matches(signer, key) and aligns(signer, dmarc) for signer, key in own
+    )
     return [
         _check_spf(domain, spf, checks),
-        *_check_dkim(domain, keys, checks),
-        *_check_dmarc(dmarc, spf, keys, checks),
+        *(check_own_key(signer, key, dmarc, checks) for signer, key in own),
+        *check_provider_keys(domain, keys, checks),
+        *_check_dmarc(dmarc, spf, checks, by_dkim=by_dkim),
     ]
 
 
@@ -157,47 +147,7 @@ def _check_spf(domain: str, spf: Spf, checks: SenderChecks) -> CheckResult:
     return ok("spf", f"{domain}: {spf.lookups} of {LOOKUPS_MAX} lookups, {spf.ending}{includes}")
 
 
-async def _read_keys(resolver: Resolver, domain: str, checks: SenderChecks) -> list[DkimKey]:
-    selectors = checks.selectors or (checks.provider.selectors if checks.provider else ())
-    return [await read_key(resolver, selector, domain) for selector in selectors]
-
-
-def _check_dkim(domain: str, keys: Iterable[DkimKey], checks: SenderChecks) -> Iterator[CheckResult]:
-    present = [key for key in keys if key.exists]
-    if not present:
-        yield _no_key(domain, checks)
-    for key in present:
-        if key.mistake:
-            severity = warn if any(each.usable for each in present) else checks.severity
-            yield severity(
-                "dkim", f"{key.name}: {key.mistake}", "publish the key anew, as your provider shows it"
-            )
-        elif key.weakness:
-            yield warn(
-                "dkim",
-                f"{key.name}: {key.weakness}",
-                "publish a key of 2048 bits under a new selector, without t=y",
-            )
-        else:
-            yield ok("dkim", f"{key.name}: {key.description}")
-
-
-def _no_key(domain: str, checks: SenderChecks) -> CheckResult:
-    name_them = "name the selectors in FASTCORE_DOCTOR_DKIM_SELECTORS"
-    if checks.selectors:
-        names = ", ".join(checks.selectors)
-        todo = "publish the key, or correct FASTCORE_DOCTOR_DKIM_SELECTORS"
-        return checks.severity("dkim", f"{domain}: no key for the selectors {names}", todo)
-    if checks.provider and checks.provider.selectors:
-        names = ", ".join(checks.provider.selectors)
-        todo = f"turn on DKIM for the domain at {checks.provider.name}, or {name_them}"
-        return warn("dkim", f"{domain}: no key for {checks.provider.name}'s usual selectors {names}", todo)
-    return warn("dkim", f"{domain}: not checked, because no selector is known", name_them)
-
-
-def _check_dmarc(
-    dmarc: Dmarc, spf: Spf, keys: Iterable[DkimKey], checks: SenderChecks
-) -> Iterator[CheckResult]:
+def _check_dmarc(dmarc: Dmarc, spf: Spf, checks: SenderChecks, *, by_dkim: bool) -> Iterator[CheckResult]:
     domain = dmarc.domain
     if not dmarc.found_at:
         todo = f'publish a TXT record at _dmarc.{dmarc.organization}: "v=DMARC1; p=none; rua=mailto:…"'
@@ -209,7 +159,6 @@ def _check_dmarc(
         return
     at = "" if dmarc.found_at == domain else f" (from {dmarc.found_at})"
     by_spf = _aligns_by_spf(spf, checks.provider)
-    by_dkim = any(key.usable for key in keys)
     if not (by_spf or by_dkim):
         seen = f"{domain}: p={dmarc.policy}{at}, but neither SPF nor DKIM makes our mails pass"
         severity = checks.severity if dmarc.enforces else warn

@@ -17,6 +17,7 @@ from runtime.failures import Backoff, DependencyUnavailable
 from runtime.health import Health
 from runtime.logs import logger
 from runtime.tasks import run_in_background
+from services.notifier.mail.dkim_signers import DkimSigners
 from services.notifier.mail.message import Mail
 from services.notifier.settings import Settings
 from services.notifier.smtp.outcome import MailOutcome, MailStatus, Phase
@@ -39,8 +40,11 @@ class Mailer:
     "Stopping").
     """
 
-    def __init__(self, settings: Settings, health: Health, stopping: asyncio.Event) -> None:
+    def __init__(
+        self, settings: Settings, health: Health, stopping: asyncio.Event, signers: DkimSigners | None = None
+    ) -> None:
         self._settings = settings
+        self._signers = signers
         self._health = health
         self._stopping = stopping
         self._idle: list[Session] = []
@@ -64,6 +68,8 @@ class Mailer:
         `review` may replace the outcome, before the outcome decides what readiness says about the server.
         Raises what `before_body` raises, and `DependencyUnavailable` if the service stops.
         """
+        if self._signers:
+            mail = self._signers.sign(mail, self._health)
         session, outcome = await self._send_envelope(mail)
         try:
             if outcome is None:
@@ -213,12 +219,14 @@ class Mailer:
 
 
 @asynccontextmanager
-async def open_mailer(settings: Settings, health: Health, stopping: asyncio.Event) -> AsyncIterator[Mailer]:
-    """Yield a mailer and run its monitor.
+async def open_mailer(
+    settings: Settings, health: Health, stopping: asyncio.Event, signers: DkimSigners | None = None
+) -> AsyncIterator[Mailer]:
+    """Yield a mailer and run its monitor. It signs the mails for whose senders `signers` has a key.
 
     Once `stopping` is set, the mailer does not begin to send the body (SMTP DATA) of any further mail.
     """
-    mailer = Mailer(settings, health, stopping)
+    mailer = Mailer(settings, health, stopping, signers)
     try:
         async with (
             run_in_background(mailer.monitor(), "mailer"),

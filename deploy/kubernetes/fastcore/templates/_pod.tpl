@@ -111,6 +111,9 @@ spec:
         {{- if and .root.Values.secrets.destinations (eq .name "webhooks") }}
         - {name: destinations, mountPath: /etc/fastcore/destinations, readOnly: true}
         {{- end }}
+        {{- if and .root.Values.secrets.mail (eq .name "notifier") }}
+        - {name: mail, mountPath: /etc/fastcore/mail, readOnly: true}
+        {{- end }}
         {{- if eq .name "ingest" }}
         - {name: spool, mountPath: /var/lib/fastcore}
         {{- end }}
@@ -122,5 +125,8 @@ spec:
     {{- if and .root.Values.secrets.destinations (eq .name "webhooks") }}
     # Readable by the pod's group (fsGroup). Mounted whole, not by subPath, so that a changed Secret reaches the pod.
     - {name: destinations, secret: {secretName: {{ .root.Values.secrets.destinations }}, defaultMode: 0440}}
+    {{- end }}
+    {{- if and .root.Values.secrets.mail (eq .name "notifier") }}
+    - {name: mail, secret: {secretName: {{ .root.Values.secrets.mail }}, defaultMode: 0440}}
     {{- end }}
 {{- end -}}

@@ -9,6 +9,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from deploy.cli.mail import app
+from services.notifier.mail.dkim_key import make_private_key, parse_private_key
+from services.notifier.mail.dkim_signature import DkimSigner
 
 SITES = """
 [sites.studio]
@@ -86,3 +88,42 @@ def test_a_mistake_in_a_template_is_a_warning_beside_the_built_in_mail(tmp_path:
     assert "warning: sites.studio.templates: welcome: 'nmae' is undefined" in result.stderr
     assert result.stdout.startswith("Date: ")
     assert "Studio Nord" in result.stdout
+
+
+def test_a_new_key_is_written_and_its_record_printed(tmp_path: Path) -> None:
+    file = tmp_path / "key.pem"
+    made = run("dkim-key", "FC1", "studio.example", "--output", str(file))
+    assert made.exit_code == 0, made.output
+    assert file.stat().st_mode & 0o777 == 0o600
+    public = DkimSigner("studio.example", "fc1", parse_private_key(file.read_text())).public_value
+    assert (
+        f"name   fc1._domainkey.studio.example\ntype   TXT\nvalue  v=DKIM1; k=rsa; p={public}\n"
+        in made.output
+    )
+    zone_line = made.output.splitlines()[-1]
+    assert zone_line.startswith("fc1._domainkey.studio.example. 3600 IN TXT ")
+    assert all(len(part) <= 255 for part in zone_line.split('"')[1::2])
+    assert "".join(zone_line.split('"')[1::2]) == f"v=DKIM1; k=rsa; p={public}"
+    again = run("dkim-key", "fc1", "studio.example", "--output", str(file))
+    assert (again.exit_code, "File exists" in again.output) == (1, True), "a key is never overwritten"
+
+
+def test_the_preview_is_signed_and_the_records_are_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "key.pem").write_text(make_private_key(2048))
+    key = f'dkim = {{ selector = "s1", key = "file:{tmp_path}/key.pem" }}\n'
+    (tmp_path / "sites.toml").write_text(SITES + key)
+    assert "d=studio.example; s=s1;" in previewed("studio", "welcome")["DKIM-Signature"]
+    assert "name   s1._domainkey.studio.example\n" in run("dkim-record").output
+    monkeypatch.delenv("FASTCORE_SITES_FILE")
+    assert "no DKIM key is configured" in run("dkim-record").output
+
+
+def test_a_key_that_is_none_stops_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASTCORE_DKIM_SELECTOR", "fc1")
+    assert "FASTCORE_DKIM_PRIVATE_KEY_FILE: set one of them" in run("dkim-record").output
+    monkeypatch.setenv("FASTCORE_DKIM_PRIVATE_KEY", "secret-text")
+    result = run("dkim-record")
+    assert "wrong settings: FASTCORE_DKIM_PRIVATE_KEY: the value is not a private key" in result.output
+    assert "secret-text" not in result.output

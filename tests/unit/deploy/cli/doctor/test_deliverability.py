@@ -10,6 +10,7 @@ from deploy.cli.doctor.check_result import CheckResult
 from deploy.cli.doctor.deliverability import check_deliverability
 from deploy.settings import DoctorSettings
 from runtime.sites.file import load_sites
+from services.notifier.mail.dkim_key import make_private_key
 from services.notifier.settings import Settings
 from tests.support.mail.dns_server import DnsServer
 
@@ -67,3 +68,20 @@ async def test_a_machine_without_dns_is_a_warning(tmp_path: Path, monkeypatch: p
 
 def _no_name_server(*_: object) -> None:
     raise dns.resolver.NoResolverConfiguration
+
+
+async def test_the_key_of_a_site_is_checked_too(
+    zone: DnsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zone.txt("nord.studio", "v=spf1 -all")
+    monkeypatch.setenv("KEY", make_private_key(2048))
+    dkim = '[sites.nord]\ndkim = { selector = "s1", key = "env:KEY" }\n'
+    monkeypatch.setattr(__name__ + ".SITES", SITES.replace("[sites.nord]\n", dkim))
+    results = await check(tmp_path, nameservers=zone.address)
+    assert [each.seen for each in results if each.check == "dkim"] == [
+        "s1._domainkey.nord.studio: the key with which we sign is not published"
+    ]
+    monkeypatch.setenv("KEY", "secret-text")
+    (result,) = [each for each in await check(tmp_path, nameservers=zone.address) if each.check == "dkim"]
+    assert result.seen.startswith("sites.nord.dkim.key: the value is not a private key")
+    assert "secret-text" not in result.seen

@@ -8,8 +8,12 @@ import pytest
 from deploy.cli.doctor import sender_domains
 from deploy.cli.doctor.check_result import CheckResult, fail, warn
 from deploy.cli.doctor.mail_dns import resolver as resolver_module
+from deploy.cli.doctor.mail_dns.providers import find_provider
 from deploy.cli.doctor.mail_dns.resolver import Resolver
+from deploy.cli.doctor.sender_checks import SenderChecks, Severity
 from deploy.cli.doctor.sender_domains import check_sender_domains, is_private
+from services.notifier.mail.dkim_key import make_private_key, parse_private_key
+from services.notifier.mail.dkim_signature import DkimSigner
 from tests.support.mail.dkim_keys import KEY
 from tests.support.mail.dns_server import SERVFAIL, SILENT, DnsServer
 
@@ -21,10 +25,12 @@ async def check(
     host: str,
     *domains: str,
     selectors: tuple[str, ...] = (),
-    severity: sender_domains.Severity = fail,
+    severity: Severity = fail,
+    own: tuple[DkimSigner, ...] = (),
 ) -> list[CheckResult]:
     names = dict.fromkeys(domains or ("nord.studio",), "default")
-    return [each async for each in check_sender_domains(names, host, selectors, resolver, severity)]
+    checks = SenderChecks(find_provider(host), selectors, severity, dict.fromkeys(names, own))
+    return [each async for each in check_sender_domains(names, resolver, checks)]
 
 
 def fresh(zone: DnsServer) -> Resolver:
@@ -112,6 +118,29 @@ async def test_an_own_server_needs_a_record_that_is_valid(zone: DnsServer, resol
         "nord.studio: not checked, because no selector is known",
         "nord.studio: p=none only observes",
     ]
+
+
+async def test_the_key_with_which_we_sign_must_be_published(zone: DnsServer) -> None:
+    signer = DkimSigner("nord.studio", "fc1", parse_private_key(make_private_key(2048)))
+    zone.txt("nord.studio", "v=spf1 ip4:192.0.2.1 -all")
+    zone.txt("_dmarc.nord.studio", "v=DMARC1; p=reject; adkim=s")
+
+    async def seen(domain: str = "nord.studio") -> tuple[str, str]:
+        results = await check(fresh(zone), OWN, domain, own=(signer,))
+        (dkim,) = [each for each in results if each.check == "dkim"]
+        assert bool(dkim.todo) == (dkim.level != "ok")
+        return dkim.level, dkim.seen.removeprefix("fc1._domainkey.nord.studio: ")
+
+    assert await seen() == ("fail", "the key with which we sign is not published")
+    zone.txt(signer.record_name, f"v=DKIM1; p={KEY}")
+    assert await seen() == ("fail", "not the key with which we sign")
+    zone.records.pop((signer.record_name, "TXT"))
+    zone.txt(signer.record_name, signer.record_value)
+    assert await seen() == ("ok", "RSA 2048, with which we sign")
+    assert (await check(fresh(zone), OWN, own=(signer,)))[-1].seen.endswith("by SPF and DKIM")
+    zone.txt("mail.nord.studio", "v=spf1 ip4:192.0.2.1 -all")
+    strict = "d=nord.studio does not align with mails from mail.nord.studio"
+    assert await seen("mail.nord.studio") == ("fail", strict)
 
 
 async def test_a_domain_that_does_not_exist_fails_at_once(zone: DnsServer, resolver: Resolver) -> None:

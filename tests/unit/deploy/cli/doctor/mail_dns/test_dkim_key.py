@@ -14,6 +14,11 @@ from tests.support.mail.dns_server import DnsServer
 ED25519 = base64.b64encode(
     ed25519.Ed25519PrivateKey.from_private_bytes(bytes(32)).public_key().public_bytes_raw()
 ).decode()
+# Made once with openssl genrsa 768, because cryptography makes no such key.
+SHORT = (
+    "MHwwDQYJKoZIhvcNAQEBBQADawAwaAJhAJ5v8oL9Xr4dd4wNaBdrbDeoln7IlkKl8sIQ25jWBXQrDDGJrcaHsWir99Ewg2Mggo"
+    "JonfKigy59O6Mw5v3hINhGcXTJ3J5a0kpP1g+hTAMDQVyWjTY4huVEmaJMuE1gLwIDAQAB"
+)
 EC = base64.b64encode(
     ec.generate_private_key(ec.SECP256R1())
     .public_key()
@@ -47,6 +52,7 @@ def test_a_good_key_is_described(record: str, description: str) -> None:
         (f"v=DKIM1; p={KEY[:255]}", "p= is not a key: it may be cut off or split wrongly"),
         ("v=DKIM1; p=not base64!", "p= is not a key: it may be cut off or split wrongly"),
         (f"v=DKIM1; k=ed25519; p={KEY}", "p= is not an ed25519 key"),
+        (f"v=DKIM1; p={SHORT}", "RSA of 768 bits, which receivers refuse"),
         (f"v=DKIM1; p={EC}", "k=rsa is not rsa or ed25519"),
     ],
 )
