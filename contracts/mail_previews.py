@@ -1,6 +1,10 @@
 """The preview of an email, which the notifier composes and admin shows."""
 
+from typing import Literal
+
 from pydantic import BaseModel
+
+PreviewKind = Literal["welcome", "admin_alert", "alert_digest"]
 
 
 class MailPreview(BaseModel):

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from contracts.failures import Kind
 from runtime.health import Health
 from runtime.settings import load
 from runtime.sites.dkim import check_domain, check_selector
@@ -19,16 +20,17 @@ from services.notifier.mail.dkim_key import make_private_key, parse_private_key
 from services.notifier.mail.dkim_signature import DkimSigner
 from services.notifier.mail.dkim_signers import DkimSigners
 from services.notifier.mail.message import Mail, UndeliverableError
-from services.notifier.mail.samples import compose_sample
+from services.notifier.mail.samples import compose_sample, compose_sample_digest
 from services.notifier.settings import Settings
 from services.notifier.smtp.mailer import open_mailer
 from services.notifier.smtp.outcome import MailOutcome, MailStatus
 
 app = typer.Typer(add_completion=False)
-MailKind = Literal["welcome", "alert"]
+MailKind = Literal["welcome", "alert", "digest"]
 SiteArgument = Annotated[str, typer.Argument(help="The site's name in the sites file, or default.")]
 KindArgument = Annotated[
-    MailKind, typer.Argument(help="The confirmation (welcome) or the team notification (alert).")
+    MailKind,
+    typer.Argument(help="The confirmation (welcome), the team notification (alert), or a list (digest)."),
 ]
 LocaleOption = Annotated[
     str | None, typer.Option(help="The locale of the lead, such as de-AT. Without it, the site's.")
@@ -141,15 +143,12 @@ def _compose(
         sys.exit(f"the sites file has no site {site}; its sites are {', '.join(known)}")
     for warning in identities.warnings(site):
         print(f"warning: {warning}", file=sys.stderr)
+    identity, now = identities.of(site), datetime.now(UTC)
     try:
-        return compose_sample(
-            "welcome" if kind == "welcome" else "admin_alert",
-            site,
-            identities.of(site),
-            datetime.now(UTC),
-            locale=locale,
-            address=address,
-        )
+        if kind == "digest":
+            return compose_sample_digest(site, identity, now, address=address)
+        mail_kind: Kind = "welcome" if kind == "welcome" else "admin_alert"
+        return compose_sample(mail_kind, site, identity, now, locale=locale, address=address)
     except UndeliverableError:
         sys.exit(f"not an email address: {address}")
 

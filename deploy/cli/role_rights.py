@@ -10,8 +10,8 @@ from typing import Final
 AUDIT_COLUMNS: Final = (
     "event_id, event, actor, status_code, details_json, lead_id, request_id, created_at_utc"
 )
-# The role may delete notes, views, incidents, suppressed addresses and published events only: the ledger
-# counts the rows of other tables.
+# The role may delete notes, views, incidents, suppressed addresses, listed alerts and published events only:
+# the ledger counts the rows of other tables.
 GRANTS: Final = {
     **dict.fromkeys(
         (
@@ -25,6 +25,7 @@ GRANTS: Final = {
             "queue_replay_item",
             "held_digest",
             "held_lead",
+            "alert_digest",
             "bulk_change",
             "bulk_change_item",
             "webhook_event",
@@ -40,6 +41,7 @@ GRANTS: Final = {
     "revoked_session": ("SELECT", "INSERT"),
     "suppressed_address": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "incident": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    "collected_alert": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     # A trigger inserts. The relay locks rows, for which PostgreSQL requires UPDATE of a column.
     "lead_event_outbox": ("SELECT", "UPDATE (position)", "DELETE"),
     **dict.fromkeys(

@@ -71,7 +71,7 @@ def _lines(site: Site) -> Iterator[str]:
     for key, value in zip(KEYS, values, strict=True):
         if key == "alert_rules":
             yield from (f"  {key:16} {_rule(rule)}" for rule in value)
-        elif value and (text := _display(value)):
+        elif (value or value == 0) and (text := _display(value)):
             yield f"  {key:16} {text}"
 
 

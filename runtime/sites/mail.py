@@ -6,7 +6,8 @@ The error messages never repeat a value.
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -46,10 +47,21 @@ def _check_reply_to(value: str) -> str:
     return address
 
 
+def _check_time_zone(value: str) -> str:
+    try:
+        return ZoneInfo(value).key
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("must be a time zone such as Europe/Berlin or UTC") from None
+
+
 Line = Annotated[str, AfterValidator(_check_line)]
 LocaleTag = Annotated[str, AfterValidator(_check_locale)]
 MailAddress = Annotated[str, AfterValidator(_check_address)]
 ReplyAddress = Annotated[str, AfterValidator(_check_reply_to)]
+AlertFrequency = Literal["immediate", "hourly", "daily"]
+"""When the team is notified of a lead: at once, or with other leads in one email each hour or each day."""
+Hour = Annotated[int, Field(ge=0, le=23, strict=True)]
+TimeZone = Annotated[str, AfterValidator(_check_time_zone)]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,17 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from runtime.sites.destinations import Destination
 from runtime.sites.dkim import Dkim
 from runtime.sites.field_targets import check_target
-from runtime.sites.mail import AlertRule, Line, LocaleTag, MailAddress, ReplyAddress, SenderValue
+from runtime.sites.mail import (
+    AlertFrequency,
+    AlertRule,
+    Hour,
+    Line,
+    LocaleTag,
+    MailAddress,
+    ReplyAddress,
+    SenderValue,
+    TimeZone,
+)
 from runtime.sites.reply import Reply
 
 SITE_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
@@ -125,6 +135,9 @@ class Site(BaseModel):
     alert_to: tuple[MailAddress, ...] = ()
     alert_rules: tuple[AlertRule, ...] = ()
     alert_locale: LocaleTag | None = None
+    alert_frequency: AlertFrequency | None = None
+    alert_hour: Hour | None = None
+    timezone: TimeZone | None = None
     templates: Line | None = None
     dkim: Dkim | None = None
     fields: dict[FieldTarget, tuple[Line, ...]] = Field(default_factory=dict)

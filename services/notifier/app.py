@@ -3,6 +3,7 @@
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 from uuid import uuid4
@@ -19,8 +20,13 @@ from runtime.settings import load
 from runtime.sites.file import SitesFileError, environment, exit_with, load_sites
 from runtime.sites.model import Sites
 from runtime.sites.watcher import watch_sites
+from services.notifier.alert_collection import AlertCollection
+from services.notifier.delivery_values import group_of
+from services.notifier.digests.alert_digests import AlertDigests
+from services.notifier.digests.digest_store import DigestStore
 from services.notifier.digests.held_digests import HeldDigests
 from services.notifier.handlers import Handler
+from services.notifier.mail.alert_schedule import AlertSchedule
 from services.notifier.mail.dkim_signers import DkimKeyError, DkimSigners
 from services.notifier.mail.identities import Identities
 from services.notifier.mail.message import Identity
@@ -64,7 +70,13 @@ def open_identities(settings: Settings) -> Identities:
     A mistake in a site's templates only causes a warning.
     """
     path = settings.sites_file.path
-    default = Identity(settings.from_email, settings.sender_name, settings.admins, settings.admin_url)
+    default = Identity(
+        settings.from_email,
+        settings.sender_name,
+        settings.admins,
+        settings.admin_url,
+        alert_schedule=AlertSchedule(settings.alert_frequency, settings.alert_hour, settings.timezone),
+    )
     return Identities(default, load_sites(path), path.parent if path else None)
 
 
@@ -76,6 +88,17 @@ def open_signers(settings: Settings, sites: Sites) -> DkimSigners:
         exit_with(settings.sites_file.path, error)
     except DkimKeyError as error:
         sys.exit(f"wrong settings: {error}")
+
+
+def _new_collection(settings: Settings, identities: Identities) -> AlertCollection:
+    """Return the rules for the alerts of one batch that a digest lists."""
+    return AlertCollection(
+        datetime.now(UTC),
+        settings.alert_burst,
+        settings.alert_burst_seconds,
+        lambda site: identities.of(site).alert_schedule,
+        lambda lead: group_of(lead, identities),
+    )
 
 
 @asynccontextmanager
@@ -90,6 +113,7 @@ async def _open_stage(
     watching = watch_sites(settings.sites_file.path, identities.sites, resources.health, apply)
     templates = TemplateWatcher(identities, resources.health)
     pool, ledger, consumer = resources.pool, resources.ledger, resources.consumer
+    new_collection = partial(_new_collection, settings, identities)
     store = Store(
         pool,
         ledger,
@@ -98,18 +122,20 @@ async def _open_stage(
         lease_seconds=settings.lease_seconds,
         welcomes_per_day=settings.welcomes_per_day,
         welcomes_per_site_and_hour=settings.welcomes_per_site_and_hour,
+        new_collection=new_collection,
     )
     # Lost outcomes are recovered without a rewind of the consumer group, so that no sent mail is sent again.
     # If the retry topic has a new log, it is read by time, so that no old retry is sent again. The flusher
     # repeats a retry that the new log does not hold.
-    recovery = MailOutcomeRecovery(settings.kafka, pool, ledger, identities)
+    recovery = MailOutcomeRecovery(settings.kafka, pool, ledger, identities, new_collection)
     reconciler = Reconciler(settings.kafka, pool, ledger, recovery.run, [topics.RETRY_NOTIFIER.name])
     recent = RecentOutcomes(resources.health)
     async with open_mailer(settings, resources.health, consumer.stopping, signers) as mailer:
+        publisher = FailurePublisher(resources.publisher, NAME, resources.group, FAILURE_SECONDS)
         handler = Handler(
             store,
             mailer,
-            FailurePublisher(resources.publisher, NAME, resources.group, FAILURE_SECONDS),
+            publisher,
             identities,
             consumer.stopping,
             CircuitBreaker(NAME, pool),
@@ -121,14 +147,33 @@ async def _open_stage(
         )
         # Up to a mail's body each of login and envelope may take the envelope timeout.
         lease = 2 * settings.envelope_timeout_seconds + settings.mail_timeout_seconds + 60
-        digests = HeldDigests(pool, mailer, identities, lease_seconds=lease)
+        held_digests = HeldDigests(pool, mailer, identities, lease_seconds=lease)
+        digest_store = DigestStore(
+            pool,
+            uuid4(),
+            identities.of,
+            collect_seconds=settings.alert_burst_seconds,
+            claim_seconds=lease,
+            sending_seconds=settings.lease_seconds,
+        )
+        alert_digests = AlertDigests(
+            digest_store,
+            mailer,
+            publisher,
+            identities,
+            consumer.stopping,
+            recent,
+            drain_seconds=settings.mail_timeout_seconds + 1,
+        )
         yield Stage(
             handler,
             reconciler,
             jobs={
                 "sites file": watching,
                 "templates": templates.run,
-                "held digests": digests.run,
+                "held digests": held_digests.run,
+                "alert digests": alert_digests.run,
                 "recent outcomes": recent.run,
             },
+            drain=alert_digests.drain,
         )

@@ -9,6 +9,7 @@ from contracts.leads import LeadReceived
 from runtime.database.postgres import Connection, load_queries
 from runtime.database.suppressed_addresses import SuppressedAddresses
 from runtime.mailbox import mailbox_key
+from services.notifier.alert_collection import AlertCollection
 from services.notifier.deliveries import DeliveryRow, Key
 from services.notifier.delivery_values import storable
 from services.notifier.welcome_limits import WelcomeCounts, site_hour
@@ -20,7 +21,7 @@ async def load_deliveries(connection: Connection, lead_ids: Collection[UUID]) ->
     """Lock the rows of these leads in `email_delivery`; return them by lead id and kind of mail."""
     return {
         (row["lead_id"], row["kind"]): DeliveryRow(
-            row["state"], row["owner"], row["lease_seconds"], row["settled_by"]
+            row["state"], row["owner"], row["lease_seconds"], row["settled_by"], row["in_digest"]
         )
         async for row in _SQL.lock_rows(connection, lead_ids=list(lead_ids))
     }
@@ -55,3 +56,23 @@ async def count_welcomes(
     sites, hours = [storable(site) for site, _ in site_hours], [hour for _, hour in site_hours]
     async for row in _SQL.welcomes_of_sites(connection, sites=sites, hours=hours):
         counts.sites[row["site"], row["hour"]] = row["welcomes"]
+
+
+async def count_alerts(
+    connection: Connection, leads: Sequence[LeadReceived], collection: AlertCollection
+) -> None:
+    """Count the recent alerts of each lead's site and recipients, and add them to `collection`.
+
+    Nothing is locked, so that processes do not wait for each other. Each process may therefore exceed the
+    limit by one batch.
+    """
+    groups = {collection.group_of(lead) for lead in leads}
+    if not groups or not collection.limit:
+        return
+    sites, recipients = [site for site, _ in groups], [recipient for _, recipient in groups]
+    async for row in _SQL.recent_alerts(
+        connection, sites=sites, recipients=recipients, seconds=collection.seconds, limit=collection.limit
+    ):
+        collection.recent[row["site"], row["recipient"]] = row["alerts"]
+        if row["due_at"]:
+            collection.next_digests[row["site"]] = row["due_at"]

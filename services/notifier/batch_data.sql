@@ -1,7 +1,11 @@
 -- name: lock_rows
--- Lock the deliveries of these leads. All processes lock in the same order, so none deadlocks.
+-- Lock the deliveries of these leads. All processes lock in the same order, so none deadlocks. An alert is in a digest
+-- until the digest is sent or has failed for good.
 SELECT lead_id, kind, state, owner, settled_by,
-       coalesce(extract(epoch FROM lease_until - clock_timestamp()), 0)::float8 AS lease_seconds
+       coalesce(extract(epoch FROM lease_until - clock_timestamp()), 0)::float8 AS lease_seconds,
+       CASE WHEN kind = 'admin_alert'
+            THEN EXISTS (SELECT FROM collected_alert WHERE collected_alert.lead_id = email_delivery.lead_id)
+            ELSE false END AS in_digest
 FROM email_delivery
 WHERE lead_id = ANY(:lead_ids::uuid[])
 ORDER BY lead_id, kind
@@ -29,3 +33,15 @@ FROM unnest(:sites::text[], :hours::timestamptz[]) AS limited (site, hour)
 LEFT JOIN email_delivery d ON d.site = limited.site AND d.kind = 'welcome' AND d.state <> 'suppressed'
     AND d.lead_received_at >= limited.hour AND d.lead_received_at < limited.hour + interval '1 hour'
 GROUP BY limited.site, limited.hour;
+
+-- name: recent_alerts
+-- Count the alerts that were requested within this time, by site and recipients, up to a limit; and find when the next
+-- digest of the site is due.
+SELECT wanted.site, wanted.recipient,
+       (SELECT count(*) FROM (
+            SELECT FROM email_delivery d
+            WHERE d.site = wanted.site AND hashtextextended(d.recipient, 0) = hashtextextended(wanted.recipient, 0)
+              AND d.kind = 'admin_alert' AND d.requested_at > now() - make_interval(secs => :seconds::float8)
+            LIMIT :limit::bigint) AS recent) AS alerts,
+       (SELECT min(due_at) FROM collected_alert c WHERE c.site = wanted.site AND c.digest_id IS NULL) AS due_at
+FROM unnest(:sites::text[], :recipients::text[]) AS wanted (site, recipient);

@@ -2,12 +2,14 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
 from contracts.leads import LeadReceived, LeadStatus
 from contracts.reasons import Reason
 from runtime.kafka.handler import Record
+from services.notifier.alert_collection import AlertCollection
 from services.notifier.deliveries import KINDS, DecodedBatch, Delivery, DeliveryRow, Key, requested_deliveries
 from services.notifier.welcome_limits import WelcomeCounts
 
@@ -16,7 +18,7 @@ class Action(StrEnum):
     """What to do with a delivery that already has a row in `email_delivery`."""
 
     SKIP = "skip"
-    RESOLVE_REPLAY = "resolve_replay"  # sent before: only resolve its replay-queue row
+    RESOLVE_REPLAY = "resolve_replay"  # sent before, or in a digest: only resolve its replay-queue row
     WAIT = "wait"  # another process holds the lease
     RESERVE = "reserve"  # reserve it for this process and send it
     RESUME = "resume"  # this process is already sending it
@@ -61,7 +63,7 @@ def choose_action(
     are the mails that this process is sending, and the mails whose outcomes it has cached.
     """
     mine = row.owner == owner
-    if row.state in ("reserved", "sending"):
+    if row.state in ("reserved", "sending") and not row.in_digest:
         if mine and delivery.key in in_progress:
             return Action.RESUME
         if row.lease_seconds > 0 and not (mine and row.state == "reserved"):
@@ -70,7 +72,7 @@ def choose_action(
             return Action.MARK_UNKNOWN
     elif not delivery.retry or delivery.has_outcome_in(row):
         return Action.SKIP
-    elif row.state == "sent":
+    elif row.state == "sent" or row.in_digest:  # a digest decides the outcome, also that of a retry
         return Action.RESOLVE_REPLAY
     return Action.SUPPRESS if reason else Action.RESERVE
 
@@ -86,13 +88,21 @@ class BatchPlan:
     unknown: list[Delivery] = field(default_factory=list)
     resolved: list[Delivery] = field(default_factory=list)
     suppressed_rows: list[tuple[Delivery, str]] = field(default_factory=list)
+    collected_rows: list[Delivery] = field(default_factory=list)
+    due_at: dict[Key, datetime] = field(default_factory=dict)  # of the digest that lists a collected alert
     busy: dict[tuple[str, int], int] = field(default_factory=dict)  # first busy offset by topic, partition
     wait_seconds: float = 0.0
 
     @property
     def to_send(self) -> list[Delivery]:
         """Return the deliveries that this plan reserves for this process to send."""
-        return [delivery for delivery, reason in self.new if reason is None] + self.reserved
+        new = [each for each, reason in self.new if reason is None and each.key not in self.due_at]
+        return new + self.reserved
+
+    @property
+    def collected(self) -> list[Delivery]:
+        """Return the alerts that this plan collects for a digest."""
+        return [each for each, _ in self.new if each.key in self.due_at] + self.collected_rows
 
     @property
     def suppressed(self) -> list[tuple[Delivery, str]]:
@@ -129,8 +139,11 @@ def plan_batch(
     *,
     owner: UUID,
     in_progress: Collection[Key],
+    collection: AlertCollection | None = None,
 ) -> BatchPlan:
     """Decide what to do with every delivery of a batch. Adds each new welcome to `counts`.
+
+    `collection` decides which alerts are collected for a digest; None: no alert.
 
     `rows` are the stored rows of the batch's leads. `statuses` are the stored statuses by lead id. `owner`
     and `in_progress` are passed to `choose_action`.
@@ -140,6 +153,9 @@ def plan_batch(
         if not any((lead_id, kind) in rows for kind in KINDS):
             plan.first_records.add(id(requests[0][0]))
             plan.new += _plan_new_lead(*requests[0], statuses.get(lead_id), counts)
+            alert, reason = plan.new[-1]
+            if collection and reason is None and (due_at := collection.due_at(alert.lead)):
+                plan.due_at[alert.key] = due_at
             continue
         for record, lead in requests:
             for delivery in requested_deliveries(record, lead, first=False):
@@ -156,6 +172,13 @@ def plan_batch(
         )
         row = rows[delivery.key]
         action = choose_action(delivery, row, reason, owner, in_progress)
+        due_at = None
+        if collection and action is Action.RESERVE and delivery.kind == "admin_alert":
+            due_at = collection.due_at_of_retry(delivery.lead, row.state)
+        if due_at:
+            plan.collected_rows.append(delivery)
+            plan.due_at[delivery.key] = due_at
+            continue
         # If a record has to wait, all records of the mail wait. Otherwise a record without an outcome could
         # be committed, but recovered_outcomes.py requires an outcome for each committed record.
         for each in requested if action is Action.WAIT else [delivery]:

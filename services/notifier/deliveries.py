@@ -80,13 +80,15 @@ class DeliveryRow:
     """A row of `email_delivery`.
 
     `owner` is the id of the process that reserved the mail. `lease_seconds` is the time until the reservation
-    ends. `settled_by` is the `record_id` of the delivery whose outcome the row contains.
+    ends. `settled_by` is the `record_id` of the delivery whose outcome the row contains. `in_digest` is True
+    if the mail is an alert that is listed in the next digest, or in one that is being sent.
     """
 
     state: str
     owner: UUID | None
     lease_seconds: float
     settled_by: UUID | None
+    in_digest: bool = False
 
 
 @dataclass

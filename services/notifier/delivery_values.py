@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from contracts.audit import AuditEvent
+from contracts.leads import LeadReceived
 from runtime.mailbox import mailbox_key
+from services.notifier.alert_collection import Group
 from services.notifier.deliveries import Delivery
 from services.notifier.mail.identities import Identities
 from services.notifier.smtp.outcome import MailStatus
@@ -33,7 +35,12 @@ def recipient_of(delivery: Delivery, identities: Identities) -> str | None:
     """
     if delivery.kind == "welcome":
         return storable(delivery.lead.email.lower()) if delivery.lead.email else None
-    return ", ".join(identities.of(delivery.lead.site).admins_for(delivery.lead))
+    return group_of(delivery.lead, identities)[1]
+
+
+def group_of(lead: LeadReceived, identities: Identities) -> Group:
+    """Return the site of a lead and the recipients of its alert, as `email_delivery` has them."""
+    return storable(lead.site), ", ".join(identities.of(lead.site).admins_for(lead))
 
 
 def mailbox_of(delivery: Delivery) -> str | None:

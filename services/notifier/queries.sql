@@ -1,18 +1,21 @@
 -- name: insert_rows
--- Insert the deliveries of new leads, reserved for this process or suppressed. Returns only the inserted ones. The
+-- Insert the deliveries of new leads: reserved for this process, collected for a digest, or suppressed. Returns only the
+-- inserted ones. The time of the request counts towards the limit of a burst. The
 -- notification that is suppressed for a held lead is replaced by the next digest of its site.
 WITH inserted AS (
     INSERT INTO email_delivery (lead_id, kind, state, owner, lease_until, recipient, mailbox, message_id, reason,
-                                settled_by, site, lead_received_at)
-    SELECT lead_id, kind, CASE WHEN reason IS NULL THEN 'reserved' ELSE 'suppressed' END,
-           CASE WHEN reason IS NULL THEN :owner::uuid END,
-           CASE WHEN reason IS NULL THEN now() + make_interval(secs => :lease_seconds::float8) END,
+                                settled_by, site, lead_received_at, requested_at)
+    SELECT lead_id, kind, CASE WHEN reason IS NOT NULL THEN 'suppressed' WHEN collected THEN 'collected' ELSE 'reserved' END,
+           CASE WHEN reason IS NULL AND NOT collected THEN :owner::uuid END,
+           CASE WHEN reason IS NULL AND NOT collected THEN now() + make_interval(secs => :lease_seconds::float8) END,
            CASE WHEN reason IS DISTINCT FROM 'erased' THEN recipient END,
            CASE WHEN reason IS DISTINCT FROM 'erased' THEN mailbox END, message_id, reason,
-           CASE WHEN reason IS NOT NULL THEN record_id END, site, received_at
+           CASE WHEN reason IS NOT NULL OR collected THEN record_id END, site, received_at,
+           CASE WHEN reason IS NULL AND kind = 'admin_alert' THEN now() END
     FROM unnest(:lead_ids::uuid[], :kinds::text[], :recipients::text[], :mailboxes::text[], :message_ids::text[],
-                :reasons::text[], :record_ids::uuid[], :sites::text[], :received_ats::timestamptz[])
-        AS made (lead_id, kind, recipient, mailbox, message_id, reason, record_id, site, received_at)
+                :reasons::text[], :collected::boolean[], :record_ids::uuid[], :sites::text[],
+                :received_ats::timestamptz[])
+        AS made (lead_id, kind, recipient, mailbox, message_id, reason, collected, record_id, site, received_at)
     ORDER BY lead_id, kind
     ON CONFLICT DO NOTHING
     RETURNING lead_id, kind, reason, site
@@ -29,10 +32,19 @@ UPDATE email_delivery d
 SET state = CASE WHEN d.state = 'sending' THEN 'sending' ELSE 'reserved' END,
     recipient = CASE WHEN d.state = 'sending' THEN d.recipient ELSE taken.recipient END,
     mailbox = CASE WHEN d.state = 'sending' THEN d.mailbox ELSE taken.mailbox END, owner = :owner::uuid,
-    lease_until = now() + make_interval(secs => :lease_seconds::float8), updated_at = now()
+    lease_until = now() + make_interval(secs => :lease_seconds::float8), updated_at = now(),
+    requested_at = CASE WHEN d.kind = 'admin_alert' THEN now() END
 FROM unnest(:lead_ids::uuid[], :kinds::text[], :recipients::text[], :mailboxes::text[])
     AS taken (lead_id, kind, recipient, mailbox)
 WHERE d.lead_id = taken.lead_id AND d.kind = taken.kind;
+
+-- name: collect_rows!
+-- Collect these alerts, which are requested again, for a digest.
+UPDATE email_delivery d
+SET state = 'collected', recipient = taken.recipient, settled_by = taken.record_id, owner = NULL, lease_until = NULL,
+    updated_at = now(), requested_at = now()
+FROM unnest(:lead_ids::uuid[], :recipients::text[], :record_ids::uuid[]) AS taken (lead_id, recipient, record_id)
+WHERE d.lead_id = taken.lead_id AND d.kind = 'admin_alert';
 
 -- name: move_mails
 -- Write the next states of many deliveries in one statement, and return the written deliveries with their states, which

@@ -3,15 +3,14 @@
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.header import decode_header, make_header
-from typing import Literal
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
-from contracts.mail_previews import MailPreview, UndeliverableMail
+from contracts.mail_previews import MailPreview, PreviewKind, UndeliverableMail
 from services.notifier.mail.identities import Identities
 from services.notifier.mail.message import UndeliverableError
-from services.notifier.mail.samples import compose_sample
+from services.notifier.mail.samples import compose_sample, compose_sample_digest
 from services.notifier.mail.site_templates import template_error
 
 
@@ -21,7 +20,7 @@ def preview_routes(identities: Identities) -> APIRouter:
 
     @router.get("/{kind}", response_model=MailPreview)
     async def preview_mail(
-        kind: Literal["welcome", "admin_alert"], site: str = "default", locale: str | None = None
+        kind: PreviewKind, site: str = "default", locale: str | None = None
     ) -> MailPreview | JSONResponse:
         """Return the email that a lead of this site and locale would cause.
 
@@ -29,7 +28,11 @@ def preview_routes(identities: Identities) -> APIRouter:
         """
         identity = identities.of(site)
         try:
-            mail = compose_sample(kind, site, identity, datetime.now(UTC), locale=locale)
+            now = datetime.now(UTC)
+            if kind == "alert_digest":
+                mail = compose_sample_digest(site, identity, now)
+            else:
+                mail = compose_sample(kind, site, identity, now, locale=locale)
         except UndeliverableError as error:
             return JSONResponse(UndeliverableMail(reason=error.reason).model_dump(), 409)
         warnings = identities.warnings(site)

@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings
 from runtime.mail_address import parse_address
 from runtime.settings import Kafka, Log, Postgres, SitesFile, Tracing, env_name, section
 from runtime.sites.dkim import check_domain, check_selector
+from runtime.sites.mail import AlertFrequency, TimeZone
 
 
 def _validate_address(value: str) -> str:
@@ -114,6 +115,18 @@ class Settings(BaseSettings):
     """Maximum of welcomes to one mailbox in 24 hours, so that bots cannot make us mail strangers."""
     welcomes_per_site_and_hour: int = Field(default=200, ge=1)
     """Maximum of welcomes to the leads of one site in an hour. Alerts have no limit."""
+    alert_frequency: AlertFrequency = "immediate"
+    """When the team is notified: `immediate`, or in one list of the new leads, `hourly` or `daily`. Sites may
+    choose another: `alert_frequency` in the sites file."""
+    alert_hour: int = Field(default=8, ge=0, le=23)
+    """The hour of a daily list, in FASTCORE_NOTIFIER_TIMEZONE."""
+    timezone: TimeZone = "UTC"
+    """The time zone of FASTCORE_NOTIFIER_ALERT_HOUR, such as Europe/Berlin."""
+    alert_burst: int = Field(default=20, ge=0)
+    """Alerts about one site to the same recipients that are sent one by one within
+    FASTCORE_NOTIFIER_ALERT_BURST_SECONDS; more are sent as one list. 0: all are sent one by one."""
+    alert_burst_seconds: float = Field(default=600.0, ge=1)
+    """The period of FASTCORE_NOTIFIER_ALERT_BURST, and the time for which a list collects leads."""
     connections: int = Field(default=10, ge=1, le=100)
     """Open connections to the mail server, and so concurrent mails. Lower it if the server allows fewer."""
     batch_max_records: int = Field(default=50, ge=1, le=500)

@@ -1,6 +1,6 @@
 """The notifier's adapter to PostgreSQL: deliveries, their audit entries and the ledger."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
@@ -16,10 +16,18 @@ from runtime.database.replay_queue import resolve_replays
 from runtime.database.suppressed_addresses import SuppressedAddresses
 from runtime.failures import DependencyUnavailable
 from runtime.kafka.handler import Record
-from services.notifier.batch_data import count_welcomes, load_deliveries, load_statuses
+from services.notifier.alert_collection import AlertCollection
+from services.notifier.batch_data import count_alerts, count_welcomes, load_deliveries, load_statuses
 from services.notifier.batch_plan import BatchPlan, plan_batch
+from services.notifier.collected_alerts import add_collected_alerts
 from services.notifier.deliveries import STAGE, DecodedBatch, Delivery, Key
-from services.notifier.delivery_values import AUDIT_EVENTS, key_columns, mailbox_of, recipient_of, storable
+from services.notifier.delivery_values import (
+    AUDIT_EVENTS,
+    key_columns,
+    mailbox_of,
+    recipient_of,
+    storable,
+)
 from services.notifier.mail.identities import Identities
 from services.notifier.mail.message import message_id
 from services.notifier.smtp.outcome import MailOutcome, MailStatus
@@ -34,6 +42,8 @@ Transition = tuple[Delivery, MailOutcome | None]
 class Store:
     """Writes `email_delivery`. `owner` is the id under which this process reserves mails.
 
+    `new_collection` returns the rules for the alerts that a digest lists. Without it no digest lists any.
+
     All methods raise `RetryableError` and `DependencyUnavailable`.
     """
 
@@ -47,6 +57,7 @@ class Store:
         lease_seconds: float,
         welcomes_per_day: int,
         welcomes_per_site_and_hour: int,
+        new_collection: Callable[[], AlertCollection] | None = None,
     ) -> None:
         self._pool = pool
         self._ledger = ledger
@@ -54,6 +65,7 @@ class Store:
         self._lease_seconds = lease_seconds
         self._welcomes_per_day = welcomes_per_day
         self._welcomes_per_site_and_hour = welcomes_per_site_and_hour
+        self._new_collection = new_collection
         self._identities = identities
         self._suppressed = SuppressedAddresses()
         # Each commit waits for a disk flush, so all concurrent transitions share one commit.
@@ -72,7 +84,16 @@ class Store:
             await block_erasures(connection)
             ledger_entries = await self._ledger.lock(connection, records)
             plan = await self._plan(connection, batch, in_progress)
-            await self._insert(connection, plan.new)
+            await self._insert(connection, plan)
+            if plan.collected_rows:
+                await _SQL.collect_rows(
+                    connection,
+                    lead_ids=[each.lead.lead_id for each in plan.collected_rows],
+                    recipients=[recipient_of(each, self._identities) for each in plan.collected_rows],
+                    record_ids=[each.record_id for each in plan.collected_rows],
+                )
+                await _resolve_replays(connection, plan.collected_rows)
+            await add_collected_alerts(connection, plan.collected, plan.due_at)
             if taken := plan.reserved + plan.unknown:
                 await _SQL.take_rows(
                     connection,
@@ -103,10 +124,21 @@ class Store:
         counts = WelcomeCounts(self._welcomes_per_day, self._welcomes_per_site_and_hour)
         leads = [lead for _, lead in batch.leads]
         await count_welcomes(connection, leads, counts, self._suppressed)
-        return plan_batch(batch, rows, statuses, counts, owner=self._owner, in_progress=in_progress)
+        collection = self._new_collection() if self._new_collection else None
+        if collection:
+            await count_alerts(connection, leads, collection)
+        return plan_batch(
+            batch,
+            rows,
+            statuses,
+            counts,
+            owner=self._owner,
+            in_progress=in_progress,
+            collection=collection,
+        )
 
-    async def _insert(self, connection: Connection, new: Sequence[tuple[Delivery, str | None]]) -> None:
-        if not new:
+    async def _insert(self, connection: Connection, plan: BatchPlan) -> None:
+        if not (new := plan.new):
             return
         deliveries = [delivery for delivery, _ in new]
         inserted = [
@@ -125,6 +157,7 @@ class Store:
                     for each in deliveries
                 ],
                 reasons=[reason for _, reason in new],
+                collected=[each.key in plan.due_at for each in deliveries],
                 record_ids=[each.record_id for each in deliveries],
             )
         ]
@@ -204,10 +237,10 @@ class Store:
         return [moved.get(each.key) for each in deliveries]
 
     async def states(self, lead_id: UUID) -> dict[Kind, str]:
-        """Return the state of each mail of a lead, by kind."""
+        """Return the state of each mail of a lead, by kind. An alert in a digest is `collected`."""
         async with transaction(self._pool) as connection:
             rows = await load_deliveries(connection, [lead_id])
-        return {kind: row.state for (_, kind), row in rows.items()}
+        return {kind: "collected" if row.in_digest else row.state for (_, kind), row in rows.items()}
 
     async def count_failure(self, record: Record) -> None:
         """Count one record as `parked` in the ledger, after its failure was published."""

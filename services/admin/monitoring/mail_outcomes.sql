@@ -8,7 +8,7 @@ WITH newest AS MATERIALIZED (
            CASE WHEN state NOT IN ('sent', 'complained') THEN coalesce(failure_group, reason) END AS failure
     FROM email_delivery
     WHERE outcome_at > now() - make_interval(secs => :seconds::float8)
-      AND state NOT IN ('reserved', 'sending', 'suppressed')
+      AND state NOT IN ('reserved', 'collected', 'sending', 'suppressed')
     ORDER BY outcome_at DESC LIMIT :bound::bigint
 ), numbered AS (
     SELECT site, kind, state, failure, row_number() OVER (PARTITION BY site, kind ORDER BY outcome_at DESC) AS place

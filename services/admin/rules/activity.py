@@ -15,6 +15,7 @@ from services.admin.schemas.leads import Email, LeadDetail, LeadNote, QueueItem,
 _INTAKE: Final = ("lead.accepted", "lead.spooled", "lead.published", "lead.stored")
 _DELIVERY: Final = (
     "email.in_hand",
+    "digest.planned",
     "replay.awaited",
     "retry.planned",
     "retry.requested",

@@ -100,7 +100,8 @@ def undo_status(previous: LeadStatus, new: LeadStatus) -> LeadStatus | None:
 def check_resend(current: LeadStatus, kind: str, delivery_state: str | None, email: str | None) -> None:
     """Raise `ConflictError` if the email of this kind must not be sent again.
 
-    `delivery_state` is the delivery state of this kind of email. `email` is the lead's address.
+    `delivery_state` is the delivery state of this kind of email: `collected` as long as a digest is to list
+    the lead. `email` is the lead's address.
     """
     if current in (LeadStatus.ERASED, LeadStatus.HELD, LeadStatus.SPAM):
         raise ConflictError(
@@ -111,6 +112,8 @@ def check_resend(current: LeadStatus, kind: str, delivery_state: str | None, ema
         )
     if kind == "welcome" and not email:
         raise ConflictError(gettext("The lead has no email address. Edit the lead to add one."))
+    if delivery_state == "collected":
+        raise ConflictError(gettext("The next digest to the team lists the lead."))
     if delivery_state == "complained":
         raise ConflictError(
             gettext(

@@ -39,6 +39,7 @@ def build(
     events = [*_intake_events(lead, audit, rows, site_name)]
     events += [_audit_event(entry, mails) for entry in audit if entry["event"] != AuditEvent.LEAD_RECEIVED]
     events += [_sending_event(mail) for mail in mails if mail["state"] in ("reserved", "sending")]
+    events += [_digest_event(mail) for mail in mails if mail.get("digest_at")]
     events += [
         _planned_event(row)
         for row in rows
@@ -132,6 +133,17 @@ def _sending_event(mail: Row) -> TimelineEvent:
         gettext("Sending %(delivery)s.", delivery=delivery_name(mail["kind"])),
         {"kind": mail["kind"], "state": mail["state"]},
         tone="wait",
+    )
+
+
+def _digest_event(mail: Row) -> TimelineEvent:
+    return _event(
+        mail["digest_at"],
+        "digest.planned",
+        gettext("The next digest to the team lists the lead. It is sent about this time."),
+        {"kind": mail["kind"], "state": mail["state"]},
+        tone="wait",
+        planned=True,
     )
 
 

@@ -66,6 +66,10 @@ class Email(BaseModel):
     created_at: datetime
     updated_at: datetime
     sent_at: datetime | None
+    digest_at: datetime | None = Field(
+        default=None,
+        description="When the digest that lists the lead is sent, about. Only while it is still to be sent.",
+    )
 
 
 class QueueItem(BaseModel):

@@ -2,26 +2,16 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from email.utils import format_datetime
 from typing import Any, Final
 from uuid import UUID
 
-from contracts.reasons import Reason
-from contracts.text import to_line, truncate
 from services.notifier.mail.answers import no_name, visible_text
+from services.notifier.mail.digest_mail import compose_digest, digest_message_id, one_line
 from services.notifier.mail.languages import Language, find_language
-from services.notifier.mail.message import (
-    Identity,
-    Mail,
-    UndeliverableError,
-    sender_header,
-    valid_addresses,
-)
-from services.notifier.mail.mime import HeaderInjectionError, build_mime_message
+from services.notifier.mail.message import Identity, Mail
 
 LISTED_MAX: Final = 200
 """The largest number of leads that are listed. The dashboard lists all of them."""
-_LINE_MAX: Final = 120
 
 
 @dataclass(frozen=True)
@@ -57,24 +47,16 @@ def compose_held_digest(digest: HeldDigest, identity: Identity, now: datetime) -
 
     Raises `UndeliverableError` if a header is invalid, or if no address is valid.
     """
-    addresses = valid_addresses(identity.admins)
-    smtputf8 = any(address.smtputf8 for address in addresses) or not identity.is_ascii
     language = find_language(identity.alert_locale, identity.locale)
-    values = digest_values(digest, identity, language)
-    subject, text, html = identity.templates.render("held_digest", values, language)
-    headers = {
-        "Date": format_datetime(now),
-        "From": sender_header(identity),
-        "To": ", ".join(address.spec for address in addresses),
-        "Subject": subject,
-        "Message-ID": f"<{digest.digest_id}.held_digest@{identity.from_email.rpartition('@')[2]}>",
-        "Auto-Submitted": "auto-generated",
-    }
-    try:
-        content = build_mime_message(headers, text, html, utf8=smtputf8)
-    except HeaderInjectionError as error:
-        raise UndeliverableError(Reason.HEADERS_INVALID) from error
-    return Mail(identity.from_email, tuple(address.spec for address in addresses), content, smtputf8)
+    return compose_digest(
+        "held_digest",
+        digest_values(digest, identity, language),
+        identity,
+        language,
+        now,
+        recipients=identity.admins,
+        message_id=digest_message_id(digest.digest_id, "held_digest", identity.from_email),
+    )
 
 
 def digest_values(digest: HeldDigest, identity: Identity, language: Language) -> dict[str, Any]:
@@ -96,14 +78,10 @@ def digest_values(digest: HeldDigest, identity: Identity, language: Language) ->
 def _row_of(lead: HeldLead, admin_url: str, language: Language) -> dict[str, Any]:
     return {
         "received_at": language.time(lead.received_at),
-        "name": _one_line(lead.name or "") or no_name(language),
-        "contact": _one_line(lead.contact),
-        "message": _one_line(lead.message),
+        "name": one_line(lead.name or "") or no_name(language),
+        "contact": one_line(lead.contact),
+        "message": one_line(lead.message),
         "reference": str(lead.lead_id)[-8:],
         "released": lead.released,
         "url": f"{admin_url}/leads/{lead.lead_id}" if admin_url else "",
     }
-
-
-def _one_line(value: str) -> str:
-    return truncate(to_line(visible_text(value)), _LINE_MAX)

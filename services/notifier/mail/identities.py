@@ -120,5 +120,6 @@ def _identity_of(default: Identity, site: Site, templates: MailTemplates) -> Ide
         alert_locale=site.alert_locale or "",
         site_name=site.name or "",
         reply=site.reply,
+        alert_schedule=default.alert_schedule.with_site(site),
         templates=templates,
     )

@@ -41,7 +41,7 @@ class MailTemplates:
         self._environments: dict[str, Environment] = {}
 
     def render(self, mail: str, values: Mapping[str, Any], language: Language) -> tuple[str, str, str]:
-        """Return the subject, the text and the HTML of a mail: `welcome`, `admin_alert` or `held_digest`.
+        """Return the subject, the text and the HTML of a mail (one of `site_templates.MAILS`).
 
         If a template of the site fails, log a warning and use the templates of this package, so that a
         mistake in a template costs no mail.

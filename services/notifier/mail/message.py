@@ -21,6 +21,7 @@ from runtime.mail_address import parse_address
 from runtime.sites.mail import AlertRule, recipients_by_rule
 from runtime.sites.reply import Reply
 from services.notifier.mail.alert import NO_OTHER_LEADS, AlertSite, OtherLeads, alert_values
+from services.notifier.mail.alert_schedule import IMMEDIATE, AlertSchedule
 from services.notifier.mail.encoded_words import encode_phrase
 from services.notifier.mail.greeting import greeting_name
 from services.notifier.mail.languages import Language, find_language
@@ -46,6 +47,7 @@ class Identity:
     valid: the settings have been checked. `locale` is the site's locale. If it is empty, English
     applies. `alert_locale` is the locale of the site's team. If it is empty, `locale` applies.
     `site_name` is the site's display name, or empty. `reply` is the site's template of a reply to a lead.
+    `alert_schedule` says when alerts are sent.
     """
 
     from_email: str
@@ -58,6 +60,7 @@ class Identity:
     alert_locale: str = ""
     site_name: str = ""
     reply: Reply | None = None
+    alert_schedule: AlertSchedule = IMMEDIATE
     templates: MailTemplates = BUILT_IN
 
     def admins_for(self, lead: LeadReceived) -> tuple[str, ...]:

@@ -10,7 +10,14 @@ from contracts.extra_fields import EXTRA_MAX_BYTES
 from contracts.failures import Kind
 from contracts.field_types import LINE_MAX, MESSAGE_MAX
 from contracts.leads import EXAMPLE, LeadReceived
+from services.notifier.mail import alert_digest
 from services.notifier.mail.alert import NO_OTHER_LEADS, OtherLead, OtherLeads
+from services.notifier.mail.alert_digest import (
+    AlertDigest,
+    ListedLead,
+    alert_digest_values,
+    compose_alert_digest,
+)
 from services.notifier.mail.held_digest import LISTED_MAX, HeldDigest, HeldLead, digest_values
 from services.notifier.mail.languages import Language
 from services.notifier.mail.message import Identity, Mail, compose, template_values
@@ -75,6 +82,24 @@ def compose_sample(
     return compose(kind, lead, identity, now, sample_other_leads(lead))
 
 
+def compose_sample_digest(
+    site: str, identity: Identity, now: datetime, *, address: str | None = None
+) -> Mail:
+    """Compose a digest about three invented leads, as leads of this site would cause it.
+
+    The recipient is `address` if it is given. Raises `UndeliverableError` if it is invalid.
+    """
+    recipients = identity.admins if address is None else (address,)
+    leads = tuple(sample_listed_lead(site, uuid4(), now - timedelta(minutes=17 * age)) for age in (2, 1, 0))
+    return compose_alert_digest(AlertDigest(uuid4(), site, recipients, leads), identity, now)
+
+
+def sample_listed_lead(site: str, lead_id: UUID = _ID, now: datetime = _TIME) -> ListedLead:
+    """Return an invented lead, as a digest shows it."""
+    lead = sample_lead(site, None, lead_id=lead_id, now=now)
+    return ListedLead(lead_id, now, lead.name or "", lead.email or "", lead.service, lead.message)
+
+
 def sample_values(mail: str, language: Language) -> Iterator[dict[str, Any]]:
     """Yield the values for the templates of a mail.
 
@@ -100,7 +125,14 @@ def sample_values(mail: str, language: Language) -> Iterator[dict[str, Any]]:
         (few, without, 1, 1),
         (long, _IDENTITY, LISTED_MAX, 1_000_000),
     ):
-        if mail == "held_digest":
+        if mail == alert_digest.NAME:
+            new = ListedLead(
+                _ID, _TIME, lead.name or "", lead.email or "", lead.service, lead.message or full.message
+            )
+            count = min(listed, alert_digest.LISTED_MAX)
+            digest = AlertDigest(_ID, lead.site, identity.admins, (new,) * count, 1, total)
+            yield alert_digest_values(digest, identity, language)
+        elif mail == "held_digest":
             held = HeldLead(_ID, _TIME, full.name, full.email or "", lead.message or full.message)
             yield digest_values(HeldDigest(_ID, lead.site, (held,) * listed, total), identity, language)
         else:

@@ -12,15 +12,16 @@ from typing import Final
 
 from jinja2 import TemplateError, TemplateSyntaxError
 
-from contracts.failures import Kind
+from contracts.mail_previews import PreviewKind
 from runtime.sites.model import Site, Sites
+from services.notifier.mail.alert_digest import AlertDigest, alert_digest_values
 from services.notifier.mail.languages import Language, find_language
 from services.notifier.mail.mail_templates import BUILT_IN, MailTemplates, SubjectMissingError, template_names
 from services.notifier.mail.message import Identity, language_of, template_values
-from services.notifier.mail.samples import sample_lead, sample_values
+from services.notifier.mail.samples import sample_lead, sample_listed_lead, sample_values
 
 FILE_MAX_BYTES: Final = 128 * 1024
-MAILS: Final = ("welcome", "admin_alert", "held_digest")
+MAILS: Final = ("welcome", "admin_alert", "alert_digest", "held_digest")
 # What editors leave beside a file, and hidden files: a mounted ConfigMap has folders and links of that kind.
 _IGNORED: Final = re.compile(r"\..*|.*~|#.*#|.*\.(?:bak|orig|sw[a-z]|tmp)")
 
@@ -161,12 +162,18 @@ def _mistakes(templates: MailTemplates, language: Language) -> Iterator[str]:
                     yield f"{mail}: has an empty part"
 
 
-def template_error(kind: Kind, site: str, identity: Identity, locale: str | None) -> str:
+def template_error(kind: PreviewKind, site: str, identity: Identity, locale: str | None) -> str:
     """Return why the site's template fails for an invented lead of this locale, or an empty text."""
     lead = sample_lead(site, locale)
-    language = language_of(kind, lead, identity)
+    if kind == "alert_digest":
+        language = language_of("admin_alert", lead, identity)
+        digest = AlertDigest(lead.lead_id, site, identity.admins, (sample_listed_lead(site),))
+        values = alert_digest_values(digest, identity, language)
+    else:
+        language = language_of(kind, lead, identity)
+        values = template_values(kind, lead, identity, language)
     try:
-        identity.templates.render_strictly(kind, template_values(kind, lead, identity, language), language)
+        identity.templates.render_strictly(kind, values, language)
     except Exception as error:  # noqa: BLE001 - a template may raise anything
         return f"sites.{site}.templates: {_describe(kind, error)}"
     return ""

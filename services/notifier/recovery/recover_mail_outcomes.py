@@ -6,7 +6,10 @@ module `recovered_outcomes` derives the outcomes from them.
 """
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid5
@@ -25,8 +28,10 @@ from runtime.kafka.log_reader import KAFKA_SECONDS, assign_all_partitions, open_
 from runtime.kafka.positions import Position
 from runtime.logs import logger
 from runtime.settings import Kafka
-from services.notifier.batch_data import load_deliveries, load_statuses
-from services.notifier.deliveries import STAGE, decode_batch
+from services.notifier.alert_collection import AlertCollection
+from services.notifier.batch_data import count_alerts, load_deliveries, load_statuses
+from services.notifier.collected_alerts import add_collected_alerts
+from services.notifier.deliveries import STAGE, Key, decode_batch
 from services.notifier.delivery_values import AUDIT_EVENTS, mailbox_of, recipient_of, storable
 from services.notifier.mail.identities import Identities
 from services.notifier.mail.message import message_id
@@ -53,7 +58,16 @@ OffsetRanges = dict[TopicPartition, tuple[int, int]]
 class MailOutcomeRecovery:
     """Adds the missing outcomes of committed records to `email_delivery` and the ledger."""
 
-    def __init__(self, kafka: Kafka, pool: Pool, ledger: Ledger, identities: Identities) -> None:
+    def __init__(
+        self,
+        kafka: Kafka,
+        pool: Pool,
+        ledger: Ledger,
+        identities: Identities,
+        new_collection: Callable[[], AlertCollection],
+    ) -> None:
+        """`new_collection` returns the rules for the alerts that a digest lists."""
+        self._new_collection = new_collection
         self._kafka = kafka
         self._pool = pool
         self._ledger = ledger
@@ -155,13 +169,44 @@ class MailOutcomeRecovery:
             uncounted = {
                 id(r) for r in records if r.offset >= ledger_entries[r.topic, r.partition].next_offset
             }
+            known = set(rows)
             mails, outcomes = recover_outcomes(records, rows, statuses, failures, uncounted, newest)
+            due_at = await self._find_collected(connection, mails, known)
+            mails = [
+                replace(each, state="collected") if each.delivery.key in due_at else each for each in mails
+            ]
             for mail in mails:
                 await self._write_mail(connection, mail)
+            collected = [each.delivery for each in mails if each.state == "collected"]
+            await add_collected_alerts(connection, collected, due_at)
             for record, outcome in zip(records, outcomes, strict=True):
                 ledger_entries.count(record, outcome)
             await self._ledger.save(connection, ledger_entries)
         return len(mails)
+
+    async def _find_collected(
+        self, connection: Connection, mails: Sequence[RecoveredOutcome], known: Collection[Key]
+    ) -> dict[Key, datetime]:
+        """Return the alerts that a lost digest may not have listed, and when the next digest is due.
+
+        They are listed again: Kafka's records do not say whether the digest was sent. If a burst was lost,
+        all its alerts are listed, also those that were sent one by one.
+        """
+        lost = [
+            each.delivery
+            for each in mails
+            if each.state == "sent" and each.delivery.kind == "admin_alert" and each.delivery.key not in known
+        ]
+        if not lost:
+            return {}
+        collection = self._new_collection()
+        await count_alerts(connection, [each.lead for each in lost], collection)
+        bursts = Counter(collection.group_of(each.lead) for each in lost)
+        for group, count in bursts.items():
+            is_burst = count + collection.recent.get(group, 0) > collection.limit > 0
+            if is_burst or group[0] in collection.next_digests:
+                collection.recent[group] = collection.limit
+        return {each.key: due for each in lost if (due := collection.due_at(each.lead))}
 
     async def _lock_ledger(self, connection: Connection, records: Sequence[Any]) -> LedgerEntries:
         try:
@@ -171,7 +216,7 @@ class MailOutcomeRecovery:
             return await self._ledger.lock(connection, records)
 
     async def _write_mail(self, connection: Connection, mail: RecoveredOutcome) -> None:
-        delivery, event = mail.delivery, AUDIT_EVENTS[mail.state]
+        delivery, event = mail.delivery, AUDIT_EVENTS.get(mail.state)
         erased = mail.reason == "erased"
         await _SQL.write_mail(
             connection,
@@ -188,6 +233,8 @@ class MailOutcomeRecovery:
             ),
             record_id=delivery.record_id,
         )
+        if event is None:  # collected
+            return
         entry = AuditRecorded(
             event_id=uuid5(delivery.record_id, event),
             occurred_at=delivery.lead.occurred_at,

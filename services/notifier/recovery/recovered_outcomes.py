@@ -126,6 +126,8 @@ def _is_lost(delivery: Delivery, row: DeliveryRow | None, *, uncounted: bool) ->
     """Return True if the row does not contain the outcome of the mail that this record requests."""
     if row is None:
         return uncounted
+    if row.in_digest:  # the digest decides the outcome
+        return False
     if delivery.has_outcome_in(row):
         return False
     if row.state in ("reserved", "sending"):

@@ -51,8 +51,15 @@ async def store(kind: str, postgres: Postgres, stack_of_parts: AsyncExitStack) -
     if kind == "fake":
         return FakeStore()
     pool = await stack_of_parts.enter_async_context(open_pool(postgres, "test"))
-    limits = {"welcomes_per_day": 3, "welcomes_per_site_and_hour": 9}
-    return Store(pool, NoSeekLedger(), uuid4(), IDENTITIES, lease_seconds=50, **limits)
+    return Store(
+        pool,
+        NoSeekLedger(),
+        uuid4(),
+        IDENTITIES,
+        lease_seconds=50,
+        welcomes_per_day=3,
+        welcomes_per_site_and_hour=9,
+    )
 
 
 @pytest.fixture

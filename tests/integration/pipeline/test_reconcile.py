@@ -17,6 +17,7 @@ from services.admin.monitoring.queue_counts import count_queue
 from tests.support.factories import lead, post, producer
 from tests.support.mail.smtp import SmtpServer, smtp_server
 from tests.support.services.consumer_services import running_consumers
+from tests.support.services.digests import ADMIN_URL, listed_leads
 from tests.support.stack import Database, Stack
 from tests.support.wait import eventually
 
@@ -90,6 +91,10 @@ STATES = """SELECT (SELECT count(*) FROM lead_inbox),
             FROM email_delivery"""
 
 
+ALERTS = """SELECT count(*) FILTER (WHERE state = 'collected'), count(*) FILTER (WHERE state = 'sent')
+            FROM email_delivery WHERE kind = 'admin_alert'"""
+
+
 async def balanced(postgres: Postgres) -> bool:
     async with open_pool(postgres, "test") as pool:
         return (await count_queue(pool)).books.balanced
@@ -125,6 +130,29 @@ async def test_regression_rows_lost_by_standby_return_without_second_mail(
     assert missing == (0,)
     # The next digest of held leads lists it.
     assert await reading(database, "SELECT count(*) FROM held_lead WHERE digest_id IS NULL")() == (1,)
+
+
+async def test_alerts_of_a_lost_digest_are_listed_again(
+    stack: Stack, kafka: Kafka, postgres: Postgres, database: Database, smtp: SmtpServer
+) -> None:
+    # Whether the lost digest was sent is not in Kafka: a second mention is harmless, a missing one is not.
+    copy, alerts = Copy(stack, database), reading(database, ALERTS)
+    settings = {"alert_frequency": "hourly", "admin_url": ADMIN_URL}
+    async with running_consumers(kafka, postgres, smtp, **settings):
+        await post(kafka, *[lead() for _ in range(3)])
+        await eventually(alerts, until=(3, 0).__eq__, what="the first leads")
+        await copy.copy()
+        lost = [lead() for _ in range(4)]
+        await post(kafka, *lost)
+        await eventually(alerts, until=(7, 0).__eq__, what="the leads that the copy lacks")
+        await eventually(lambda: balanced(postgres), what="a balanced ledger")
+        sent = len(smtp.mails)
+        await copy.promote()
+        await eventually(alerts, until=(7, 0).__eq__, seconds=40, what="all alerts again")
+        await reading(database, "UPDATE collected_alert SET due_at = now() RETURNING 1")()
+        await eventually(alerts, until=(0, 7).__eq__, seconds=40, what="the digest")
+    assert len(smtp.mails) == sent + 1
+    assert {str(each.lead_id) for each in lost} <= set(listed_leads(smtp.mails[-1]))
 
 
 async def test_regression_mails_in_flight_at_standby_get_their_outcome(

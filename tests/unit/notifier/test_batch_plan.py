@@ -1,6 +1,7 @@
 """The action for a delivery, one its row and its record, and the plan of a batch."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -9,8 +10,10 @@ import pytest
 
 from contracts.failures import Kind, legacy_failure_event_id
 from contracts.leads import LeadReceived
+from services.notifier.alert_collection import AlertCollection
 from services.notifier.batch_plan import Action, BatchPlan, choose_action, plan_batch, suppression_reason
 from services.notifier.deliveries import KINDS, DeliveryRow, Key, decode_batch
+from services.notifier.mail.alert_schedule import IMMEDIATE
 from services.notifier.welcome_limits import WelcomeCounts
 from tests.support.factories import lead
 from tests.support.services.notifier import RECEIVED, RETRY, FakeRecord, delivery
@@ -53,6 +56,16 @@ def test_regression_a_retry_completed_by_an_earlier_version_is_skipped(state: st
     again = delivery(retry=True)
     settled_by = legacy_failure_event_id(again.record, "notifier", "welcome")
     assert choose_action(again, row(state, settled_by=settled_by), None, US, ()) is Action.SKIP
+
+
+@pytest.mark.parametrize("state", ["collected", "sending", "waiting", "unknown"])
+def test_a_digest_decides_the_outcome_of_its_alerts(state: str) -> None:
+    listed = DeliveryRow(state, THEM, -1.0, None, in_digest=True)
+    assert choose_action(delivery("admin_alert"), listed, None, US, ()) is Action.SKIP
+    again = delivery("admin_alert", retry=True)
+    assert choose_action(again, listed, None, US, ()) is Action.RESOLVE_REPLAY
+    completed = replace(listed, settled_by=again.record_id)
+    assert choose_action(again, completed, None, US, ()) is Action.SKIP
 
 
 @pytest.mark.parametrize("retry", [False, True])
@@ -131,6 +144,24 @@ def plan_of(
 ) -> BatchPlan:
     counts = WelcomeCounts(per_mailbox=limit, per_site_hour=site_limit)
     return plan_batch(decode_batch(records), rows or {}, {}, counts, owner=US, in_progress=())
+
+
+def test_alerts_beyond_the_limit_are_collected_and_welcomes_are_sent() -> None:
+    leads = [lead(), lead(spam_reasons=("honeypot",)), lead(), lead()]
+    rules = AlertCollection(datetime.now(UTC), 1, 600.0, lambda _: IMMEDIATE, lambda each: (each.site, ""))
+    failed = lead()
+    rows = {(failed.lead_id, kind): row("dead") for kind in KINDS}
+    records = [record_of(each, number) for number, each in enumerate(leads)]
+    records.append(record_of(failed, 9, "admin_alert"))
+    batch, counts = decode_batch(records), WelcomeCounts(3, 99)
+    plan = plan_batch(batch, rows, {}, counts, owner=US, in_progress=(), collection=rules)
+    assert Counter(each.kind for each in plan.to_send) == {"welcome": 3, "admin_alert": 1}
+    assert len(plan.collected) == 3
+    assert set(plan.due_at) == {each.key for each in plan.collected}
+    assert plan.reserved == []
+    collected, sent = ({each.key for each in part} for part in (plan.collected, plan.to_send))
+    assert not collected & sent
+    assert len(plan.suppressed) == 2
 
 
 def test_only_the_first_record_of_a_lead_requests_both_mails() -> None:

@@ -1,12 +1,12 @@
 """The page that previews the emails of a site. The notifier composes them, about an invented lead."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.mail_previews import MailPreview, UndeliverableMail
+from contracts.mail_previews import MailPreview, PreviewKind, UndeliverableMail
 from services.admin.adapters import Adapters, CurrentAdapters
 from services.admin.dashboard.auth import CurrentSession
 from services.admin.dashboard.rendering import HEADERS, PageRoute, render
@@ -33,7 +33,7 @@ class PreviewQuery(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     site: str = Field(default="", max_length=100)
-    kind: Literal["welcome", "admin_alert"] = "welcome"
+    kind: PreviewKind = "welcome"
     locale: str = Field(default="", max_length=35)
 
 

@@ -11,7 +11,13 @@ SELECT lead.id, lead.request_id, lead.site, lead.email, lead.service, lead.statu
 FROM (VALUES (:id::uuid)) AS requested (id)
 LEFT JOIN lead_inbox AS lead USING (id)
 CROSS JOIN LATERAL (
-    SELECT coalesce(json_agg(mail ORDER BY kind DESC), '[]') FROM email_delivery AS mail WHERE lead_id = requested.id
+    SELECT coalesce(json_agg(mail ORDER BY kind DESC), '[]')
+    FROM (SELECT d.kind, d.state, d.attempts, d.recipient, d.message_id, d.reason, d.smtp_answer, d.created_at,
+                 d.updated_at, d.sent_at, CASE WHEN d.kind = 'admin_alert' THEN (
+                     SELECT coalesce(digest.next_attempt_at, alert.due_at)
+                     FROM collected_alert AS alert LEFT JOIN alert_digest AS digest ON digest.id = alert.digest_id
+                     WHERE alert.lead_id = requested.id) END AS digest_at
+          FROM email_delivery AS d WHERE d.lead_id = requested.id) AS mail
 ) AS mails (emails)
 CROSS JOIN LATERAL (
     SELECT coalesce(json_agg(item ORDER BY first_failed_at, id), '[]')
@@ -41,5 +47,8 @@ SELECT id, request_id, site, email, service, status, name, phone, company, messa
 FROM lead_inbox WHERE id = :id FOR UPDATE;
 
 -- name: delivery_state$
--- The state of one email; null if the notifier has not processed the lead yet.
-SELECT state FROM email_delivery WHERE lead_id = :id AND kind = :kind;
+-- The state of one email; null if the notifier has not processed the lead yet. A notification is `collected` until its
+-- digest has its last outcome.
+SELECT CASE WHEN kind = 'admin_alert' AND EXISTS (SELECT FROM collected_alert WHERE lead_id = mail.lead_id)
+            THEN 'collected' ELSE state END
+FROM email_delivery AS mail WHERE lead_id = :id AND kind = :kind;

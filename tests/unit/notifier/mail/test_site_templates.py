@@ -153,7 +153,7 @@ def test_no_visitor_puts_an_encoded_word_into_the_subject() -> None:
 
 
 def test_the_names_of_the_templates_are_a_promise() -> None:
-    kinds = ("welcome", "admin_alert", "held_digest")
+    kinds = ("welcome", "admin_alert", "alert_digest", "held_digest")
     assert template_names() == {
         "layout.html",
         "styles.css",

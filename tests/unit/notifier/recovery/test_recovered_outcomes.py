@@ -107,6 +107,17 @@ def test_a_mail_unfinished_in_the_backup_gets_its_outcome() -> None:
     assert outcomes == ["duplicate"]
 
 
+def test_an_alert_in_a_digest_keeps_its_state() -> None:
+    one = lead()
+    first, again = record(one, 1), record(one, 1, "admin_alert")
+    rows: Rows = {
+        (one.lead_id, "welcome"): unfinished(state="sent"),
+        (one.lead_id, "admin_alert"): DeliveryRow("sending", None, 0.0, None, in_digest=True),
+    }
+    mails, _ = recover_outcomes([first, again], rows, {}, {}, {id(first), id(again)})
+    assert mails == []
+
+
 def test_a_first_record_leaves_a_mail_reserved_by_a_retry_unchanged() -> None:
     one = lead()
     first, again = record(one, 1), record(one, 1, "welcome")

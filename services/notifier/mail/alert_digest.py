@@ -1,0 +1,90 @@
+"""Composes the email to the team that lists several new leads, in place of an alert for each. No I/O."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from contracts.leads import lead_reference
+from services.notifier.mail.answers import no_name, visible_text
+from services.notifier.mail.digest_mail import compose_digest, digest_message_id, first_line, one_line
+from services.notifier.mail.languages import Language, find_language
+from services.notifier.mail.message import Identity, Mail
+
+NAME: Final = "alert_digest"
+LISTED_MAX: Final = 150
+"""The largest number of leads in one email. Gmail cuts off an HTML part of more than 102 KB."""
+
+
+@dataclass(frozen=True)
+class ListedLead:
+    """What the digest shows of a lead. `contact` is its address, or else its phone."""
+
+    lead_id: UUID
+    received_at: datetime
+    name: str
+    contact: str
+    service: str
+    message: str
+
+
+@dataclass(frozen=True)
+class AlertDigest:
+    """The leads of one email, and which part of a longer list they are."""
+
+    digest_id: UUID
+    site: str
+    recipients: tuple[str, ...]
+    leads: tuple[ListedLead, ...]
+    part: int = 1
+    parts: int = 1
+
+
+def compose_alert_digest(digest: AlertDigest, identity: Identity, now: datetime) -> Mail:
+    """Compose the digest. A repeated digest has the same Message-ID, so that mailboxes can deduplicate it.
+
+    Raises `UndeliverableError` if a header is invalid, or if no address is valid.
+    """
+    language = find_language(identity.alert_locale, identity.locale)
+    return compose_digest(
+        NAME,
+        alert_digest_values(digest, identity, language),
+        identity,
+        language,
+        now,
+        recipients=digest.recipients,
+        message_id=message_id_of(digest.digest_id, identity),
+    )
+
+
+def message_id_of(digest_id: UUID, identity: Identity) -> str:
+    """Return the Message-ID of a digest. All its alerts have it in `email_delivery`."""
+    return digest_message_id(digest_id, NAME, identity.from_email)
+
+
+def alert_digest_values(digest: AlertDigest, identity: Identity, language: Language) -> dict[str, Any]:
+    """Return what the templates of the digest may show."""
+    admin_url = identity.admin_url.rstrip("/")
+    return {
+        "lang": language.code,
+        "colon": language.colon,
+        "number": language.number,
+        "total": len(digest.leads),
+        "part": digest.part,
+        "parts": digest.parts,
+        "site": visible_text(identity.site_name or digest.site),
+        "sender_name": identity.sender_name,
+        "leads": [_row_of(lead, admin_url, language) for lead in digest.leads],
+    }
+
+
+def _row_of(lead: ListedLead, admin_url: str, language: Language) -> dict[str, Any]:
+    return {
+        "received_at": language.time(lead.received_at),
+        "name": one_line(lead.name) or no_name(language),
+        "contact": one_line(lead.contact),
+        "service": one_line(lead.service),
+        "message": first_line(lead.message),
+        "reference": lead_reference(lead.lead_id),
+        "url": f"{admin_url}/leads/{lead.lead_id}" if admin_url else "",
+    }
