@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, TypeAdapter
 
-from contracts.lead_events import LeadData, StatusChangedData, UpdatedData
+from contracts.lead_events import AlertFailedData, LeadData, StatusChangedData, UpdatedData
 
 
 class ErasedData(BaseModel):
@@ -53,6 +53,14 @@ class StatusChangedEvent(BaseModel):
     data: StatusChangedData
 
 
+class AlertFailedEvent(BaseModel):
+    """Nobody received the team notifications of these leads. It names no person."""
+
+    type: Literal["lead.alert_failed"]
+    timestamp: datetime
+    data: AlertFailedData
+
+
 class ErasedEvent(BaseModel):
     """The lead was erased. The receiver must delete its copy of the lead."""
 
@@ -63,7 +71,7 @@ class ErasedEvent(BaseModel):
 
 EVENT_BODY: Final = TypeAdapter[Any](
     Annotated[
-        ReceivedEvent | UpdatedEvent | StatusChangedEvent | ErasedEvent | ExampleEvent,
+        ReceivedEvent | UpdatedEvent | StatusChangedEvent | AlertFailedEvent | ErasedEvent | ExampleEvent,
         Field(discriminator="type"),
     ]
 )

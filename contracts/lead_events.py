@@ -18,12 +18,17 @@ from contracts.leads import LeadReceived, LeadStatus, lead_reference
 from contracts.times import Timestamp
 from contracts.visit import Source
 
-EventType = Literal["lead.received", "lead.updated", "lead.status_changed", "lead.erased"]
+EventType = Literal[
+    "lead.received", "lead.updated", "lead.status_changed", "lead.alert_failed", "lead.erased"
+]
 """The events that a destination may list. Each destination also gets `lead.erased` for its leads."""
 RECEIVED: Final[EventType] = "lead.received"
 UPDATED: Final[EventType] = "lead.updated"
 STATUS_CHANGED: Final[EventType] = "lead.status_changed"
+ALERT_FAILED: Final[EventType] = "lead.alert_failed"
 ERASED: Final[EventType] = "lead.erased"
+ALERT_LEADS_MAX: Final = 500
+"""The most leads in one event `lead.alert_failed`. Further leads are in the next event."""
 UNSENT: Final = frozenset({LeadStatus.SPAM, LeadStatus.HELD})
 """The statuses of leads that no destination hears of."""
 
@@ -34,6 +39,9 @@ class LeadChanged(BaseModel):
     `event_id` becomes the header `webhook-id`. It stays the same if the record is published again. For the
     type `lead.updated`, `changed` has the names of the changed fields. For the type `lead.status_changed`,
     `from_status` and `to_status` are set.
+
+    The type `lead.alert_failed` reports the leads in `lead_ids`, the first of which is `lead_id`: nobody
+    received their team notifications. `reason` is why most of them failed, and `since` is the first failure.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -41,17 +49,22 @@ class LeadChanged(BaseModel):
     schema_version: Literal[1] = 1
     event_id: UUID
     occurred_at: Timestamp
-    type: Literal["lead.updated", "lead.status_changed"]
+    type: Literal["lead.updated", "lead.status_changed", "lead.alert_failed"]
     lead_id: UUID
     site: str = Field(max_length=100)
     changed: tuple[str, ...] = ()
     from_status: LeadStatus | None = None
     to_status: LeadStatus | None = None
+    lead_ids: tuple[UUID, ...] = Field(default=(), max_length=ALERT_LEADS_MAX)
+    reason: str | None = None
+    since: Timestamp | None = None
 
     @model_validator(mode="after")
     def _check_statuses(self) -> Self:
         if self.type == STATUS_CHANGED and (self.from_status is None or self.to_status is None):
             raise ValueError("lead.status_changed needs from_status and to_status")
+        if self.type == ALERT_FAILED and (not self.lead_ids or self.since is None):
+            raise ValueError("lead.alert_failed needs lead_ids and since")
         return self
 
     @property
@@ -131,6 +144,32 @@ class StatusChangedData(LeadData):
     to_status: LeadStatus
 
 
+class FailedLead(BaseModel):
+    """A lead in `lead.alert_failed`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: UUID
+    reference: str
+
+
+class AlertFailedData(BaseModel):
+    """The data of `lead.alert_failed`: the leads of one site whose team notification nobody received.
+
+    The data has no personal data. `reason` is what most of the mail servers said, or null if the
+    notifications were not sent at all. `since` is the time of the first failure.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    site: str
+    site_name: str
+    count: int
+    leads: tuple[FailedLead, ...]
+    reason: str | None
+    since: datetime
+
+
 _SAME: Final = (
     "name", "email", "phone", "company", "service", "message", "consent", "consent_text", "consent_version",
     "locale", "source", "extra",
@@ -142,9 +181,9 @@ class LeadEvent(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    type: Literal["lead.received", "lead.updated", "lead.status_changed", "lead.test"]
+    type: Literal["lead.received", "lead.updated", "lead.status_changed", "lead.alert_failed", "lead.test"]
     timestamp: datetime
-    data: UpdatedData | StatusChangedData | LeadData
+    data: UpdatedData | StatusChangedData | LeadData | AlertFailedData
 
     @classmethod
     def received(cls, lead: LeadReceived, site_name: str) -> Self:
@@ -172,6 +211,19 @@ class LeadEvent(BaseModel):
                 row, site_name, from_status=change.from_status, to_status=change.to_status
             )
         return cls(type=change.type, timestamp=change.occurred_at, data=data)
+
+
+def alert_failed_event(change: LeadChanged, site_name: str) -> LeadEvent:
+    """Return the event that reports failed team notifications. `change` has the type `lead.alert_failed`."""
+    data = AlertFailedData(
+        site=change.site,
+        site_name=site_name,
+        count=len(change.lead_ids),
+        leads=tuple(FailedLead(id=each, reference=lead_reference(each)) for each in change.lead_ids),
+        reason=change.reason,
+        since=change.since or change.occurred_at,
+    )
+    return LeadEvent(type="lead.alert_failed", timestamp=change.occurred_at, data=data)
 
 
 def example_event(lead_id: UUID, now: datetime) -> LeadEvent:

@@ -35,6 +35,8 @@ GRANTS: Final = {
         ),
         ("SELECT", "INSERT", "UPDATE"),
     ),
+    # A trigger of the first writes the event to the outbox.
+    **dict.fromkeys(("alert_escalation", "escalated_alert"), ("SELECT", "INSERT")),
     "audit_log": ("SELECT", f"INSERT ({AUDIT_COLUMNS})"),
     "lead_note": ("SELECT", "INSERT", "UPDATE (body, updated_at)", "DELETE"),
     "lead_view": ("SELECT", "INSERT", "UPDATE (name, conditions, updated_at)", "DELETE"),

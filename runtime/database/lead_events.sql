@@ -2,13 +2,14 @@
 -- Insert events in the order of their numbers, and return the ids of those that are new. Events of erased leads are
 -- left out. An event that was made from a record is left out too if its lead has become spam since. An event that was
 -- made from the lead's row stays, even if the status has changed since the row was read: otherwise the change would
--- be sent without a `lead.received` before it.
+-- be sent without a `lead.received` before it. The event lead.alert_failed is about several leads, so it stays in any case.
 INSERT INTO webhook_event (id, type, lead_id, site, occurred_at, body, delivery_count, traceparent)
 SELECT e.id, e.type, e.lead_id, e.site, e.occurred_at, e.body, e.delivery_count, e.traceparent
 FROM json_to_recordset(:events::json)
     AS e (number int, id uuid, type text, lead_id uuid, site text, occurred_at timestamptz, body text,
           delivery_count int, is_from_table boolean, traceparent text)
-WHERE NOT EXISTS (SELECT FROM lead_inbox l WHERE l.id = e.lead_id
+WHERE e.type = 'lead.alert_failed'
+   OR NOT EXISTS (SELECT FROM lead_inbox l WHERE l.id = e.lead_id
                   AND (l.status = 'erased' OR NOT e.is_from_table AND l.status IN ('spam', 'held')))
 ORDER BY e.number
 ON CONFLICT (id) DO NOTHING

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from contracts.lead_events import RECEIVED, EventType
+from contracts.lead_events import ALERT_FAILED, RECEIVED, EventType
 
 DESTINATION_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,49}")
 _REFERENCE: Final = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:/[^\x00]+")
@@ -31,6 +31,8 @@ _OWN_HEADERS: Final = frozenset(
 )
 BODY_TEMPLATE_MAX: Final = 20_000
 EXPECT_MAX: Final = 200
+# Where people read messages: they also want to know that the team's emails do not arrive.
+CHATS: Final = ("slack", "teams", "discord")
 DestinationKind = Literal["webhook", "slack", "teams", "discord", "http"]
 
 
@@ -95,6 +97,8 @@ class Destination(BaseModel):
       secret.
     - `sites` are the sites whose leads the destination receives. By default, it receives the leads of all
       sites.
+    - `events` are the types of events that the destination receives. By default, these are new leads, and for
+      a chat also team notifications that nobody received.
     - `trace` adds the header `traceparent` of the lead's trace to the requests.
 
     Only the kind `http` has `method`, `headers`, `content_type` and the following settings:
@@ -124,6 +128,13 @@ class Destination(BaseModel):
     expect: str = Field(default="", max_length=EXPECT_MAX)
     body: str = Field(default="", max_length=BODY_TEMPLATE_MAX)
     erased_body: str = Field(default="", max_length=BODY_TEMPLATE_MAX)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_events(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("kind") in CHATS and "events" not in values:
+            return {**values, "events": (RECEIVED, ALERT_FAILED)}
+        return values
 
     @model_validator(mode="after")
     def _check_kind(self) -> Self:

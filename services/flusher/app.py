@@ -19,6 +19,7 @@ from runtime.sites.model import Sites
 from runtime.sites.watcher import watch_sites
 from services.flusher.bounces.event_store import MailEventStore
 from services.flusher.handlers import Handler
+from services.flusher.jobs.alert_escalation import alert_escalation_job
 from services.flusher.jobs.job_runs import JobRuns
 from services.flusher.jobs.lead_summary import lead_summary_job
 from services.flusher.jobs.outbox_relay import OutboxRelay
@@ -85,6 +86,7 @@ async def _open_stage(settings: Settings, sites: Sites, resources: Resources) ->
                 "pull": SiteQueueImport(pool, runs, queues, settings.cron, utc_now).run,
                 "retention": retention.run,
                 "sites file": watch_sites(settings.sites_file.path, sites, resources.health, retention.apply),
+                "alert escalation": alert_escalation_job(pool, runs, utc_now).run,
                 "lead summary": lead_summary_job(pool, runs, utc_now).run,
                 "retry schedules": partial(report_retry_schedules, pool, schedules),
                 "statistics": statistics_job(pool, runs, utc_now).run,

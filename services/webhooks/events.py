@@ -10,7 +10,15 @@ from pydantic import ValidationError
 
 from contracts import headers as h
 from contracts import topics
-from contracts.lead_events import RECEIVED, UNSENT, LeadChanged, LeadEvent, event_id_for
+from contracts.lead_events import (
+    ALERT_FAILED,
+    RECEIVED,
+    UNSENT,
+    LeadChanged,
+    LeadEvent,
+    alert_failed_event,
+    event_id_for,
+)
 from contracts.leads import LeadReceived, LeadStatus
 from runtime.database.lead_events import NewEvent
 from runtime.kafka.handler import Record
@@ -42,6 +50,22 @@ def events_of_lead(lead: LeadReceived, destinations: Destinations) -> list[NewEv
     body = LeadEvent.received(lead, destinations.sites.display_name(lead.site))
     names = destinations.receiving(lead.site, RECEIVED)
     return _received(lead.lead_id, lead.site, lead.occurred_at, body, names)
+
+
+def events_of_failed_alerts(change: LeadChanged, destinations: Destinations) -> list[NewEvent]:
+    """Return the event that reports failed team notifications. `change` has the type `lead.alert_failed`.
+
+    The list is empty if no destination receives it. The event has no data of the leads, so it needs no row.
+    """
+    names = destinations.receiving(change.site, ALERT_FAILED)
+    if not names:
+        return []
+    body = alert_failed_event(change, destinations.sites.display_name(change.site)).model_dump_json()
+    return [
+        NewEvent(
+            change.event_id, ALERT_FAILED, change.lead_id, change.site, change.occurred_at, body, names, True
+        )
+    ]
 
 
 def events_of_change(

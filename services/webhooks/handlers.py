@@ -8,7 +8,7 @@ from uuid import UUID
 
 from contracts import topics
 from contracts.failures import queue_id_of
-from contracts.lead_events import LeadChanged
+from contracts.lead_events import ALERT_FAILED, LeadChanged
 from contracts.leads import LeadReceived
 from contracts.reasons import Reason
 from runtime.database.lead_events import NewEvent
@@ -17,7 +17,7 @@ from runtime.kafka.failure_publisher import FailurePublisher
 from runtime.kafka.handler import Record
 from runtime.tracing.spans import traceparent_of
 from services.webhooks.destinations import Destinations
-from services.webhooks.events import decode, events_of_change, events_of_lead
+from services.webhooks.events import decode, events_of_change, events_of_failed_alerts, events_of_lead
 from services.webhooks.store import Store
 
 
@@ -42,6 +42,9 @@ class Handler:
             traceparent = traceparent_of(record.headers)
             if isinstance(decoded, LeadReceived):
                 found = events_of_lead(decoded, self._destinations)
+                events += [replace(event, traceparent=traceparent) for event in found]
+            elif decoded and decoded.type == ALERT_FAILED:
+                found = events_of_failed_alerts(decoded, self._destinations)
                 events += [replace(event, traceparent=traceparent) for event in found]
             elif decoded:
                 changes.append(decoded)

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from jsonschema import Draft202012Validator
 
-from contracts.lead_events import LeadChanged, LeadEvent, example_event
+from contracts.lead_events import LeadChanged, LeadEvent, alert_failed_event, example_event
 from tests.contract.test_readme import PAGES, ROOT, blocks
 from tests.support.factories import lead
 
@@ -36,11 +36,19 @@ def _changed(**fields: Any) -> str:
     return LeadEvent.changed(change, _row(), "Studio Nord").model_dump_json()
 
 
+def _alert_failed(**fields: Any) -> str:
+    message = ROOT / "contracts/examples/leads.changed.v1/alert_failed.json"
+    change = LeadChanged.model_validate_json(message.read_bytes()).model_copy(update=fields)
+    return alert_failed_event(change, "Studio Nord").model_dump_json()
+
+
 EVENTS = {
     "lead.received": LeadEvent.received(SENT, "Studio Nord").model_dump_json(),
     "released": LeadEvent.released(_row(), "Studio Nord").model_dump_json(),
     "lead.updated": _changed(type="lead.updated", changed=("email",)),
     "lead.status_changed": _changed(type="lead.status_changed", from_status="received", to_status="won"),
+    "lead.alert_failed": _alert_failed(),
+    "not sent at all": _alert_failed(reason=None),
     "lead.test": example_event(uuid4(), datetime.now(UTC)).model_dump_json(),
     "page": blocks(PAGES[ROOT / "docs/destinations.md"], "json")[0],
 }

@@ -67,7 +67,9 @@ async def refused(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Asy
     folder = tmp_path_factory.mktemp("refused")
     async with (
         smtp_server() as smtp,
-        running_installation(stack, folder, sites=SITES, SMTP_PORT=str(smtp.port)) as installation,
+        running_installation(
+            stack, folder, sites=SITES, SMTP_PORT=str(smtp.port), FASTCORE_NOTIFIER_ALERT_BURST="0"
+        ) as installation,
         running_browser() as browser,
         open_window(browser, installation.url) as visitor,
     ):

@@ -112,6 +112,7 @@ DESTINATION_EVENTS: Final = {
     "lead.received": gettext_noop("New lead"),
     "lead.updated": gettext_noop("Lead edited"),
     "lead.status_changed": gettext_noop("Status changed"),
+    "lead.alert_failed": gettext_noop("Team notifications failed"),
     "lead.erased": gettext_noop("Personal data deleted"),
     "lead.test": gettext_noop("Test event"),
 }
@@ -131,6 +132,10 @@ JOBS: Final = {
     "lead_event_outbox": (
         gettext_noop("Events for destinations"),
         gettext_noop("Publishes the changes of leads, so that destinations receive them."),
+    ),
+    "alert_escalation": (
+        gettext_noop("Failed team notifications"),
+        gettext_noop("Tells destinations of leads whose notification nobody on the team received."),
     ),
     "lead_summary": (
         gettext_noop("Lead statistics"),

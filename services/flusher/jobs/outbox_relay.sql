@@ -5,10 +5,11 @@
 -- locked here, because another relay may be publishing that one. The events of one lead are committed in the order of
 -- their positions, because each change holds the lead's lock.
 WITH claimed AS MATERIALIZED (
-    SELECT position, event_id, type, lead_id, site, changed, from_status, to_status, created_at
+    SELECT position, event_id, type, lead_id, site, changed, from_status, to_status, lead_ids, reason, since, created_at
     FROM lead_event_outbox ORDER BY position LIMIT :limit FOR UPDATE SKIP LOCKED
 )
-SELECT position, event_id, type, lead_id, site, changed, from_status, to_status, created_at FROM claimed AS c
+SELECT position, event_id, type, lead_id, site, changed, from_status, to_status, lead_ids, reason, since, created_at
+FROM claimed AS c
 WHERE NOT EXISTS (SELECT FROM lead_event_outbox AS e WHERE e.lead_id = c.lead_id AND e.position < c.position
                   AND e.position NOT IN (SELECT position FROM claimed))
 ORDER BY position;

@@ -20,7 +20,7 @@ def slack_message(event: dict[str, Any], admin_url: str) -> dict[str, Any]:
         # A cut inside `&amp;` would show its beginning.
         blocks.append(_section(re.sub(r"&[a-z]*$", "", quoted[:SECTION_MAX])))
     if summary.link:
-        blocks.append(_section(f"<{summary.link}|Open the lead>"))
+        blocks.append(_section(f"<{summary.link}|{summary.link_text}>"))
     return {"text": _escape(summary.title), "blocks": blocks, "unfurl_links": False, "unfurl_media": False}
 
 

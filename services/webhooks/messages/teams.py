@@ -35,7 +35,7 @@ def teams_message(event: dict[str, Any], admin_url: str) -> dict[str, Any]:
         "body": body,
     }
     if summary.link:
-        card["actions"] = [{"type": "Action.OpenUrl", "title": "Open the lead", "url": summary.link}]
+        card["actions"] = [{"type": "Action.OpenUrl", "title": summary.link_text, "url": summary.link}]
     return {
         "type": "message",
         "attachments": [{"contentType": "application/vnd.microsoft.card.adaptive", "content": card}],

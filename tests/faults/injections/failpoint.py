@@ -24,6 +24,11 @@ FAILPOINTS = {
     "deliveries stored": ("services.webhooks.store", "Store", "save"),  # record read -> deliveries
     "request": ("services.webhooks.client", "DestinationClient", "send"),  # claimed -> request
     "outcome stored": ("services.webhooks.store", "Store", "record_outcome"),  # response -> delivered
+    "alerts reported": (
+        "services.flusher.jobs.alert_escalation",
+        "SQL",
+        "insert_escalation",
+    ),  # failed notifications read -> their event in the outbox
     "event published": (
         "services.flusher.jobs.outbox_relay",
         "OutboxRelay",

@@ -13,7 +13,7 @@ from contracts.lead_events import RECEIVED, LeadChanged, event_id_for
 from runtime.database.lead_events import NewEvent, in_order
 from runtime.sites.file import parse_sites
 from services.webhooks.destinations import Destinations
-from services.webhooks.events import decode, events_of_change, events_of_lead
+from services.webhooks.events import decode, events_of_change, events_of_failed_alerts, events_of_lead
 from tests.support.factories import lead
 
 LEAD_ID = UUID(int=7)
@@ -139,3 +139,37 @@ def test_events_are_sorted_by_lead_and_begin_with_its_arrival() -> None:
     assert ordered[0].destinations == ("all", "new")
     other = NewEvent(uuid4(), RECEIVED, UUID(int=1), "shop", datetime.now(UTC), "{}", ("all",))
     assert in_order([*events, other])[0] == other
+
+
+def _alert_failed(site: str = "shop") -> LeadChanged:
+    return LeadChanged.model_validate(
+        {
+            "event_id": uuid4(),
+            "occurred_at": datetime.now(UTC),
+            "type": "lead.alert_failed",
+            "lead_id": LEAD_ID,
+            "lead_ids": [LEAD_ID, uuid4()],
+            "site": site,
+            "since": datetime.now(UTC),
+        }
+    )
+
+
+def test_failed_notifications_are_one_event_for_the_chats_of_their_site() -> None:
+    change = _alert_failed()
+    (event,) = events_of_failed_alerts(change, DESTINATIONS)
+    assert (event.id, event.lead_id, event.destinations) == (change.event_id, LEAD_ID, ("new",))
+    assert '"count":2' in event.body
+    assert "@" not in event.body
+
+
+def test_failed_notifications_without_a_receiver_are_no_event() -> None:
+    file = FILE.replace(b'"https://chat.example/2"', b'"https://chat.example/2"\nevents = ["lead.received"]')
+    assert events_of_failed_alerts(_alert_failed(), Destinations(parse_sites(file), {})) == []
+
+
+@pytest.mark.parametrize("missing", ["lead_ids", "since"])
+def test_failed_notifications_without_leads_or_time_are_not_valid(missing: str) -> None:
+    fields = _alert_failed().model_dump(exclude={missing})
+    with pytest.raises(ValueError, match="needs lead_ids and since"):
+        LeadChanged.model_validate(fields)

@@ -149,7 +149,10 @@ url = "env:CHAT_URL"
     assert "  kind             http\n  sites            studio\n" in crm
     assert "  events           lead.received, lead.updated\n" in crm
     assert ("note: address is not public: add allow_private = true if it is meant" in crm) == is_noted
-    assert chat == "  kind             slack\n  sites            all\n  events           lead.received\n"
+    assert chat == (
+        "  kind             slack\n  sites            all\n"
+        "  events           lead.received, lead.alert_failed\n"
+    )
     assert "secret-path" not in output
 
 

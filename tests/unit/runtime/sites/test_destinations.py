@@ -2,7 +2,7 @@
 
 import pytest
 
-from contracts.lead_events import ERASED, RECEIVED
+from contracts.lead_events import ALERT_FAILED, ERASED, RECEIVED
 from runtime.sites.destinations import Destination, check_url, is_reference
 from runtime.sites.file import SitesFileError, parse_sites
 
@@ -33,6 +33,13 @@ def test_a_destination_has_defaults_for_all_but_its_url() -> None:
     assert parse(WEBHOOK, secret="['env:NEW', 'file:/run/old']")["x"].secret == ("env:NEW", "file:/run/old")
     assert parse(CHAT)["x"].url == "env:SLACK_URL"
     assert parse(HTTP, headers="{ Authorization = 'env:A' }", method="'PUT'")["x"].method == "PUT"
+
+
+@pytest.mark.parametrize("kind", ["slack", "teams", "discord"])
+def test_a_chat_gets_failed_notifications_unless_it_lists_its_events(kind: str) -> None:
+    assert parse(CHAT, kind=f"'{kind}'")["x"].events == (RECEIVED, ALERT_FAILED)
+    assert parse(CHAT, kind=f"'{kind}'", events="['lead.received']")["x"].events == (RECEIVED,)
+    assert parse(HTTP)["x"].events == (RECEIVED,)
 
 
 def test_it_wants_the_events_of_its_sites() -> None:

@@ -32,6 +32,20 @@ def all_fields(text: str) -> dict[str, Any]:
     return received(**dict.fromkeys(names, text), site_name=text, source={"utm_campaign": text})
 
 
+def alert_failed(count: int) -> dict[str, Any]:
+    """Return an event about leads whose notifications nobody received."""
+    leads = [{"id": f"018cce9d-7c43-7ab1-8c3d-{n:012d}", "reference": f"{n:08d}"} for n in range(count)]
+    data = {
+        "site": "shop",
+        "site_name": "Shop Nord",
+        "count": count,
+        "leads": leads,
+        "reason": "550 5.7.1 sender not allowed",
+        "since": "2026-01-03T10:30:45.125000Z",
+    }
+    return {"type": "lead.alert_failed", "timestamp": "2026-01-03T10:31:45.125000Z", "data": data}
+
+
 def erased() -> dict[str, Any]:
     """Return an event of an erased lead."""
     data = {"id": _ID, "reference": "1a2b3c07", "site": "shop"}

@@ -6,7 +6,7 @@ import pytest
 
 from contracts.leads import LeadStatus
 from services.webhooks.messages.summary import FIELD_MAX, MESSAGE_MAX, STATUS_NAMES, summarize
-from tests.unit.webhooks.messages.events import erased, received
+from tests.unit.webhooks.messages.events import alert_failed, erased, received
 
 
 def test_it_names_the_visitor_and_shows_the_fields_that_are_filled() -> None:
@@ -39,8 +39,32 @@ def test_long_values_are_cut_with_an_ellipsis() -> None:
     assert summary.message == "m" * (MESSAGE_MAX - 1) + "…"
 
 
+def test_160_failed_notifications_are_one_message_with_a_link() -> None:
+    summary = summarize(alert_failed(160), "https://example.com/admin/")
+    assert summary.title == "Nobody received the emails about 160 new leads"
+    assert summary.fields == [
+        ("Site", "Shop Nord"),
+        ("Reference", "00000000, 00000001, 00000002, 00000003, 00000004 and 155 more"),
+        ("The mail servers say", "550 5.7.1 sender not allowed"),
+    ]
+    assert (summary.link, summary.link_text) == (
+        "https://example.com/admin/ui/leads?site=shop",
+        "Open the leads",
+    )
+
+
+def test_one_failed_notification_links_its_lead() -> None:
+    event = alert_failed(1)
+    event["data"]["reason"] = None
+    summary = summarize(event, "https://example.com/admin")
+    assert summary.title == "Nobody received the email about 1 new lead"
+    assert summary.fields == [("Site", "Shop Nord"), ("Reference", "00000000")]
+    assert summary.link == "https://example.com/admin/ui/leads/018cce9d-7c43-7ab1-8c3d-000000000000"
+    assert summarize(event, "").link == ""
+
+
 def test_an_erasure_names_the_reference_only() -> None:
-    assert summarize(erased(), "https://example.com/admin") == ("Lead 1a2b3c07 was erased", [], "", "")
+    assert summarize(erased(), "https://example.com/admin")[:4] == ("Lead 1a2b3c07 was erased", [], "", "")
 
 
 def test_a_test_says_so_and_without_an_admin_url_there_is_no_link() -> None:
