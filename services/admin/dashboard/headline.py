@@ -43,10 +43,6 @@ async def read_signals(app: FastAPI, cache: Cache) -> Signals:
         # What could not be read is not cached: a page would show it long after the database is back.
         return await _or_none(partial(cache.get_or_load, key, read, seconds))
 
-    async def list_destinations() -> list[DestinationSummary]:
-        found = await adapters.destinations.list_destinations(kinds_of(app.state.sites))
-        return found.destinations
-
     health, stats, recent, (jobs, spam, held, destinations, emails) = await asyncio.gather(
         cache.get_or_load("health", adapters.system.read_health, STATUS_MAX_AGE_SECONDS),
         cache.get_or_load("queue", adapters.system.read_queue_stats, STATUS_MAX_AGE_SECONDS),
@@ -56,13 +52,24 @@ async def read_signals(app: FastAPI, cache: Cache) -> Signals:
             load("jobs", adapters.system.list_jobs, RECENT_MAX_AGE_SECONDS),
             load("spam", adapters.risen_spam, SPAM_MAX_AGE_SECONDS),
             load("held", adapters.held_leads.list_sites, RECENT_MAX_AGE_SECONDS),
-            load("destinations", list_destinations, RECENT_MAX_AGE_SECONDS),
+            read_destinations(app, cache),
             load("emails", adapters.mail_rates, EMAILS_MAX_AGE_SECONDS),
         ),
     )
     signals = Signals(health, stats, recent, jobs, spam, held, app.state.sites, destinations, emails)
     app.state.headline = make_headline(signals)
     return signals
+
+
+async def read_destinations(app: FastAPI, cache: Cache) -> list[DestinationSummary] | None:
+    """Return the destinations with their state, or None if the database is unavailable."""
+
+    async def read() -> list[DestinationSummary]:
+        found = await app.state.adapters.destinations.list_destinations(kinds_of(app.state.sites))
+        destinations: list[DestinationSummary] = found.destinations
+        return destinations
+
+    return await _or_none(partial(cache.get_or_load, "destinations", read, RECENT_MAX_AGE_SECONDS))
 
 
 async def poll_headline(app: FastAPI) -> None:

@@ -12,11 +12,13 @@ import pytest
 from contracts.visit import Source
 from runtime.database.postgres import open_pool
 from runtime.settings import Postgres
+from runtime.sites.file import parse_sites
 from runtime.sites.model import Site, Sites
 from services.admin.monitoring.spam_shares import read_risen_spam
 from services.admin.rules.spam_shares import SpamShare
 from services.admin.store.deliveries.recent_outcomes import RecentOutcomes, count_recent_outcomes
 from tests.support.services.admin import TOKEN, Admin
+from tests.support.services.deliveries import add_delivery
 
 
 @pytest.fixture
@@ -86,6 +88,20 @@ async def test_pages_show_a_site_by_its_name_in_the_sites_file(admin: Admin) -> 
     assert "The Shop" in shown
     assert "blog" in shown, "without a name, the key"
     assert "shop" not in shown
+
+
+async def test_regression_the_status_counts_failed_deliveries_to_destinations(admin: Admin) -> None:
+    admin.app.state.sites = parse_sites(
+        b"[sites.x]\n[[destinations]]\nname = 'crm'\nkind = 'slack'\nurl = 'https://x.example/'"
+    )
+    assert "Destinations000" in await text_of(admin, "/admin/ui/status/queue")
+    for state in ("failed", "failed", "dead", "delivered"):
+        await add_delivery(admin.db, "crm", state)
+    admin.app.state.cache.invalidate("destinations")
+    for path in ("/admin/ui/status/queue", "/admin/status?full=true"):
+        shown = await text_of(admin, path)
+        assert "Destinations201" in shown, path
+        assert "Nothing is waiting" not in shown, path
 
 
 async def test_a_site_whose_leads_became_spam_is_found(admin: Admin, postgres: Postgres) -> None:

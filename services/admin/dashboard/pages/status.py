@@ -14,7 +14,7 @@ from services.admin.dashboard.auth import CurrentSession, UnverifiedSession
 from services.admin.dashboard.cache import Cache, CurrentCache
 from services.admin.dashboard.disruptions.components import components
 from services.admin.dashboard.disruptions.headline import make_headline
-from services.admin.dashboard.headline import STATUS_MAX_AGE_SECONDS, read_signals
+from services.admin.dashboard.headline import STATUS_MAX_AGE_SECONDS, read_destinations, read_signals
 from services.admin.dashboard.labels import stage_name
 from services.admin.dashboard.pages.incidents import incident_values
 from services.admin.dashboard.rendering import PageRoute, is_htmx, redirect, render, render_toast
@@ -38,6 +38,7 @@ async def show_status(
     values: dict[str, Any] = {}
     if full:
         values = await _health_values(request, cache) | await incident_values(adapters)
+        values |= await _failed_deliveries(request, cache)
     return render(request, session, "status/status.html", full=full, **values)
 
 
@@ -54,7 +55,8 @@ async def queue_panel(
 ) -> Response:
     """Render failed deliveries, emails, data integrity, consumer lag, gateway queues and site queues."""
     stats = await cache.get_or_load("queue", adapters.system.read_queue_stats, STATUS_MAX_AGE_SECONDS)
-    return render(request, session, "status/status_queue.html", stats=stats)
+    values = await _failed_deliveries(request, cache)
+    return render(request, session, "status/status_queue.html", stats=stats, **values)
 
 
 @router.get("/ui/status/count")
@@ -79,6 +81,15 @@ async def resume_stage(
     text = gettext_noop("%(stage)s resumed.") if was_paused else gettext_noop("%(stage)s was not paused.")
     message = gettext(text, stage=stage_name(stage))
     return render_toast(request, session, message)
+
+
+async def _failed_deliveries(request: Request, cache: Cache) -> dict[str, int]:
+    """Return how many deliveries to destinations wait for a retry, and how many are dead."""
+    destinations = await read_destinations(request.app, cache) or []
+    return {
+        "retrying": sum(each.retrying for each in destinations),
+        "dead": sum(each.dead for each in destinations),
+    }
 
 
 async def _health_values(request: Request, cache: Cache) -> dict[str, Any]:
