@@ -6,6 +6,7 @@ import pytest
 from playwright.async_api import Dialog, Page, expect
 
 from tests.e2e.conftest import Dashboard
+from tests.support.services.installation import ADMIN_TOKEN
 from tests.support.wait import eventually
 from tests.support.web.browser import TIMEOUT_MS, Visitor
 
@@ -73,6 +74,45 @@ async def test_regression_leaving_with_unsaved_notes_needs_confirmation(dashboar
         await page.get_by_role("link", name="Audit log").click()
         await page.wait_for_url("**/admin/ui/audit")
         assert questions == ["beforeunload"]
+
+
+@pytest.mark.parametrize("is_in_other_tab", [False, True], ids=["login", "other tab"])
+async def test_regression_text_of_an_expired_session_comes_back(
+    dashboard: Dashboard, *, is_in_other_tab: bool
+) -> None:
+    async with dashboard.visit() as visitor:
+        page, questions = visitor.page, list[str]()
+        await open_lead(dashboard, visitor)
+
+        async def stay(dialog: Dialog) -> None:
+            questions.append(dialog.type)
+            await dialog.dismiss()
+
+        page.on("dialog", stay)
+        note = page.get_by_label("New note")
+        await note.press_sequentially("Call her on Monday")
+        await page.get_by_label("Assignee").fill("Tom")
+        await page.context.clear_cookies()
+        if is_in_other_tab:
+            await Visitor(await page.context.new_page(), dashboard.url).sign_in(ADMIN_TOKEN)
+        await page.get_by_role("button", name="Save note").click()
+        if is_in_other_tab:
+            await visitor.expect_toast("The form has expired")
+            await page.reload()
+        else:
+            await page.wait_for_url("**/admin/login?next=**")
+            await page.get_by_label("Admin token").fill(ADMIN_TOKEN)
+            await page.get_by_role("button", name="Sign in").click()
+        await expect(note).to_have_value("Call her on Monday", timeout=TIMEOUT_MS)
+        await expect(page.get_by_label("Assignee")).to_have_value("Tom")
+        assert questions == []
+        await page.get_by_role("button", name="Save note").click()
+        await visitor.expect_toast("Note saved.")
+        await save(page)
+        await expect(page.locator("#saved")).to_have_text("Saved.")
+        await page.reload()
+        await expect(note).to_have_value("")
+        visitor.problems.clear()  # the 401 or 403
 
 
 async def _count(questions: list[str]) -> int:

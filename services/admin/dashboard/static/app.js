@@ -84,10 +84,34 @@ document.addEventListener("htmx:beforeRequest", (event) => {
 
 // Leaving a page with unsaved text asks first. While the text is being saved it cannot change.
 const textFields = (form) => [...form.querySelectorAll("input, textarea")];
+const unsavedForms = () => [...document.querySelectorAll("form[data-unsaved]")]
+  .filter((form) => form.dataset.unsaved || textFields(form).some(isUnsaved));
 addEventListener("beforeunload", (event) => {
-  const forms = [...document.querySelectorAll("form[data-unsaved]")];
-  if (forms.some((form) => form.dataset.unsaved || textFields(form).some(isUnsaved))) event.preventDefault();
+  if (!isExpired && unsavedForms().length) event.preventDefault();
 });
+// After the session (401) or the form (403) has expired, this tab keeps the text until the page is shown again.
+const TYPED = "fastcore.typed";
+let isExpired = false;
+document.addEventListener("htmx:beforeOnLoad", ({ detail: { xhr } }) => {
+  isExpired ||= [401, 403].includes(xhr.status);
+});
+const valueOf = (field) => (field.type === "checkbox" ? "checked" : "value");
+addEventListener("pagehide", () => {
+  const forms = unsavedForms();
+  if (!isExpired || !forms.length) return;
+  const typed = forms.map((form) => [form.id, textFields(form).filter(isUnsaved).map((field) => [field.name, field[valueOf(field)]])]);
+  sessionStorage.setItem(TYPED, JSON.stringify({ path: location.pathname, typed }));
+});
+const kept = JSON.parse(sessionStorage.getItem(TYPED) || "null");
+if (kept?.path === location.pathname) {
+  sessionStorage.removeItem(TYPED);
+  for (const [id, fields] of kept.typed) {
+    for (const [name, value] of fields) {
+      const field = document.getElementById(id)?.elements[name];
+      if (field?.form) field[valueOf(field)] = value;
+    }
+  }
+}
 for (const [name, isSaving] of [["htmx:beforeSend", true], ["htmx:afterRequest", false]]) {
   document.addEventListener(name, ({ detail }) => {
     if (detail.elt.matches("form[data-unsaved]")) for (const field of textFields(detail.elt)) field.readOnly = isSaving;
