@@ -1,4 +1,4 @@
-"""Serves one route without the app's middleware and without ASGI's messages, for speed (ADR 0011)."""
+"""Serves one route without the app's middleware and without ASGI's messages, for speed (ADR 0053)."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
