@@ -61,6 +61,7 @@ class RequestLimits:
         self._hosts = hosts if hosts and hosts.limited else None
         self._authenticated = authenticated
         self._body_max_bytes = body_max_bytes
+        self._least_max_bytes = min(body_max_bytes.values(), default=BODY_MAX_BYTES)
         self._deadline_seconds = deadline_seconds
         self._uploads = uploads
 
@@ -79,7 +80,7 @@ class RequestLimits:
         """Return True if the body needs no check: it has arrived completely and is small."""
         return (
             BODY_COMPLETE in scope
-            and not self._body_max_bytes
+            and self._least_max_bytes >= BODY_MAX_BYTES
             and self._authenticated is allow_all
             and any(
                 name == b"content-length" and len(value) < len(str(BODY_MAX_BYTES))

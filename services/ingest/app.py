@@ -40,8 +40,15 @@ from services.ingest.forms.routes import add_form_routes
 from services.ingest.forms.script import SCRIPTS_CACHE
 from services.ingest.lead_acceptance import LeadAcceptance
 from services.ingest.lead_writer import LeadWriter
+from services.ingest.mail_events import endpoint as mail_events
+from services.ingest.mail_events.endpoint import MailEventEndpoint, configured_providers
 from services.ingest.openapi import describe
-from services.ingest.publisher import AuditPublisher, LeadPublisher, RefusedLeadPublisher
+from services.ingest.publisher import (
+    AuditPublisher,
+    LeadPublisher,
+    MailEventPublisher,
+    RefusedLeadPublisher,
+)
 from services.ingest.routes import PATH, LeadEndpoint, status_response
 from services.ingest.settings import Settings
 from services.ingest.site_directory import SiteDirectory
@@ -105,6 +112,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 audit,
                 RefusedLeadPublisher(kafka, settings.publish_budget_seconds),
             )
+            api.state.mail_event_endpoint = MailEventEndpoint(
+                configured_providers(settings.mail_providers, client),
+                MailEventPublisher(kafka, settings.publish_budget_seconds),
+            )
             api.state.lead_writer = writer
             async with (
                 run_in_background(spool.run_writer(), "spool writer"),
@@ -135,6 +146,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     api.router.routes.append(Route(PATH, _StateRoute("lead_endpoint"), methods=["POST"]))
     api.router.routes.append(Route(forms.PATH, trust_proxies(_StateRoute("form_endpoint")), methods=["POST"]))
     api.router.routes.append(Route(HOOK_PATH, _StateRoute("hook_endpoint"), methods=["POST"]))
+    api.router.routes.append(Route(mail_events.PATH, _StateRoute("mail_event_endpoint"), methods=["POST"]))
     add_form_routes(api, directory)
     api.mount(SCRIPTS, _CachedScripts(directory=forms.STATIC), name="scripts")
     api.add_api_route("/internal/status", status, include_in_schema=False)
@@ -215,6 +227,7 @@ def _add_middleware(api: FastAPI, settings: Settings, directory: SiteDirectory) 
     api.add_middleware(
         RequestLimits,
         hosts=hosts,
+        body_max_bytes={mail_events.PREFIX + name: mail_events.BODY_MAX_BYTES for name in mail_events.NAMES},
         deadline_seconds=settings.body_deadline_seconds,
         uploads=Uploads(forms.PREFIX, UPLOAD_MAX_BYTES, UPLOAD_DEADLINE_SECONDS),
     )

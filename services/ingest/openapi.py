@@ -17,6 +17,8 @@ from services.ingest.builders.endpoint import PATH as HOOK_PATH
 from services.ingest.builders.openapi import hook_operation
 from services.ingest.forms import endpoint as forms
 from services.ingest.forms.openapi import form_operation
+from services.ingest.mail_events.endpoint import PATH as MAIL_EVENT_PATH
+from services.ingest.mail_events.openapi import mail_event_operation
 from services.ingest.openapi_responses import CORRELATION_HEADER, RETRY_HEADER, TEXT, problem_response
 from services.ingest.routes import PATH
 
@@ -102,6 +104,7 @@ def _build_document(app: FastAPI) -> dict[str, Any]:
         PATH: {"post": _operation()},
         forms.PATH: {"post": form_operation()},
         HOOK_PATH: {"post": hook_operation()},
+        MAIL_EVENT_PATH: {"post": mail_event_operation()},
         **schema["paths"],
     }
     return schema

@@ -72,6 +72,27 @@ WRONG_SIGNATURE: Final = Problem.build(
     " file.",
     code="wrong-signature",
 )
+UNKNOWN_PROVIDER: Final = Problem.build(
+    HTTPStatus.NOT_FOUND,
+    "No secret of this mail provider is configured. Set its FASTCORE_MAIL_EVENTS variable.",
+    code="unknown-provider",
+)
+FORGED_EVENTS: Final = Problem.build(
+    HTTPStatus.UNAUTHORIZED,
+    "The signature or the secret is missing or wrong. Compare it with the FASTCORE_MAIL_EVENTS variables.",
+    code="forged-events",
+)
+INVALID_EVENTS: Final = Problem.build(
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    "The body is not a payload that this mail provider documents.",
+    code="invalid-events",
+)
+EVENTS_UNAVAILABLE: Final = Problem.build(
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    "The events could not be stored safely now. Send them again.",
+    code="unavailable",
+    headers={"Retry-After": "5"},
+)
 WRONG_ORIGIN: Final = Problem.build(
     HTTPStatus.FORBIDDEN,
     "The page that sent this form is on none of the site's origins, or its Referrer-Policy hides its origin."

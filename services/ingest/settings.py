@@ -3,12 +3,14 @@
 from pathlib import Path
 from typing import Annotated, Final, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
 from runtime.access_tokens import TokenList, named_tokens
 from runtime.settings import Debug, Http, Kafka, Log, SitesFile, Tracing, env_name, section
 from runtime.sites.model import ORIGIN, SITE_NAME
+from services.ingest.mail_events.sendgrid import load_public_key
+from services.ingest.mail_events.sns_certificates import TOPIC_ARN
 
 DEFAULT_SITE: Final = "default"
 
@@ -33,6 +35,57 @@ def split_origins(value: str) -> list[str]:
     return [part.strip().rstrip("/") for part in value.split(",") if part.strip()]
 
 
+def _split(value: str) -> list[str]:
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _validate_public_keys(value: str) -> str:
+    for each in _split(value):
+        load_public_key(each)
+    return value
+
+
+def _validate_topic_arns(value: str) -> str:
+    if not all(TOPIC_ARN.fullmatch(each) for each in _split(value)):
+        raise ValueError("must be ARNs such as arn:aws:sns:eu-central-1:123456789012:bounces, with commas")
+    return value
+
+
+class MailProviders(BaseSettings):
+    """What authenticates the events of mail providers. A provider without its setting is refused."""
+
+    model_config = section("FASTCORE_MAIL_EVENTS_")
+    sendgrid_public_key: Annotated[str, AfterValidator(_validate_public_keys)] = ""
+    """Verification keys of SendGrid's signed event webhook, with commas. Empty: events are refused."""
+    ses_topic_arn: Annotated[str, AfterValidator(_validate_topic_arns)] = ""
+    """ARNs of the SNS topics to which Amazon SES publishes, with commas. Empty: events are refused."""
+    postmark_secret: SecretStr | None = None
+    """Secrets that Postmark sends: the password of basic authentication, or a bearer token. Separated by
+    commas. Empty: events are refused."""
+    mailgun_signing_key: SecretStr | None = None
+    """Mailgun's HTTP webhook signing keys, separated by commas. Empty: events are refused."""
+
+    @property
+    def sendgrid_public_keys(self) -> list[str]:
+        """Return SendGrid's keys."""
+        return _split(self.sendgrid_public_key)
+
+    @property
+    def ses_topic_arns(self) -> list[str]:
+        """Return the SNS topics."""
+        return _split(self.ses_topic_arn)
+
+    @property
+    def postmark_secrets(self) -> list[str]:
+        """Return Postmark's secrets."""
+        return _split(self.postmark_secret.get_secret_value()) if self.postmark_secret else []
+
+    @property
+    def mailgun_signing_keys(self) -> list[str]:
+        """Return Mailgun's keys."""
+        return _split(self.mailgun_signing_key.get_secret_value()) if self.mailgun_signing_key else []
+
+
 class Settings(BaseSettings):
     """The gateway's settings, read from the environment and `.env`."""
 
@@ -43,6 +96,7 @@ class Settings(BaseSettings):
     debug: Debug = Field(default_factory=Debug)
     http: Http = Field(default_factory=Http)
     sites_file: SitesFile = Field(default_factory=SitesFile)
+    mail_providers: MailProviders = Field(default_factory=MailProviders)
     site_tokens: Annotated[TokenList, AfterValidator(_validate_site_names)] | None = Field(
         default=None,
         validation_alias=env_name("FASTCORE_SITE_INGEST_TOKEN"),

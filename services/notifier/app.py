@@ -76,6 +76,7 @@ def open_identities(settings: Settings) -> Identities:
         settings.admins,
         settings.admin_url,
         alert_schedule=AlertSchedule(settings.alert_frequency, settings.alert_hour, settings.timezone),
+        smtp_host=settings.smtp.host,
     )
     return Identities(default, load_sites(path), path.parent if path else None)
 

@@ -27,6 +27,7 @@ PAGES = {
 README = PAGES[ROOT / "README.md"]
 POSTING = PAGES[ROOT / "docs/posting-leads.md"]
 ADMIN_API = PAGES[ROOT / "docs/admin-api.md"]
+EMAIL = PAGES[ROOT / "docs/email.md"]
 SETTINGS = PAGES[ROOT / "docs/settings.md"]
 # Routes that no OpenAPI document contains: the documents themselves, and routes for our own services.
 UNDESCRIBED = {
@@ -113,7 +114,7 @@ def test_every_route_that_a_page_names_exists(operations: dict[tuple[str, str], 
     named = {
         (method, re.sub(r"{\w+}", "{}", path.rstrip(".")))
         for text in PAGES.values()
-        for method, path in re.findall(r"\b(GET|POST|PATCH|DELETE) (/[\w/{}.]+)", text)
+        for method, path in re.findall(r"\b(GET|POST|PATCH|DELETE) (/[\w/{}.-]+)", text)
     }
     assert named - set(operations) - UNDESCRIBED == set()
 
@@ -122,7 +123,7 @@ def test_every_route_is_described(operations: dict[tuple[str, str], dict[str, An
     named = {
         (method, re.sub(r"{\w+}", "{}", path))
         for method, path in re.findall(
-            r"`(GET|POST|PATCH|DELETE) (/[\w/{}.]+)`", README + POSTING + ADMIN_API
+            r"`(GET|POST|PATCH|DELETE) (/[\w/{}.-]+)`", README + POSTING + ADMIN_API + EMAIL
         )
     }
     assert set(operations) <= named

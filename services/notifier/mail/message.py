@@ -27,6 +27,7 @@ from services.notifier.mail.greeting import greeting_name
 from services.notifier.mail.languages import Language, find_language
 from services.notifier.mail.mail_templates import BUILT_IN, MailTemplates
 from services.notifier.mail.mime import HeaderInjectionError, build_mime_message
+from services.notifier.mail.provider_headers import provider_headers
 from services.notifier.mail.reply_to import reply_to_header
 
 
@@ -48,6 +49,7 @@ class Identity:
     applies. `alert_locale` is the locale of the site's team. If it is empty, `locale` applies.
     `site_name` is the site's display name, or empty. `reply` is the site's template of a reply to a lead.
     `alert_schedule` says when alerts are sent.
+    `smtp_host` is the mail server: it may belong to a provider whose events need a header.
     """
 
     from_email: str
@@ -62,6 +64,7 @@ class Identity:
     reply: Reply | None = None
     alert_schedule: AlertSchedule = IMMEDIATE
     templates: MailTemplates = BUILT_IN
+    smtp_host: str = ""
 
     def admins_for(self, lead: LeadReceived) -> tuple[str, ...]:
         """Return the recipients of the alert about this lead."""
@@ -124,6 +127,7 @@ def compose(
         "Message-ID": message_id(lead, kind, identity.from_email),
         # RFC 3834: suppresses out-of-office replies.
         "Auto-Submitted": "auto-generated",
+        **provider_headers(identity.smtp_host, lead, kind),
     }
     try:
         content = build_mime_message(headers, text, html, utf8=smtputf8)

@@ -1,0 +1,1 @@
+"""`POST /inbound/mail-events/{provider}`: bounces and complaints that mail providers report."""
