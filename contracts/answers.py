@@ -39,7 +39,7 @@ def _part_text(value: JsonValue, url: str) -> str:
 
 
 def _is_web_url(text: str) -> bool:
-    if not text.isprintable() or " " in text:
+    if "//" not in text or not text.isprintable() or " " in text:
         return False
     try:
         url = urlsplit(text)

@@ -62,7 +62,6 @@ def alert_values(
     groups: FieldGroups = labelled_fields(lead, language)
     email = lead.email if lead.email and parse_address(lead.email) else ""
     call_url = tel_url(lead.phone) if lead.phone else None
-    total = language.number(others.total) + ("+" if others.is_more else "")
     return {
         "fields": groups.all,
         "contact": groups.contact,
@@ -77,7 +76,7 @@ def alert_values(
         "lead_id": str(lead.lead_id),
         "site": visible_text(site.name),
         "url": _lead_url(site.admin_url, lead.lead_id),
-        "other_total": total if others.latest else "",
+        "other_total": _total(others, language) if others.latest else "",
         "other_leads": [
             {
                 "received_at": language.time(each.received_at),
@@ -88,6 +87,10 @@ def alert_values(
             for each in others.latest
         ],
     }
+
+
+def _total(others: OtherLeads, language: Language) -> str:
+    return language.number(others.total) + ("+" if others.is_more else "")
 
 
 def _reply_url(lead: LeadReceived, email: str, site: AlertSite) -> str:

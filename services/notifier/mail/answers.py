@@ -7,6 +7,7 @@ with `> `.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from markupsafe import Markup, escape
@@ -80,10 +81,9 @@ def labelled_fields(lead: LeadReceived, language: Language) -> FieldGroups:
         ),
         gettext("Language"): lead.locale,
     }
-    labels = _origin_labels(language)
     origin: dict[str, JsonValue] = {}
     if source:
-        origin = {label: getattr(source, name) for name, label in labels.items()}
+        origin = {label: getattr(source, name) for name, label in _origin_labels(language).items()}
     used = dict.fromkeys([*contact, *details, *origin])
     # Prefixed, so that an unknown field cannot replace one of ours.
     for group, form, unknown in (
@@ -105,6 +105,7 @@ def _consent(consent: bool | None, language: Language) -> str:
     )
 
 
+@cache
 def _origin_labels(language: Language) -> dict[str, str]:
     """Return the label of each field of a source, in the order of the alert."""
     gettext = language.gettext
@@ -154,4 +155,5 @@ def quote_lines(text: str) -> str:
 
 def break_lines(text: str) -> Markup:
     """Return a text as HTML with `<br>` between lines, because Outlook ignores the CSS `white-space`."""
-    return Markup("<br>").join(escape(text).split("\n"))
+    escaped = escape(text)
+    return Markup("<br>").join(escaped.split("\n")) if "\n" in text else escaped
