@@ -98,7 +98,8 @@ AUDIT_DROPPED: Final = Counter("fastcore_audit_dropped_total", "Audit entries dr
 # --- the notifier --------------------------------------------------------------------------------
 
 # Emails with an outcome (sent, waiting, dead, unknown, suppressed), by kind (welcome, admin_alert, and
-# held_digest for the list of held leads). An unavailable mail server is no outcome: it counts as a pause.
+# alert_digest and held_digest for lists of new and of held leads). The alerts in a list count as admin_alert
+# too. An unavailable mail server is no outcome: it counts as a pause.
 MAILS: Final = Counter("fastcore_mails_total", "Emails with an outcome.", ["kind", "outcome"])
 # Emails of the last hour by their last outcome, from the database: sent, waiting (deferred), dead (refused),
 # unknown, bounced, complained. Each email counts once.

@@ -175,6 +175,7 @@ async def running(folder: Path) -> AsyncIterator[Cluster]:
             "SMTP_TLS": "false",
             # All leads are of one site and hour.
             "FASTCORE_NOTIFIER_WELCOMES_PER_SITE_AND_HOUR": "1000000",
+            "FASTCORE_NOTIFIER_ALERT_BURST": "0",  # a mail for each lead
             "FROM_EMAIL": "leads@fastcore.example",
             "ADMIN_EMAIL": "admin@fastcore.example",
         }

@@ -30,15 +30,23 @@ from tests.support.services.processes import ServiceProcess
 from tests.support.services.webhooks import VARIABLE, destination, write_sites
 
 SITE_TOKEN = "site-token-of-the-fault-suite"
+# The team of this site gets lists of its leads.
+DIGEST_SITE, DIGEST_SITE_TOKEN = "studio", "site-token-of-a-site-with-digests"
 ADMIN_TOKEN = "admin-token-of-the-fault-suite"
 SERVICES = ("ingest", "persister", "notifier", "webhooks", "flusher", "admin")
 _MAIL_NAME = re.compile(
-    rb"^Message-ID:\s*<([0-9a-f-]{36})\.(welcome|admin_alert)@", re.MULTILINE | re.IGNORECASE
+    rb"^Message-ID:\s*<([0-9a-f-]{36})\.(welcome|admin_alert|alert_digest)@", re.MULTILINE | re.IGNORECASE
 )
+
+_LISTED = re.compile(r"/admin/leads/([0-9a-f-]{36})")
 
 # Short timeouts that satisfy the drain inequality (mail < lease), so that a hung mail costs seconds.
 TIMES = {
     "FASTCORE_NOTIFIER_WELCOMES_PER_SITE_AND_HOUR": "1000000",  # all leads of a round are of one site
+    # At 40 leads a second, the alerts of the time after an outage are a burst.
+    "FASTCORE_NOTIFIER_ALERT_BURST": "160",
+    "FASTCORE_NOTIFIER_ALERT_BURST_SECONDS": "4",
+    "FASTCORE_NOTIFIER_ADMIN_URL": "https://leads.example/admin",  # a digest links to its leads
     "FASTCORE_NOTIFIER_ENVELOPE_TIMEOUT_SECONDS": "4",
     "FASTCORE_NOTIFIER_ANSWER_TIMEOUT_SECONDS": "4",
     "FASTCORE_NOTIFIER_MAIL_TIMEOUT_SECONDS": "8",
@@ -93,9 +101,9 @@ class Environment:
         )
         name_service.write_address(environment.names, name_service.RECEIVER)
         events = ["lead.received", "lead.updated", "lead.status_changed"]
-        write_sites(
-            folder, destination(DESTINATION, environment.receiver.url, events=events, allow_private=False)
-        )
+        crm = destination(DESTINATION, environment.receiver.url, events=events, allow_private=False)
+        with write_sites(folder, crm).open("a") as file:
+            file.write(f'[sites.{DIGEST_SITE}]\nalert_frequency = "hourly"\n')
         for name in SERVICES:
             environment.services[name] = environment.service(name)
         environment.services["ingest"].environment |= power_cut.variables(folder)
@@ -110,7 +118,7 @@ class Environment:
         made.port = own_port()
         made.url = f"http://127.0.0.1:{made.port}"
         made.environment["FASTCORE_HTTP_PORT"] = str(made.port)
-        if name in ("webhooks", "admin"):
+        if name in ("webhooks", "admin", "notifier"):
             made.environment["FASTCORE_SITES_FILE"] = str(self.folder / "sites.toml")
         if name == "webhooks":
             made.program = ("tests.faults.injections.name_service", name)
@@ -133,7 +141,7 @@ class Environment:
             "DEBUG": "false",
             "DATABASE_URL": url,
             "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{self.kafka_proxy.port}",
-            "FASTCORE_SITE_INGEST_TOKEN": SITE_TOKEN,
+            "FASTCORE_SITE_INGEST_TOKEN": f"{SITE_TOKEN},{DIGEST_SITE}:{DIGEST_SITE_TOKEN}",
             "FASTCORE_ADMIN_TOKEN": ADMIN_TOKEN,
             "FASTCORE_INGEST_SPOOL_FOLDER": str(self.folder / "spool"),
             "SMTP_HOST": "127.0.0.1",
@@ -249,6 +257,14 @@ class Environment:
                 return int(status["spool"]["depth"])
         return None
 
+    async def make_digests_due(self) -> None:
+        """Have the collected leads listed now, as if the hour was over."""
+        await self.sql("UPDATE collected_alert SET due_at = now() WHERE digest_id IS NULL AND due_at > now()")
+
+    async def repeat_digests(self) -> None:
+        """Have the digests sent again now that wait for their next attempt."""
+        await self.sql("UPDATE alert_digest SET next_attempt_at = now() WHERE ended_at IS NULL")
+
     async def flush(self) -> None:
         """Flush the replay queue as an admin."""
         await self._post_as_admin("queue/flush")
@@ -278,8 +294,13 @@ class Environment:
         """Count every mail that the server accepted, including those without a reply. Call it when idle."""
         for received in [*self.smtp.mails, *self.smtp.lost]:
             found = _MAIL_NAME.search(received.content)
-            name = (found[1].decode(), found[2].decode()) if found else ("unnamed", "unnamed")
-            self.mails[name] += 1
+            if found is None:
+                self.mails["unnamed", "unnamed"] += 1
+            elif found[2] == b"alert_digest":
+                for lead_id in _LISTED.findall(received.text()):
+                    self.mails[lead_id, "admin_alert"] += 1
+            else:
+                self.mails[found[1].decode(), found[2].decode()] += 1
         self.smtp.mails.clear()
         self.smtp.lost.clear()
 

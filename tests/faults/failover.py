@@ -218,6 +218,7 @@ def services_environment(bootstrap_servers: str, database_url: str, smtp: SmtpSe
         "FROM_EMAIL": "hello@fast.example",
         "ADMIN_EMAIL": "boss@fast.example",
         "FASTCORE_NOTIFIER_WELCOMES_PER_SITE_AND_HOUR": "1000000",
+        "FASTCORE_NOTIFIER_ALERT_BURST": "0",  # a mail for each lead
     }
 
 

@@ -6,7 +6,12 @@ from collections.abc import Collection
 # At most four minutes on two cores: the faults that found the most errors so far.
 QUICK = (
     ("kill persister mid-batch", "poison", "smtp drop after the dot", "kill webhooks mid-request"),
-    ("gateway and kafka", "smtp 451", "receiver resets after the body"),
+    (
+        "gateway and kafka",
+        "smtp 451",
+        "receiver resets after the body",
+        "notifier dies before: digest outcome stored",
+    ),
     ("kill postgres", "kill notifier mid-mail", "reset kafka", "receiver 500"),
     ("torn record", "lost commits", "restart persister", "smtp 535", "receiver's name moves"),
 )

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -44,6 +45,7 @@ class Traffic:
     seconds: float = 12.0
     per_second: float = 40.0
     spam: float = 0.08  # as a share; spam is stored and not mailed
+    sites: tuple[str, ...] = ("default", "default", "studio")
 
 
 @dataclass
@@ -88,11 +90,12 @@ class Lead:
     statuses: tuple[str, ...] = ()  # what an admin changes the status to, one after the other
     erase: bool = False  # whether an admin erases it afterwards
     changes: list[tuple[str, int]] = field(default_factory=list)  # each change, and the final response
+    site: str = "default"
 
     @property
     def id(self) -> str:
         """Return the documented id, the UUIDv5 of the site and the key, without the code of the services."""
-        return str(uuid5(uuid5(NAMESPACE_URL, "urn:fastcore:lead"), f"default\n{self.key}"))
+        return str(uuid5(uuid5(NAMESPACE_URL, "urn:fastcore:lead"), f"{self.site}\n{self.key}"))
 
     def json(self, body: Body) -> dict[str, Any]:
         posted: dict[str, Any] = {
@@ -137,6 +140,7 @@ def plan_load(rng: random.Random, name: str, traffic: Traffic) -> list[Step]:
             [Body(text) for text in (texts if shape.startswith("other") else texts[:1])],
             email=f"{key[-36:]}@{'refused' if (draw := rng.random()) < _REFUSED else 'mail'}.example",
             spam=rng.random() < traffic.spam,
+            site=rng.choice(traffic.sites),
         )
         if not lead.spam and draw < _REFUSED + _GREYLISTED:
             lead.mailing = "refused" if draw < _REFUSED else "greylisted"
@@ -154,10 +158,13 @@ def plan_load(rng: random.Random, name: str, traffic: Traffic) -> list[Step]:
 class Website:
     """Posts the planned requests, and keeps all responses for the whole run."""
 
-    def __init__(self, url: str, token: str, office: Office | None = None) -> None:
-        """Post to this gateway. `office` makes the planned changes of each lead that was accepted."""
+    def __init__(self, url: str, tokens: Mapping[str, str], office: Office | None = None) -> None:
+        """Post to this gateway, with the token of each lead's site.
+
+        `office` makes the planned changes of each lead that was accepted.
+        """
         self._url = f"{url}/inbound/leads"
-        self._token = token
+        self._tokens = tokens
         self._office = office
         self.leads: dict[str, Lead] = {}
         self.refusals: list[Refusal] = []
@@ -203,10 +210,10 @@ class Website:
 
     @property
     def _auth(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self._token}"}
+        return {"Authorization": f"Bearer {self._tokens['default']}"}
 
     async def _post(self, client: httpx.AsyncClient, lead: Lead, body: Body, patience: float) -> None:
-        headers = {**self._auth, "Idempotency-Key": lead.key}
+        headers = {"Authorization": f"Bearer {self._tokens[lead.site]}", "Idempotency-Key": lead.key}
         await self._post_with_retries(
             client, {"json": lead.json(body), "headers": headers}, body.answers, patience
         )

@@ -1,6 +1,7 @@
 """Runs the rounds: load and faults, heal, wait until idle, check. The faults and the checks are elsewhere."""
 
 import asyncio
+import contextlib
 import random
 import time
 import traceback
@@ -15,7 +16,13 @@ from aiokafka.errors import KafkaError
 
 from tests.faults import observed_state
 from tests.faults.checker import check
-from tests.faults.environment import ADMIN_TOKEN, SITE_TOKEN, Environment
+from tests.faults.environment import (
+    ADMIN_TOKEN,
+    DIGEST_SITE,
+    DIGEST_SITE_TOKEN,
+    SITE_TOKEN,
+    Environment,
+)
 from tests.faults.injections.faults import ALL, LONG
 from tests.faults.load import Step, Traffic, Website, plan_load
 from tests.faults.office import Office
@@ -24,6 +31,7 @@ from tests.faults.violations import Violation
 SLICE_SECONDS = 5
 # The guarantee is 60 s; the rest is for a shared machine.
 IDLE_SECONDS = 90.0
+DIGEST_SECONDS = 2.0
 SHOWN_TIMELINES = 3
 SHOWN_ERRORS = 20
 
@@ -86,12 +94,14 @@ class Suite:
         _prepare_mailboxes(environment, steps)
         known, refused = set(self._website.leads), len(self._website.refusals)
         load = asyncio.create_task(self._website.run(steps))
+        digests = asyncio.create_task(_make_digests_due(environment))
         try:
             await self._inject_and_check(environment, result, load)
         except Exception as error:  # noqa: BLE001 - an aborted round is a result, too
             result.violations.append(_suite_error(error))
         finally:
             load.cancel()
+            digests.cancel()
         result.violations += [Violation("ended", event) for event in environment.restarts]
         self._measure(result, known, refused)
         result.timeline = environment.timeline
@@ -128,7 +138,8 @@ class Suite:
         environment = self._environment = await Environment.build(folder)
         await environment.start()
         office = Office(environment.services["admin"].url, ADMIN_TOKEN)
-        self._website = Website(environment.services["ingest"].url, SITE_TOKEN, office)
+        tokens = {"default": SITE_TOKEN, DIGEST_SITE: DIGEST_SITE_TOKEN}
+        self._website = Website(environment.services["ingest"].url, tokens, office)
         return environment
 
     async def close(self, *, keep: bool = False) -> None:
@@ -165,6 +176,10 @@ class Suite:
                 return
             if waiting["queue"]:
                 await environment.flush()
+            if waiting.get("digests"):
+                with contextlib.suppress(asyncpg.PostgresError, OSError):
+                    await environment.make_digests_due()
+                    await environment.repeat_digests()
             if waiting.get("deliveries"):
                 await environment.retry_deliveries()
             await asyncio.sleep(1)
@@ -184,7 +199,7 @@ class Suite:
         (open_work,) = await environment.sql(
             "SELECT (SELECT count(*) FROM lead_event_outbox) AS outbox,"
             " (SELECT count(*) FROM webhook_delivery WHERE state NOT IN ('delivered', 'suppressed'))"
-            " AS deliveries"
+            " AS deliveries, (SELECT count(*) FROM collected_alert) AS digests"
         )
         return {
             **lags,
@@ -241,6 +256,14 @@ def _prepare_mailboxes(environment: Environment, steps: list[Step]) -> None:
             environment.smtp.always[f"rcpt:{lead.email}"] = "550 5.1.1 no such mailbox"
         elif lead.mailing == "greylisted":
             environment.smtp.script[f"rcpt:{lead.email}"] = ["451 4.7.1 greylisted"]
+
+
+async def _make_digests_due(environment: Environment) -> None:
+    """Have a list of leads sent every few seconds, so that faults meet it. Runs until cancelled."""
+    while True:
+        await asyncio.sleep(DIGEST_SECONDS)
+        with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+            await environment.make_digests_due()
 
 
 async def _unknown_mails(environment: Environment) -> int:

@@ -13,6 +13,7 @@ from contracts.leads import LeadReceived
 from contracts.visit import Source
 from services.notifier.deliveries import KINDS
 from services.notifier.mail.alert import OtherLead, OtherLeads
+from services.notifier.mail.alert_digest import AlertDigest, ListedLead, compose_alert_digest
 from services.notifier.mail.held_digest import HeldDigest, HeldLead, compose_held_digest
 from services.notifier.mail.languages import LANGUAGES
 from services.notifier.mail.message import Identity, UndeliverableError, compose
@@ -112,6 +113,20 @@ def test_both_parts_of_a_mail_about_a_lead_have_the_same_words(
             assert kind == "welcome"
         else:
             assert_same_words(content)
+
+
+@given(
+    code=st.sampled_from(LANGUAGES),
+    typed=st.lists(st.tuples(TEXTS, TEXTS, TEXTS, TEXTS), max_size=4),
+    admin_url=URLS,
+    parts=st.integers(1, 3),
+)
+def test_both_parts_of_a_list_of_new_leads_have_the_same_words(
+    code: str, typed: list[tuple[str, str, str, str]], admin_url: str, parts: int
+) -> None:
+    leads = tuple(ListedLead(ID, NOW, *texts) for texts in typed)
+    digest = AlertDigest(ID, "studio", ("team@studio.example",), leads, 1, parts)
+    assert_same_words(compose_alert_digest(digest, identity(code, admin_url), NOW).content)
 
 
 @given(

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from contracts.leads import lead_reference
 from services.notifier.mail.answers import no_name, visible_text
-from services.notifier.mail.digest_mail import compose_digest, digest_message_id, first_line, one_line
+from services.notifier.mail.digest_mail import compose_digest, digest_message_id, one_line
 from services.notifier.mail.languages import Language, find_language
 from services.notifier.mail.message import Identity, Mail
 
@@ -84,7 +84,7 @@ def _row_of(lead: ListedLead, admin_url: str, language: Language) -> dict[str, A
         "name": one_line(lead.name) or no_name(language),
         "contact": one_line(lead.contact),
         "service": one_line(lead.service),
-        "message": first_line(lead.message),
+        "message": one_line(lead.message),
         "reference": lead_reference(lead.lead_id),
         "url": f"{admin_url}/leads/{lead.lead_id}" if admin_url else "",
     }

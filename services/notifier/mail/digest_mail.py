@@ -65,8 +65,3 @@ def digest_message_id(digest_id: object, name: str, from_email: str) -> str:
 def one_line(value: str) -> str:
     """Return what a visitor typed as one short line."""
     return truncate(to_line(visible_text(value)), _LINE_MAX)
-
-
-def first_line(value: str) -> str:
-    """Return the first line of what a visitor typed, shortened."""
-    return one_line(visible_text(value).partition("\n")[0])

@@ -16,6 +16,16 @@ FAILPOINTS = {
         "_commit",
     ),  # effect committed -> offset
     "mail outcome stored": ("services.notifier.store", "Store", "write_outcome"),  # 250 after the dot -> sent
+    "digest begun": (
+        "services.notifier.digests.digest_store",
+        "DigestStore",
+        "begin_sending",
+    ),  # envelope accepted -> sending
+    "digest outcome stored": (
+        "services.notifier.digests.digest_store",
+        "DigestStore",
+        "end",
+    ),  # 250 after the dot -> sent
     "replay noted": (
         "services.flusher.retries.retry_claims",
         "Claim",

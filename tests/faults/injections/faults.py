@@ -50,6 +50,8 @@ def _all() -> list[Fault]:
             ("persister", "offset commit"),
             ("notifier", "offset commit"),
             ("notifier", "mail outcome stored"),
+            ("notifier", "digest begun"),
+            ("notifier", "digest outcome stored"),
             ("flusher", "offset commit"),
             ("flusher", "replay noted"),
             ("flusher", "event published"),

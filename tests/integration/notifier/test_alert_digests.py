@@ -114,7 +114,7 @@ async def test_a_site_with_a_schedule_gets_a_list_and_visitors_their_answers(
         await wait_for_alerts(db, {"sent": 2})
     (digest,) = digest_mails(smtp)
     assert "+49 30 1234567" in digest.text()
-    assert "Zeilen" not in digest.text()
+    assert "Zwei Zeilen" in digest.text()
     assert reported_leads(smtp) == once(leads)
     assert sorted(await audit_events(db, leads[0])) == [
         ("email.sent", "admin_alert", 250),

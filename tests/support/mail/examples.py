@@ -15,6 +15,7 @@ from uuid import UUID, uuid5
 from contracts.leads import LeadReceived
 from runtime.sites.file import load_sites
 from services.notifier.mail.alert import OtherLead, OtherLeads
+from services.notifier.mail.alert_digest import AlertDigest, ListedLead, compose_alert_digest
 from services.notifier.mail.held_digest import HeldDigest, HeldLead, compose_held_digest
 from services.notifier.mail.identities import Identities
 from services.notifier.mail.message import Identity, compose
@@ -29,6 +30,9 @@ WIDTHS: Final = (600, 375)
 THEMES: Final[tuple[Theme, ...]] = ("light", "dark")
 NOW: Final = datetime(2026, 3, 2, 9, 15, tzinfo=UTC)
 ID: Final = UUID("019cae0e-4d3a-7c41-8f0e-2a6b4c8d0e1f")
+NAMES: Final = ("Ada Lovelace", "Grace Hopper", "Katherine Johnson")
+DIGEST_SITE: Final = "studio"
+"""The site whose team gets a list of its leads each day."""
 OURS: Final = Identity(
     "hello@studio.example",
     "North Studio",
@@ -68,12 +72,30 @@ def example_mails() -> dict[str, bytes]:
         mails[f"{prefix}welcome"] = compose("welcome", asking, identity, NOW).content
         others = OtherLeads((earlier,), 1)
         mails[f"{prefix}alert"] = compose("admin_alert", asking, identity, NOW, others).content
+    mails["digest"] = compose_alert_digest(_digest("", OURS), OURS, NOW).content
+    studio = identities.of(DIGEST_SITE)
+    mails[f"{DIGEST_SITE}-digest"] = compose_alert_digest(_digest(DIGEST_SITE, studio), studio, NOW).content
     mails["held-leads"] = compose_held_digest(_held_digest(), OURS, NOW).content
     return mails
 
 
+def _digest(site: str, identity: Identity) -> AlertDigest:
+    asking = example_lead(site)
+    leads = tuple(
+        ListedLead(
+            uuid5(ID, name),
+            NOW - timedelta(minutes=90 * (2 - number)),
+            name,
+            f"{name.split()[0].lower()}@example.com",
+            asking.service,
+            asking.message,
+        )
+        for number, name in enumerate(NAMES)
+    )
+    return AlertDigest(ID, site or "default", identity.admins, leads)
+
+
 def _held_digest() -> HeldDigest:
-    names = ("Ada Lovelace", "Grace Hopper", "Katherine Johnson")
     leads = tuple(
         HeldLead(
             uuid5(ID, name),
@@ -83,7 +105,7 @@ def _held_digest() -> HeldDigest:
             "Please send me your prices.",
             released=number == 1,
         )
-        for number, name in enumerate(names)
+        for number, name in enumerate(NAMES)
     )
     return HeldDigest(ID, "default", leads, 27)
 

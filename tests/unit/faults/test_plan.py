@@ -26,7 +26,7 @@ def test_the_load_is_valid_and_its_ids_are_those_of_the_design() -> None:
     for step in plan_load(random.Random(1), "1.1", Traffic()):
         if step.lead:
             LeadSubmission.model_validate(step.lead.json(step.lead.bodies[0]))
-            assert step.lead.id == str(lead_id_for("default", step.lead.key))
+            assert step.lead.id == str(lead_id_for(step.lead.site, step.lead.key))
 
 
 def test_every_fault_is_drawn_before_one_is_repeated() -> None:
