@@ -117,7 +117,9 @@ def test_no_secret_has_a_value_and_only_services_that_need_it_get_it(chart: list
                     assert "secretKeyRef" in variable["valueFrom"]
                     services_of.setdefault(variable["name"], set()).add(container["name"])
     everybody = set(PORTS)
-    assert services_of == {
+    [notifier] = containers(services(chart)["notifier"])
+    password = {} if "SMTP_OAUTH_FLOW" in environment(notifier) else {"SMTP_PASSWORD": {"notifier"}}
+    assert services_of == password | {
         "DATABASE_URL": everybody - {"ingest"} | {"schema"},
         "FASTCORE_MIGRATION_DATABASE_URL": {"schema"},
         "FASTCORE_SITE_INGEST_TOKEN": {"ingest"},
@@ -125,7 +127,6 @@ def test_no_secret_has_a_value_and_only_services_that_need_it_get_it(chart: list
         "KAFKA_SASL_USERNAME": everybody | {"topics"},
         "KAFKA_SASL_PASSWORD": everybody | {"topics"},
         "SMTP_USER": {"notifier"},
-        "SMTP_PASSWORD": {"notifier"},
     }
     assert not of_kind(chart, "Secret")
 
@@ -133,7 +134,20 @@ def test_no_secret_has_a_value_and_only_services_that_need_it_get_it(chart: list
 def test_the_values_refuse_a_secret_in_the_open() -> None:
     schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
     refused = set(schema["definitions"]["env"]["propertyNames"]["not"]["enum"])
-    assert {name for name in SETTINGS if re.search("TOKEN$|PASSWORD$|DATABASE_URL$", name)} <= refused
+    assert {
+        name
+        for name in SETTINGS
+        if re.search("TOKEN$|PASSWORD$|CLIENT_SECRET$|PRIVATE_KEY$|DATABASE_URL$", name)
+    } <= refused
+
+
+def test_the_notifier_reaches_a_token_endpoint_only_if_it_needs_one() -> None:
+    for case, reaches in (("minimal", False), ("full", True)):
+        [policy] = [
+            each for each in of_kind(rendered(case), "NetworkPolicy") if component(each) == "notifier"
+        ]
+        ports = [port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]]
+        assert (443 in ports) is reaches, case
 
 
 def test_the_required_settings_of_each_service_are_there(chart: list[Manifest]) -> None:

@@ -1,7 +1,6 @@
 """Checks of the services over HTTP, and of the mail server. They send no email."""
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Iterator
 from typing import Final
 
@@ -12,6 +11,9 @@ from services.admin.monitoring.service_clients import open_service_clients
 from services.admin.schemas.system import PartHealth
 from services.admin.settings import Settings as Admin
 from services.notifier.settings import Smtp
+from services.notifier.smtp.access_tokens import AccessTokenError, AccessTokens
+from services.notifier.smtp.client import make_client, tls_context
+from services.notifier.smtp.session import Session
 
 MAIL_TIMEOUT_SECONDS: Final = 15.0
 
@@ -64,22 +66,16 @@ def _failed_parts(health: PartHealth) -> str:
 async def check_mail(smtp: Smtp) -> AsyncIterator[CheckResult]:
     """Connect to the mail server and log in, as the notifier does. Then disconnect."""
     encrypted = smtp.implicit_tls or smtp.tls
-    client = aiosmtplib.SMTP(
-        hostname=smtp.host,
-        port=smtp.port,
-        username=smtp.user,
-        password=smtp.password.get_secret_value() if smtp.password else None,
-        use_tls=smtp.implicit_tls,
-        start_tls=smtp.tls and not smtp.implicit_tls,
-        tls_context=ssl.create_default_context() if encrypted else None,
-        local_hostname="fastcore-doctor",
-        timeout=MAIL_TIMEOUT_SECONDS,
-    )
+    client = make_client(smtp, tls_context(smtp), "fastcore-doctor", MAIL_TIMEOUT_SECONDS)
+    session = Session(client, AccessTokens(smtp) if smtp.oauth_flow else None)
     where = f"{smtp.host}:{smtp.port}"
     try:
         async with asyncio.timeout(MAIL_TIMEOUT_SECONDS):
-            await client.connect()
-            await client.quit()
+            await session.connect()
+            await session.quit()
+    except AccessTokenError as error:
+        yield fail("mail", f"{where}: {error.reason}", "docs/email.md#xoauth2 has the steps of each provider")
+        return
     except aiosmtplib.SMTPResponseException as error:
         yield fail("mail", f"{where} answered {error.code}", "docs/email.md explains the codes")
         return
@@ -88,8 +84,14 @@ async def check_mail(smtp: Smtp) -> AsyncIterator[CheckResult]:
         return
     finally:
         client.close()
-    seen = f"{where}, {'TLS' if encrypted else 'no TLS'}, {'logged in' if smtp.user else 'no login'}"
+    seen = f"{where}, {'TLS' if encrypted else 'no TLS'}, {_login(smtp)}"
     if encrypted or is_this_machine(smtp.host):
         yield ok("mail", seen)
     else:
         yield warn("mail", seen, "set SMTP_TLS=true, unless the network is this machine's own (compose)")
+
+
+def _login(smtp: Smtp) -> str:
+    if smtp.oauth_flow:
+        return f"logged in with XOAUTH2 ({smtp.oauth_flow})"
+    return "logged in" if smtp.user else "no login"

@@ -4,7 +4,6 @@ Each connection sends one mail at a time.
 """
 
 import asyncio
-import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -20,6 +19,8 @@ from runtime.tasks import run_in_background
 from services.notifier.mail.dkim_signers import DkimSigners
 from services.notifier.mail.message import Mail
 from services.notifier.settings import Settings
+from services.notifier.smtp.access_tokens import AccessTokenError, AccessTokens
+from services.notifier.smtp.client import make_client, tls_context
 from services.notifier.smtp.outcome import MailOutcome, MailStatus, Phase
 from services.notifier.smtp.session import IDLE_SECONDS, Session, StaleSessionError, outcome_of_exception
 
@@ -51,8 +52,8 @@ class Mailer:
         self._envelope_limits: set[asyncio.Timeout] = set()
         self._checked_at = 0.0  # when a mail or a probe last showed the server's state, monotonic
         self._connection_failed = True  # or not tried yet
-        # Verifies against the system's certificate authorities, or those in SSL_CERT_FILE.
-        self._tls = ssl.create_default_context() if settings.smtp.tls or settings.smtp.implicit_tls else None
+        self._tls = tls_context(settings.smtp)
+        self._tokens = AccessTokens(settings.smtp, health) if settings.smtp.oauth_flow else None
         self._envelope_seconds = settings.envelope_timeout_seconds
         self._log = logger("mailer")
         health.set("smtp", ok=False, reason="connecting")
@@ -99,7 +100,7 @@ class Mailer:
                     return session, await session.send_envelope(mail)
             except StaleSessionError:
                 session.client.close()
-            except (aiosmtplib.SMTPException, OSError) as error:
+            except (aiosmtplib.SMTPException, OSError, AccessTokenError) as error:
                 if not self._stopping.is_set():
                     return session, outcome_of_exception(error, session.phase)
                 session.client.close()
@@ -140,22 +141,12 @@ class Mailer:
         """Return the pooled connection that was used last, or a new one."""
         if self._idle:
             return replace(self._idle.pop(), phase=Phase.MAIL, refused=[])
-        return Session(self._new_client())
+        return self._new_session()
 
-    def _new_client(self) -> aiosmtplib.SMTP:
-        smtp = self._settings.smtp
-        return aiosmtplib.SMTP(
-            hostname=smtp.host,
-            port=smtp.port,
-            username=smtp.user,
-            password=smtp.password.get_secret_value() if smtp.password else None,
-            use_tls=smtp.implicit_tls,
-            start_tls=smtp.tls and not smtp.implicit_tls,
-            tls_context=self._tls,
-            # By default aiosmtplib asks the resolver for this host's name, which may take seconds.
-            local_hostname=self._settings.from_email.rpartition("@")[2],
-            timeout=self._envelope_seconds,
-        )
+    def _new_session(self) -> Session:
+        host = self._settings.from_email.rpartition("@")[2]
+        client = make_client(self._settings.smtp, self._tls, host, self._envelope_seconds)
+        return Session(client, self._tokens)
 
     def _return_session(self, session: Session, outcome: MailOutcome) -> None:
         """Report the server's state, and return the connection to the pool if it is usable."""
@@ -193,14 +184,14 @@ class Mailer:
 
     async def _probe(self) -> None:
         """Connect and log in, report the result, and add the connection to the pool."""
-        session = Session(self._new_client())
+        session = self._new_session()
         slow = asyncio.get_running_loop().call_later(SLOW_SECONDS, self._report_slow, session)
         try:
             async with asyncio.timeout(self._envelope_seconds):
                 await session.connect()
-        except (aiosmtplib.SMTPException, OSError) as error:
+        except (aiosmtplib.SMTPException, OSError, AccessTokenError) as error:
             session.client.close()
-            reason = outcome_of_exception(error, session.phase).reason
+            reason = outcome_of_exception(error, session.phase).pause_reason
             self._connection_failed = True
             if self._health.set("smtp", ok=False, reason=reason):
                 self._log.warning("SMTP server unavailable", reason=reason)

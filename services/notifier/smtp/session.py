@@ -17,6 +17,7 @@ import aiosmtplib
 
 from contracts.reasons import Reason
 from services.notifier.mail.message import Mail
+from services.notifier.smtp.access_tokens import AccessToken, AccessTokenError, AccessTokens
 from services.notifier.smtp.outcome import (
     MailOutcome,
     MailStatus,
@@ -41,6 +42,10 @@ _KEEPALIVE: Final = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "
 
 
 _UNSAFE: Final = re.compile(r"[\x00-\x20\x7f<>]")
+# Never stored: such a mail stays reserved, and the stage pauses.
+NO_TOKEN: Final = "smtp no access token"  # noqa: S105
+# RFC 4954, 6: authentication required, and credentials invalid.
+_LOGIN_REQUIRED: Final = frozenset({530, 535})
 
 
 class StaleSessionError(Exception):
@@ -54,6 +59,7 @@ class StaleSessionError(Exception):
 class Session:
     """One connection, and the phase of its current mail.
 
+    - `tokens` has the access tokens for a login with XOAUTH2. `token` is the one of this login.
     - `used_at` is the monotonic time of the last mail in seconds; 0 means not connected yet.
     - `clean` is True if the next mail needs no RSET, because the server accepted the previous mail (RFC 5321,
       4.1.1.4).
@@ -61,6 +67,8 @@ class Session:
     """
 
     client: aiosmtplib.SMTP
+    tokens: AccessTokens | None = None
+    token: AccessToken | None = None
     phase: Phase = Phase.CONNECT
     mails: int = 0
     used_at: float = 0.0
@@ -68,11 +76,31 @@ class Session:
     refused: list[MailOutcome] = field(default_factory=list)
 
     async def connect(self) -> None:
-        """Connect and log in.
+        """Connect and log in. If the server refuses an access token, try once more with a new one.
 
-        The TCP connection may take at most `TCP_SECONDS`. The server's greeting may take longer.
+        The TCP connection may take at most `TCP_SECONDS`. The server's greeting may take longer. Raises
+        `AccessTokenError` if there is no access token.
         """
-        connecting = asyncio.create_task(self.client.connect())
+        if self.tokens is None:
+            await self._connect()
+            return
+        self.token = await self.tokens.get()
+        try:
+            await self._connect()
+        except aiosmtplib.SMTPAuthenticationError as error:
+            if error.code != aiosmtplib.SMTPStatus.auth_failed or not self.tokens.reject(self.token):
+                raise
+            self.token, self.phase = await self.tokens.get(), Phase.CONNECT
+            await self._connect()
+
+    async def _token_value(self) -> str:
+        return self.token.value if self.token else ""
+
+    async def _connect(self) -> None:
+        if self.tokens:
+            connecting = asyncio.create_task(self.client.connect(oauth_token_generator=self._token_value))
+        else:
+            connecting = asyncio.create_task(self.client.connect())
         try:
             await asyncio.wait({connecting}, timeout=TCP_SECONDS)
             if not connecting.done() and self.client.transport is None:
@@ -96,7 +124,7 @@ class Session:
         """
         if not self.used_at:
             await self.connect()
-        elif time.monotonic() - self.used_at > IDLE_SECONDS or self.mails >= MAILS_PER_SESSION:
+        elif self._is_too_old():
             await self.quit()
             raise StaleSessionError
         elif not self.clean or time.monotonic() - self.used_at > PROBE_AFTER_SECONDS:
@@ -104,6 +132,12 @@ class Session:
                 await self.client.rset(timeout=RSET_SECONDS)
             except (aiosmtplib.SMTPException, OSError) as error:
                 raise StaleSessionError from error
+
+    def _is_too_old(self) -> bool:
+        now = time.monotonic()
+        if self.token is not None and now >= self.token.expires_at:
+            return True  # some servers refuse mails then
+        return now - self.used_at > IDLE_SECONDS or self.mails >= MAILS_PER_SESSION
 
     async def send_envelope(self, mail: Mail) -> MailOutcome | None:
         """Send MAIL, RCPT and DATA. Return None if the body may follow, else the outcome of the mail.
@@ -127,6 +161,8 @@ class Session:
             b"DATA\r\n",
         ]
         outcome = await self._exchange_envelope(mail, commands)
+        if outcome is not None and self.used_at and self.token and outcome.code in _LOGIN_REQUIRED:
+            raise StaleSessionError  # the server no longer accepts the token of this login
         if outcome is not None and self.client.is_connected:
             await self._read_remaining_replies()
         return outcome
@@ -234,6 +270,8 @@ def _enable_keepalive(client: aiosmtplib.SMTP) -> None:
 
 def outcome_of_exception(error: Exception, phase: Phase) -> MailOutcome:
     """Return the outcome of a mail for which `aiosmtplib` raised an exception in this phase."""
+    if isinstance(error, AccessTokenError):
+        return MailOutcome(MailStatus.UNAVAILABLE, NO_TOKEN, Phase.LOGIN, cause=error.reason)
     if isinstance(error, aiosmtplib.SMTPAuthenticationError):
         phase = Phase.LOGIN
     elif isinstance(error, aiosmtplib.SMTPHeloError):

@@ -18,7 +18,7 @@ from pathlib import Path
 from deploy.embedded.servers.standalone import free_ports
 
 START_SECONDS = 20.0
-PORTS = ("relay", "login", "sender", "helo", "client", "recipient")
+PORTS = ("relay", "login", "sender", "helo", "client", "recipient", "submission")
 
 # `-o` of each port refers to these; smtpd_delay_reject is yes, as by default: all of it is said at RCPT.
 MAIN = """
@@ -48,6 +48,7 @@ smtpd_sasl_security_options =
 smtpd_sender_login_maps = inline:{{hello@fast.example=another}}
 strangers_only = reject_unauth_destination
 owners_only = reject_sender_login_mismatch
+users = permit_sasl_authenticated, reject
 known_domains_only = reject_unknown_sender_domain
 some_helo = check_helo_access inline:{{fast.example=REJECT}}
 some_clients = check_client_access inline:{{127.0.0.1=REJECT}}
@@ -56,6 +57,7 @@ import_environment = MAIL_CONFIG TZ LANG=C RES_OPTIONS=timeout:1
 MASTER = """
 127.0.0.1:{relay} inet n - n - - smtpd -o smtpd_relay_restrictions=$strangers_only
 127.0.0.1:{login} inet n - n - - smtpd -o smtpd_sasl_auth_enable=yes -o smtpd_sender_restrictions=$owners_only
+127.0.0.1:{submission} inet n - n - - smtpd -o smtpd_sasl_auth_enable=yes -o smtpd_relay_restrictions=$users
 127.0.0.1:{sender} inet n - n - - smtpd -o smtpd_sender_restrictions=$known_domains_only
 127.0.0.1:{helo} inet n - n - - smtpd -o smtpd_helo_restrictions=$some_helo
 127.0.0.1:{client} inet n - n - - smtpd -o smtpd_client_restrictions=$some_clients
@@ -91,8 +93,11 @@ class Postfix:
 
 
 @contextlib.contextmanager
-def postfix() -> Iterator[Postfix]:
-    """Run Postfix while the block lasts. Its master needs root, and the Debian package `postfix`."""
+def postfix(sasl_port: int | None = None) -> Iterator[Postfix]:
+    """Run Postfix while the block lasts. Its master needs root, and the Debian package `postfix`.
+
+    Dovecot at `sasl_port` decides about logins. Without it, everybody is the user `us`.
+    """
     program = shutil.which("postfix", path="/usr/sbin:/usr/bin:/sbin")
     if program is None:
         raise FileNotFoundError("these tests need Postfix: apt-get install postfix (.ci/run does so)")
@@ -104,12 +109,14 @@ def postfix() -> Iterator[Postfix]:
         mailboxes = folder / "mailboxes"
         mailboxes.mkdir()
         shutil.chown(mailboxes, "postfix", "postfix")
-        with _running(program, folder, mailboxes, ports):
+        with _running(program, folder, mailboxes, ports, sasl_port):
             yield Postfix(ports, mailboxes)
 
 
 @contextlib.contextmanager
-def _running(program: str, folder: Path, mailboxes: Path, ports: dict[str, int]) -> Iterator[None]:
+def _running(
+    program: str, folder: Path, mailboxes: Path, ports: dict[str, int], sasl_port: int | None
+) -> Iterator[None]:
     config, queue, data = (folder / name for name in ("config", "queue", "data"))
     for each in (config, queue, data):
         each.mkdir()
@@ -118,7 +125,7 @@ def _running(program: str, folder: Path, mailboxes: Path, ports: dict[str, int])
         logins.daemon_threads = True
         threading.Thread(target=logins.serve_forever, daemon=True).start()
         values = {"folder": folder, "mailboxes": mailboxes, "uid": mailboxes.stat().st_uid}
-        (config / "main.cf").write_text(MAIN.format(**values, sasl=logins.server_address[1]))
+        (config / "main.cf").write_text(MAIN.format(**values, sasl=sasl_port or logins.server_address[1]))
         (config / "master.cf").write_text(MASTER.format(**ports))
         log = folder / "log"
         with log.open("wb") as out:

@@ -1,6 +1,7 @@
 """A scripted SMTP server on loopback: a reply, no reply or a dropped connection in each phase."""
 
 import asyncio
+import base64
 import email
 import email.policy
 import ssl
@@ -65,6 +66,8 @@ class SmtpServer:
     lost: list[Received] = field(default_factory=list)  # accepted, but the sender got no reply
     seen: Counter[str] = field(default_factory=Counter)
     credentials: tuple[str, str] | None = None
+    tokens: set[str] | None = None  # the valid access tokens of the user in `credentials`, for XOAUTH2
+    logins: list[str] = field(default_factory=list)  # the access tokens of all logins with XOAUTH2
     tls_context: ssl.SSLContext | None = None
     implicit_tls: bool = False  # else the context is for STARTTLS
     smtputf8: bool = True
@@ -116,6 +119,7 @@ class _Protocol(SMTP):
 
     def __init__(self, plan: SmtpServer, loop: asyncio.AbstractEventLoop) -> None:
         login = plan.credentials is not None
+        mechanisms = ["XOAUTH2"] if plan.tokens is None else ["LOGIN", "PLAIN"]
         super().__init__(
             self,
             enable_SMTPUTF8=plan.smtputf8,
@@ -125,6 +129,7 @@ class _Protocol(SMTP):
             authenticator=self._log_in if login else None,
             auth_required=False,
             auth_require_tls=False,
+            auth_exclude_mechanism=mechanisms,
         )
         self.plan = plan
 
@@ -140,6 +145,20 @@ class _Protocol(SMTP):
         assert isinstance(auth_data, LoginPassword)
         given = (auth_data.login.decode(), auth_data.password.decode())
         return AuthResult(success=given == self.plan.credentials, handled=False)
+
+    async def auth_XOAUTH2(self, _: Any, arguments: list[str]) -> AuthResult:  # noqa: N802 - aiosmtpd's name
+        assert self.plan.credentials is not None
+        assert self.plan.tokens is not None
+        user, bearer, *end = base64.b64decode(arguments[1]).decode().split("\x01")
+        assert end == ["", ""]
+        token = bearer.removeprefix("auth=Bearer ")
+        self.plan.logins.append(token)
+        if user == f"user={self.plan.credentials[0]}" and token in self.plan.tokens:
+            return AuthResult(success=True)
+        # As Gmail: the reason is a challenge, and the client answers with an empty line.
+        answer = await self.challenge_auth('{"status":"400","schemes":"Bearer"}')
+        assert answer == b"", answer
+        return AuthResult(success=False, handled=False)
 
     async def _scripted_reply(self, phase: str, only: str = "") -> str | None:
         """Run the script's step for this command. Return the scripted reply, or None."""

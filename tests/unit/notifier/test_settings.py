@@ -1,14 +1,17 @@
 """Valid settings, and the errors that name the variable of an invalid one."""
 
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from runtime.settings import load
 from services.notifier.deliveries import KINDS
 from services.notifier.mail.message import Identity, compose
-from services.notifier.settings import Settings
+from services.notifier.settings import Dkim, Settings, Smtp
 from tests.support.factories import lead
 
 VALID = {
@@ -100,3 +103,72 @@ def test_an_invalid_value_is_reported_with_its_variable(
     monkeypatch.setenv(name, value)
     with pytest.raises(SystemExit, match=name):
         load(Settings)
+
+
+OAUTH = {
+    "host": "smtp.example.com",
+    "user": "leads@example.com",
+    "oauth_token_url": "https://login.example.com/token",
+    "oauth_client_id": "client",
+    "oauth_client_secret": "secret-word",
+    "oauth_refresh_token": "secret-word",
+    "oauth_scope": "mail",
+}
+
+
+@pytest.mark.parametrize(
+    ("flow", "without", "message"),
+    [
+        (
+            "client_credentials",
+            ["oauth_scope"],
+            "SMTP_OAUTH_SCOPE: SMTP_OAUTH_FLOW=client_credentials needs it",
+        ),
+        ("client_credentials", ["user", "oauth_client_id"], "SMTP_USER and SMTP_OAUTH_CLIENT_ID: "),
+        ("refresh_token", ["oauth_refresh_token"], "SMTP_OAUTH_REFRESH_TOKEN: "),
+        ("refresh_token", ["oauth_token_url"], "SMTP_OAUTH_TOKEN_URL: "),
+        ("service_account", [], "SMTP_OAUTH_SERVICE_ACCOUNT_FILE: "),
+    ],
+)
+def test_a_missing_setting_of_xoauth2_is_named(flow: str, without: list[str], message: str) -> None:
+    given = {name: value for name, value in OAUTH.items() if name not in without}
+    with pytest.raises(ValidationError, match=re.escape(message)):
+        Smtp.model_validate({**given, "oauth_flow": flow})
+
+
+def test_xoauth2_needs_no_password_and_no_other_settings() -> None:
+    for flow in ("client_credentials", "refresh_token"):
+        assert Smtp.model_validate({**OAUTH, "oauth_flow": flow}).token_url == OAUTH["oauth_token_url"]
+    with pytest.raises(ValidationError, match="give only one of them"):
+        Smtp.model_validate({**OAUTH, "oauth_flow": "refresh_token", "password": "x"})
+    with pytest.raises(ValidationError, match="String should match pattern"):
+        Smtp.model_validate(
+            {**OAUTH, "oauth_flow": "refresh_token", "oauth_token_url": "http://example.com/"}
+        )
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{}", "[]", '{"client_email": "a", "private_key": "b", "token_uri": "c"}']
+)
+def test_a_file_that_is_no_service_account_stops_the_start(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "account.json"
+    file.write_text(content)
+    with pytest.raises(ValidationError, match="is not the JSON key of a service account"):
+        Smtp.model_validate(
+            {**OAUTH, "oauth_flow": "service_account", "oauth_service_account_file": str(file)}
+        )
+
+
+@pytest.mark.parametrize(
+    ("dkim", "message"),
+    [
+        ({"selector": "fc1"}, "FASTCORE_DKIM_PRIVATE_KEY_FILE: set one of them"),
+        ({"selector": "fc1", "private_key": "x", "private_key_file": "y"}, "set one of them"),
+        ({"private_key": "x"}, "FASTCORE_DKIM_SELECTOR: set it too"),
+        ({"selector": "fc 1", "private_key": "x"}, "must be letters, digits and dashes"),
+        ({"selector": "fc1", "domain": "a b", "private_key": "x"}, "must be a domain in ASCII"),
+    ],
+)
+def test_an_incomplete_dkim_key_is_named(dkim: dict[str, str], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Dkim.model_validate(dkim)

@@ -89,6 +89,11 @@ async def test_a_changed_mail_does_not_verify(zone: DnsServer, change: tuple[byt
     assert by_perl.startswith("fail")
 
 
+async def test_repeated_headers_are_signed_from_the_last(zone: DnsServer) -> None:
+    repeated = b"From: a@nord.studio\r\nTo: b@sud.studio\r\nTo: c@sud.studio\r\n\r\nHello\r\n"
+    assert await verify(SIGNER.sign(repeated, 1_790_000_000), zone) == (True, "pass")
+
+
 async def test_a_mail_does_not_verify_by_another_key(zone: DnsServer) -> None:
     other = replace(SIGNER, key=parse_private_key(make_private_key(2048)))
     zone.records.clear()

@@ -1,9 +1,13 @@
-"""The doctor's result for a service that is ready, but warns."""
+"""The doctor's results for a service that is ready, but warns, and for logins at the mail server."""
 
 from typing import Any
 
-from deploy.cli.doctor.dependencies import _warnings
+from deploy.cli.doctor.check_result import CheckResult
+from deploy.cli.doctor.dependencies import _warnings, check_mail
 from services.admin.schemas.system import PartHealth
+from services.notifier.settings import Smtp
+from tests.support.mail.smtp import SmtpServer, smtp_server
+from tests.support.mail.token_endpoint import TokenEndpoint, token_endpoint
 
 
 def test_a_part_that_works_and_has_a_reason_is_a_warning() -> None:
@@ -16,3 +20,49 @@ def test_a_part_that_works_and_has_a_reason_is_a_warning() -> None:
         "sites_file: warning: sites.toml: is not TOML"
     ]
     assert list(_warnings(PartHealth(state="up", parts=None))) == []
+
+
+async def check(server: SmtpServer, endpoint: TokenEndpoint, **changes: Any) -> CheckResult:
+    settings = {
+        "host": "127.0.0.1",
+        "port": server.port,
+        "tls": False,
+        "user": "leads@nord.studio",
+        "oauth_flow": "client_credentials",
+        "oauth_token_url": endpoint.url,
+        "oauth_client_id": "client",
+        "oauth_client_secret": "secret-word",
+        "oauth_scope": "mail",
+    }
+    (result,) = [each async for each in check_mail(Smtp.model_validate(settings | changes))]
+    return result
+
+
+async def test_the_login_with_xoauth2_is_checked() -> None:
+    async with (
+        token_endpoint() as endpoint,
+        smtp_server(credentials=("leads@nord.studio", ""), tokens=endpoint.valid) as server,
+    ):
+        good = await check(server, endpoint)
+        assert (good.level, good.seen.partition(", ")[2]) == (
+            "ok",
+            "no TLS, logged in with XOAUTH2 (client_credentials)",
+        )
+        assert len(server.logins) == 1
+        endpoint.fail("invalid_client")
+        refused = await check(server, endpoint)
+        assert (refused.level, "SMTP_OAUTH_CLIENT_SECRET" in refused.seen) == ("fail", True)
+        assert refused.todo.startswith("docs/email.md#xoauth2")
+        endpoint.heal()
+        other = await check(server, endpoint, user="other@nord.studio")
+        assert (other.level, other.seen.partition(" ")[2]) == ("fail", "answered 535")
+
+
+async def test_the_login_with_a_password_is_checked() -> None:
+    async with token_endpoint() as endpoint, smtp_server(credentials=("us", "secret-word")) as server:
+        password = {"oauth_flow": None, "user": "us", "password": "secret-word"}
+        assert (await check(server, endpoint, **password)).seen.endswith("no TLS, logged in")
+        wrong = await check(server, endpoint, **password | {"password": "other-word"})
+        assert (wrong.level, wrong.seen.partition(" ")[2]) == ("fail", "answered 535")
+        nobody = await check(server, endpoint, oauth_flow=None, user=None)
+        assert nobody.seen.endswith("no TLS, no login")
