@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, FilePath, SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
 from runtime.mail_address import parse_address
+from runtime.oauth_tokens import OAuthGrant
 from runtime.settings import Kafka, Log, Postgres, SitesFile, Tracing, env_name, section
 from runtime.sites.dkim import check_domain, check_selector
 from runtime.sites.mail import AlertFrequency, TimeZone
@@ -116,12 +117,25 @@ class Smtp(BaseSettings):
             ) from None
         return account
 
-    @property
-    def token_url(self) -> str:
-        """Return the token endpoint."""
+    def grant(self) -> OAuthGrant | None:
+        """Return with what access tokens are requested, or None without XOAUTH2."""
+        if self.oauth_flow is None:
+            return None
+        user = self.user or ""
         if self.oauth_flow == "service_account":
-            return self.service_account()["token_uri"]
-        return self.oauth_token_url or ""
+            account, scope = self.service_account(), self.oauth_scope or self.GOOGLE_SCOPE
+            return OAuthGrant(
+                user, account["token_uri"], account["client_email"], scope, private_key=account["private_key"]
+            )
+        renewed = self.oauth_refresh_token if self.oauth_flow == "refresh_token" else None
+        return OAuthGrant(
+            user,
+            self.oauth_token_url or "",
+            self.oauth_client_id or "",
+            self.oauth_scope,
+            client_secret=self.oauth_client_secret.get_secret_value() if self.oauth_client_secret else "",
+            refresh_token=renewed.get_secret_value() if renewed else "",
+        )
 
     @property
     def implicit_tls(self) -> bool:

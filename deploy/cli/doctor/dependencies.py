@@ -7,11 +7,11 @@ from typing import Final
 import aiosmtplib
 
 from deploy.cli.doctor.check_result import CheckResult, fail, is_this_machine, ok, warn
+from runtime.oauth_tokens import AccessTokenError, AccessTokens
 from services.admin.monitoring.service_clients import open_service_clients
 from services.admin.schemas.system import PartHealth
 from services.admin.settings import Settings as Admin
 from services.notifier.settings import Smtp
-from services.notifier.smtp.access_tokens import AccessTokenError, AccessTokens
 from services.notifier.smtp.client import make_client, tls_context
 from services.notifier.smtp.session import Session
 
@@ -67,7 +67,8 @@ async def check_mail(smtp: Smtp) -> AsyncIterator[CheckResult]:
     """Connect to the mail server and log in, as the notifier does. Then disconnect."""
     encrypted = smtp.implicit_tls or smtp.tls
     client = make_client(smtp, tls_context(smtp), "fastcore-doctor", MAIL_TIMEOUT_SECONDS)
-    session = Session(client, AccessTokens(smtp) if smtp.oauth_flow else None)
+    grant = smtp.grant()
+    session = Session(client, AccessTokens(grant) if grant else None)
     where = f"{smtp.host}:{smtp.port}"
     try:
         async with asyncio.timeout(MAIL_TIMEOUT_SECONDS):

@@ -15,11 +15,11 @@ import aiosmtplib
 from runtime.failures import Backoff, DependencyUnavailable
 from runtime.health import Health
 from runtime.logs import logger
+from runtime.oauth_tokens import AccessTokenError, AccessTokens
 from runtime.tasks import run_in_background
 from services.notifier.mail.dkim_signers import DkimSigners
 from services.notifier.mail.message import Mail
 from services.notifier.settings import Settings
-from services.notifier.smtp.access_tokens import AccessTokenError, AccessTokens
 from services.notifier.smtp.client import make_client, tls_context
 from services.notifier.smtp.outcome import MailOutcome, MailStatus, Phase
 from services.notifier.smtp.session import IDLE_SECONDS, Session, StaleSessionError, outcome_of_exception
@@ -53,7 +53,8 @@ class Mailer:
         self._checked_at = 0.0  # when a mail or a probe last showed the server's state, monotonic
         self._connection_failed = True  # or not tried yet
         self._tls = tls_context(settings.smtp)
-        self._tokens = AccessTokens(settings.smtp, health) if settings.smtp.oauth_flow else None
+        grant = settings.smtp.grant()
+        self._tokens = AccessTokens(grant, health) if grant else None
         self._envelope_seconds = settings.envelope_timeout_seconds
         self._log = logger("mailer")
         health.set("smtp", ok=False, reason="connecting")

@@ -16,8 +16,8 @@ from typing import Any, Final, cast
 import aiosmtplib
 
 from contracts.reasons import Reason
+from runtime.oauth_tokens import AccessToken, AccessTokenError, AccessTokens
 from services.notifier.mail.message import Mail
-from services.notifier.smtp.access_tokens import AccessToken, AccessTokenError, AccessTokens
 from services.notifier.smtp.outcome import (
     MailOutcome,
     MailStatus,

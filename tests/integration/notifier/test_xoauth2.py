@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from runtime import oauth_tokens as access_tokens
 from runtime.health import Health
 from runtime.settings import Kafka, Postgres
 from services.notifier.mail.message import compose
 from services.notifier.settings import Smtp
-from services.notifier.smtp import access_tokens
 from services.notifier.smtp.mailer import Mailer
 from services.notifier.smtp.outcome import MailOutcome, MailStatus
 from tests.support.factories import lead, post

@@ -1,5 +1,6 @@
 """Valid settings, and the errors that name the variable of an invalid one."""
 
+import json
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,8 +9,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from runtime.oauth_tokens import OAuthGrant
 from runtime.settings import load
 from services.notifier.deliveries import KINDS
+from services.notifier.mail.dkim_key import make_private_key
 from services.notifier.mail.message import Identity, compose
 from services.notifier.settings import Dkim, Settings, Smtp
 from tests.support.factories import lead
@@ -137,8 +140,11 @@ def test_a_missing_setting_of_xoauth2_is_named(flow: str, without: list[str], me
 
 
 def test_xoauth2_needs_no_password_and_no_other_settings() -> None:
-    for flow in ("client_credentials", "refresh_token"):
-        assert Smtp.model_validate({**OAUTH, "oauth_flow": flow}).token_url == OAUTH["oauth_token_url"]
+    for flow, secret in (("client_credentials", ""), ("refresh_token", "secret-word")):
+        grant = Smtp.model_validate({**OAUTH, "oauth_flow": flow}).grant()
+        assert grant is not None
+        assert (grant.user, grant.token_url) == (OAUTH["user"], OAUTH["oauth_token_url"])
+        assert (grant.refresh_token, "secret-word" in repr(grant)) == (secret, False)
     with pytest.raises(ValidationError, match="give only one of them"):
         Smtp.model_validate({**OAUTH, "oauth_flow": "refresh_token", "password": "x"})
     with pytest.raises(ValidationError, match="String should match pattern"):
@@ -157,6 +163,26 @@ def test_a_file_that_is_no_service_account_stops_the_start(tmp_path: Path, conte
         Smtp.model_validate(
             {**OAUTH, "oauth_flow": "service_account", "oauth_service_account_file": str(file)}
         )
+
+
+def test_a_service_account_is_read_from_its_file(tmp_path: Path) -> None:
+    account = {"client_email": "svc@p.iam", "private_key": make_private_key(2048), "token_uri": "https://x/t"}
+    (tmp_path / "account.json").write_text(json.dumps(account))
+    grant = Smtp.model_validate(
+        {
+            "host": "smtp.gmail.com",
+            "user": "leads@example.com",
+            "oauth_flow": "service_account",
+            "oauth_service_account_file": tmp_path / "account.json",
+        }
+    ).grant()
+    assert grant == OAuthGrant(
+        "leads@example.com",
+        "https://x/t",
+        "svc@p.iam",
+        "https://mail.google.com/",
+        private_key=account["private_key"],
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Gets OAuth 2.0 access tokens for the mail server, and renews them before they expire.
+"""Gets OAuth 2.0 access tokens for a mailbox, for SMTP and IMAP, and renews them before they expire.
 
 Three grants: client credentials (Microsoft 365), a refresh token (Gmail, and others), and a service account
 that acts for a mailbox (Google Workspace, RFC 7523). `oauthlib` writes the requests and reads the responses.
@@ -8,7 +8,7 @@ import asyncio
 import re
 import ssl
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import httpx
@@ -17,7 +17,6 @@ from oauthlib.oauth2.rfc6749.clients.base import Client
 
 from runtime.health import Health
 from runtime.logs import logger
-from services.notifier.settings import Smtp
 
 PART: Final = "access_token"
 REQUEST_SECONDS: Final = 15.0
@@ -38,6 +37,23 @@ _TODO: Final = {
     "unauthorized_client": "permit the client to use this grant and scope for SMTP_USER",
     "invalid_scope": "correct SMTP_OAUTH_SCOPE",
 }
+
+
+@dataclass(frozen=True)
+class OAuthGrant:
+    """With what tokens are requested for the mailbox `user`.
+
+    `refresh_token` is set for a grant by refresh token, and `private_key` for a service account, whose
+    address is `client_id`. Without both, the grant is client credentials. The repr shows no secret.
+    """
+
+    user: str
+    token_url: str
+    client_id: str
+    scope: str
+    client_secret: str = field(default="", repr=False)
+    refresh_token: str = field(default="", repr=False)
+    private_key: str = field(default="", repr=False)
 
 
 class AccessTokenError(Exception):
@@ -67,9 +83,9 @@ class AccessTokens:
     is used.
     """
 
-    def __init__(self, smtp: Smtp, health: Health | None = None, part: str = PART) -> None:
+    def __init__(self, grant: OAuthGrant, health: Health | None = None, part: str = PART) -> None:
         """`health` gets the state of the token as `part`."""
-        self._smtp = smtp
+        self._grant = grant
         self._health = health
         self._part = part
         self._lock = asyncio.Lock()
@@ -77,7 +93,7 @@ class AccessTokens:
         self._failure: AccessTokenError | None = None
         self._retry_at = 0.0
         self._rejected_at = -REJECTED_SECONDS
-        self._refresh_token = smtp.oauth_refresh_token.get_secret_value() if smtp.oauth_refresh_token else ""
+        self._refresh_token = grant.refresh_token
         self._log = logger("access token")
 
     async def get(self) -> AccessToken:
@@ -124,10 +140,10 @@ class AccessTokens:
 
     async def _request(self) -> AccessToken:
         """Request a new token. Raises `AccessTokenError`."""
-        smtp, began = self._smtp, time.monotonic()
+        began = time.monotonic()
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
-                status, body = await _post(smtp.token_url, self._request_body())
+                status, body = await _post(self._grant.token_url, self._request_body())
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             reason = f"no answer within {REQUEST_SECONDS:g} s" if isinstance(error, TimeoutError) else ""
             raise AccessTokenError(
@@ -137,29 +153,27 @@ class AccessTokens:
         return self._parse(status, body, began)
 
     def _request_body(self) -> str:
-        smtp = self._smtp
-        secret = smtp.oauth_client_secret.get_secret_value() if smtp.oauth_client_secret else None
-        scope = smtp.oauth_scope or None
-        if smtp.oauth_flow == "client_credentials":
-            client = BackendApplicationClient(smtp.oauth_client_id)
-            return str(client.prepare_request_body(scope=scope, include_client_id=True, client_secret=secret))
-        if smtp.oauth_flow == "refresh_token":
-            extra = {"client_secret": secret} if secret else {}
+        grant = self._grant
+        scope, secret = grant.scope or None, grant.client_secret or None
+        if grant.private_key:
             return str(
-                Client(smtp.oauth_client_id).prepare_refresh_body(
-                    refresh_token=self._refresh_token, scope=scope, client_id=smtp.oauth_client_id, **extra
+                ServiceApplicationClient(grant.client_id).prepare_request_body(
+                    private_key=grant.private_key,
+                    issuer=grant.client_id,
+                    subject=grant.user,
+                    audience=grant.token_url,
+                    extra_claims={"scope": scope},
                 )
             )
-        account = smtp.service_account()
-        return str(
-            ServiceApplicationClient(account["client_email"]).prepare_request_body(
-                private_key=account["private_key"],
-                issuer=account["client_email"],
-                subject=smtp.user,
-                audience=account["token_uri"],
-                extra_claims={"scope": scope or smtp.GOOGLE_SCOPE},
+        if grant.refresh_token:
+            extra = {"client_secret": secret} if secret else {}
+            return str(
+                Client(grant.client_id).prepare_refresh_body(
+                    refresh_token=self._refresh_token, scope=scope, client_id=grant.client_id, **extra
+                )
             )
-        )
+        client = BackendApplicationClient(grant.client_id)
+        return str(client.prepare_request_body(scope=scope, include_client_id=True, client_secret=secret))
 
     def _parse(self, status: int, body: str, began: float) -> AccessToken:
         try:
@@ -171,7 +185,7 @@ class AccessTokens:
             raise AccessTokenError(f"the token endpoint answers {status}, and no token") from None
         if not (isinstance(value, str) and re.fullmatch(r"[!-~]+", value) and lifetime > 0):
             raise AccessTokenError(f"the token endpoint answers {status}, and no usable token")
-        if self._smtp.oauth_flow == "refresh_token" and isinstance(answer.get("refresh_token"), str):
+        if self._refresh_token and isinstance(answer.get("refresh_token"), str):
             # Microsoft sends a newer one each time. The configured one stays valid for its own lifetime.
             self._refresh_token = answer["refresh_token"]
         renew_after = max(lifetime - RENEW_BEFORE_SECONDS, lifetime / 2)

@@ -1,21 +1,18 @@
 """Access tokens from a real token endpoint: three grants, renewal, and what happens if there is none."""
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from runtime import oauth_tokens as access_tokens
 from runtime.health import Health
+from runtime.oauth_tokens import AccessTokenError, AccessTokens, OAuthGrant, xoauth2_response
 from services.notifier.mail.dkim_key import make_private_key
-from services.notifier.settings import Smtp
-from services.notifier.smtp import access_tokens
-from services.notifier.smtp.access_tokens import AccessTokenError, AccessTokens, xoauth2_response
 from tests.support.mail.token_endpoint import TokenEndpoint, token_endpoint
 
 KEY = make_private_key(2048)
@@ -27,23 +24,21 @@ async def endpoint() -> AsyncIterator[TokenEndpoint]:
         yield running
 
 
-def smtp(endpoint: TokenEndpoint, **changes: Any) -> Smtp:
-    return Smtp.model_validate(
-        {
-            "host": "127.0.0.1",
+def grant(endpoint: TokenEndpoint, **changes: Any) -> OAuthGrant:
+    return OAuthGrant(
+        **{
             "user": "leads@nord.studio",
-            "oauth_flow": "client_credentials",
-            "oauth_token_url": endpoint.url,
-            "oauth_client_id": "client",
-            "oauth_client_secret": "s%cr+t&=",
-            "oauth_scope": "https://outlook.office365.com/.default",
+            "token_url": endpoint.url,
+            "client_id": "client",
+            "client_secret": "s%cr+t&=",
+            "scope": "https://outlook.office365.com/.default",
         }
         | changes
     )
 
 
 async def test_client_credentials_are_sent_as_microsoft_needs_them(endpoint: TokenEndpoint) -> None:
-    token = await AccessTokens(smtp(endpoint)).get()
+    token = await AccessTokens(grant(endpoint)).get()
     assert token.value == "token-1"
     assert endpoint.requests == [
         {
@@ -59,9 +54,7 @@ async def test_client_credentials_are_sent_as_microsoft_needs_them(endpoint: Tok
 async def test_a_refresh_token_is_sent_and_a_newer_one_replaces_it(endpoint: TokenEndpoint) -> None:
     endpoint.more = {"refresh_token": "newer"}
     endpoint.lifetime = 0.01
-    tokens = AccessTokens(
-        smtp(endpoint, oauth_flow="refresh_token", oauth_refresh_token="1//0g-x+/=", oauth_scope="")
-    )
+    tokens = AccessTokens(grant(endpoint, refresh_token="1//0g-x+/=", scope=""))
     endpoint.lifetime = 1
     await tokens.get()
     tokens._token = None
@@ -75,19 +68,10 @@ async def test_a_refresh_token_is_sent_and_a_newer_one_replaces_it(endpoint: Tok
     assert endpoint.requests[1]["refresh_token"] == "newer"
 
 
-async def test_a_service_account_signs_for_the_mailbox(endpoint: TokenEndpoint, tmp_path: Path) -> None:
-    file = tmp_path / "account.json"
-    account = {"client_email": "svc@p.iam", "private_key": KEY, "token_uri": endpoint.url}
-    file.write_text(json.dumps(account))
-    configured = Smtp.model_validate(
-        {
-            "host": "127.0.0.1",
-            "user": "leads@nord.studio",
-            "oauth_flow": "service_account",
-            "oauth_service_account_file": file,
-        }
-    )
-    await AccessTokens(configured).get()
+async def test_a_service_account_signs_for_the_mailbox(endpoint: TokenEndpoint) -> None:
+    account = grant(endpoint, client_id="svc@p.iam", private_key=KEY, scope="https://mail.google.com/")
+    assert "PRIVATE" not in repr(account)
+    await AccessTokens(account).get()
     (form,) = endpoint.requests
     assert form["grant_type"] == "urn:ietf:params:oauth:grant-type:jwt-bearer"
     public: Any = load_pem_private_key(KEY.encode(), None).public_key()
@@ -101,7 +85,7 @@ async def test_a_service_account_signs_for_the_mailbox(endpoint: TokenEndpoint, 
 
 async def test_many_connections_share_one_request(endpoint: TokenEndpoint) -> None:
     endpoint.delay_seconds = 0.05
-    tokens = AccessTokens(smtp(endpoint))
+    tokens = AccessTokens(grant(endpoint))
     found = await asyncio.gather(*(tokens.get() for _ in range(20)))
     assert {each.value for each in found} == {"token-1"}
     assert len(endpoint.requests) == 1
@@ -112,7 +96,7 @@ async def test_a_token_is_renewed_before_it_expires(
     endpoint: TokenEndpoint, monkeypatch: pytest.MonkeyPatch, lifetime: int | None, renewed: float
 ) -> None:
     endpoint.lifetime = lifetime
-    tokens, now = AccessTokens(smtp(endpoint)), time.monotonic()
+    tokens, now = AccessTokens(grant(endpoint)), time.monotonic()
     await tokens.get()
     monkeypatch.setattr("time.monotonic", lambda: now + renewed - 1)
     assert (await tokens.get()).value == "token-1"
@@ -124,7 +108,7 @@ async def test_a_valid_token_is_used_while_its_renewal_fails(
     endpoint: TokenEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     health = Health()
-    tokens, now = AccessTokens(smtp(endpoint), health), time.monotonic()
+    tokens, now = AccessTokens(grant(endpoint), health), time.monotonic()
     await tokens.get()
     endpoint.fail("temporarily_unavailable", 503)
     monkeypatch.setattr("time.monotonic", lambda: now + 3500)
@@ -166,7 +150,7 @@ async def test_a_refusal_says_what_to_do_and_no_personal_data(
 ) -> None:
     endpoint.fail(error, description=description)
     with pytest.raises(AccessTokenError) as caught:
-        await AccessTokens(smtp(endpoint)).get()
+        await AccessTokens(grant(endpoint)).get()
     assert caught.value.reason == f"the token endpoint answers {reason}"
 
 
@@ -189,7 +173,7 @@ async def test_an_answer_without_a_usable_token_is_no_token(
 ) -> None:
     endpoint.answers = [answer]
     with pytest.raises(AccessTokenError, match="the token endpoint answers"):
-        await AccessTokens(smtp(endpoint)).get()
+        await AccessTokens(grant(endpoint)).get()
 
 
 async def test_a_slow_endpoint_is_given_up_in_time(
@@ -199,14 +183,16 @@ async def test_a_slow_endpoint_is_given_up_in_time(
     endpoint.delay_seconds = 5
     began = time.monotonic()
     with pytest.raises(AccessTokenError, match="the token endpoint is unavailable"):
-        await AccessTokens(smtp(endpoint)).get()
+        await AccessTokens(grant(endpoint)).get()
     assert time.monotonic() - began < 3
 
 
 async def test_an_answer_that_never_ends_is_cut_off(endpoint: TokenEndpoint) -> None:
     endpoint.endless = True
     began = time.monotonic()
-    assert (await AccessTokens(smtp(endpoint)).get()).value == "token-1", "the blanks after the token are cut"
+    assert (await AccessTokens(grant(endpoint)).get()).value == "token-1", (
+        "the blanks after the token are cut"
+    )
     assert time.monotonic() - began < 5
 
 
@@ -214,7 +200,7 @@ async def test_after_a_failure_the_endpoint_is_left_alone(
     endpoint: TokenEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     endpoint.fail("invalid_grant")
-    tokens, now = AccessTokens(smtp(endpoint)), time.monotonic()
+    tokens, now = AccessTokens(grant(endpoint)), time.monotonic()
     for _ in range(10):
         with pytest.raises(AccessTokenError):
             await tokens.get()
@@ -225,13 +211,13 @@ async def test_after_a_failure_the_endpoint_is_left_alone(
 
 
 async def test_an_endpoint_that_is_down_is_a_reason_to_wait(endpoint: TokenEndpoint) -> None:
-    configured = smtp(endpoint, oauth_token_url="http://127.0.0.1:1/token")
+    configured = grant(endpoint, token_url="http://127.0.0.1:1/token")
     with pytest.raises(AccessTokenError, match=r"unavailable \(ConnectError\): mails wait"):
         await AccessTokens(configured).get()
 
 
 async def test_a_refused_token_is_renewed_at_most_once_a_minute(endpoint: TokenEndpoint) -> None:
-    tokens = AccessTokens(smtp(endpoint))
+    tokens = AccessTokens(grant(endpoint))
     first = await tokens.get()
     assert tokens.reject(first)
     second = await tokens.get()
@@ -242,5 +228,5 @@ async def test_a_refused_token_is_renewed_at_most_once_a_minute(endpoint: TokenE
 
 
 async def test_the_response_for_imap_has_the_form_of_the_mechanism(endpoint: TokenEndpoint) -> None:
-    token = await AccessTokens(smtp(endpoint)).get()
+    token = await AccessTokens(grant(endpoint)).get()
     assert xoauth2_response("a@b.studio", token) == b"user=a@b.studio\x01auth=Bearer token-1\x01\x01"
