@@ -1,12 +1,9 @@
-"""A real Postfix: it refuses our sender in five ways, or a recipient, and delivers a reply to an alert."""
+"""A real Postfix: it refuses our sender in five ways, or a recipient."""
 
 import asyncio
-import smtplib
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from email.message import EmailMessage
 from typing import Any
-from uuid import UUID
 
 import pytest
 
@@ -81,53 +78,6 @@ async def test_an_unknown_recipient_makes_the_mail_dead(
         kafka, postgres, settings_of(server, "recipient"), "ada@fast.example", "hello@fast.example"
     )
     assert here.status is MailStatus.SENT
-
-
-@pytest.mark.parametrize("name", ["Ada Lovelace", 'Łukasz Żółć-Straße, "Lu" <x>', None])
-async def test_a_reply_to_an_alert_reaches_the_lead(
-    server: Postfix, kafka: Kafka, postgres: Postgres, name: str | None
-) -> None:
-    asking = lead(name=name, email="ada@mailbox.example")
-    alert = compose(
-        "admin_alert",
-        asking,
-        Identity("hello@fast.example", "FAST", ("team@mailbox.example",)),
-        datetime.now(UTC),
-    )
-    settings = notifier_settings(kafka, postgres, settings_of(server, "recipient"))
-
-    async def nothing_to_commit() -> None: ...
-
-    async with open_mailer(settings, Health(), asyncio.Event()) as mailer:
-        assert (await mailer.send(alert, nothing_to_commit)).status is MailStatus.SENT
-    received = await delivered(server, "team", asking.lead_id)
-    (mailbox,) = received["Reply-To"].addresses
-    assert (mailbox.display_name, mailbox.addr_spec) == (name or "", "ada@mailbox.example")
-
-    reply = EmailMessage()
-    reply["From"] = "team@mailbox.example"
-    reply["To"] = str(received.get("Reply-To", received["From"]))
-    reply["Subject"] = f"Re: {received['Subject']}"
-    reply["In-Reply-To"] = received["Message-ID"]
-    reply.set_content("We call you tomorrow.")
-    with smtplib.SMTP("127.0.0.1", server.ports["recipient"], timeout=20) as client:
-        client.send_message(reply)
-    answer = await delivered(server, "ada", asking.lead_id)
-    assert answer.get_content() == "We call you tomorrow.\n"
-
-
-async def delivered(server: Postfix, mailbox: str, lead_id: UUID) -> EmailMessage:
-    """Wait for the mail about this lead in a mailbox: its Message-ID or In-Reply-To has the lead's id."""
-
-    async def found() -> list[EmailMessage]:
-        return [
-            each
-            for each in server.mails_of(mailbox)
-            if str(lead_id) in f"{each['Message-ID']} {each['In-Reply-To']}"
-        ]
-
-    mails = await eventually(found, until=bool, what=f"a mail to {mailbox}")
-    return mails[0]
 
 
 async def test_regression_a_relay_refusal_pauses_and_makes_no_mail_dead(

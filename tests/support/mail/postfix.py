@@ -35,7 +35,8 @@ local_recipient_maps = inline:{{boss=here ada=here}}
 local_transport = discard
 virtual_mailbox_domains = mailbox.example
 virtual_mailbox_base = {mailboxes}
-virtual_mailbox_maps = inline:{{team@mailbox.example=team/ ada@mailbox.example=ada/}}
+virtual_mailbox_maps = inline:{{
+    team@mailbox.example=team/ ada@mailbox.example=ada/ office@mailbox.example=office/}}
 virtual_uid_maps = static:{uid}
 virtual_gid_maps = static:{uid}
 virtual_minimum_uid = 1
@@ -79,7 +80,8 @@ postlog unix-dgram n - n - 1 postlogd
 class Postfix:
     """A running Postfix, with one port for each kind of refusal.
 
-    It delivers mails for `team` and `ada` at `mailbox.example` to the Maildir of that name in `mailboxes`.
+    It delivers mails for `team`, `ada` and `office` at `mailbox.example` to the Maildir of that name in
+    `mailboxes`.
     """
 
     ports: dict[str, int]
