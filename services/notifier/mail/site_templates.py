@@ -74,8 +74,12 @@ def read_folders(sites: Sites, base: Path) -> dict[str, Folder]:
 def load_templates(sites: Sites, folders: Folders, known: Loaded) -> dict[str, SiteTemplates]:
     """Return the templates of each site, after rendering each of them with example leads.
 
-    `known` are the templates until now. Those of an unchanged folder are not compiled again.
+    `known` are the templates until now. Those of an unchanged folder are not compiled again. Compiles also
+    our own templates in the languages of the sites.
     """
+    for site in (Site(), *sites.by_name.values()):
+        for language in _languages_of(site):
+            BUILT_IN.prepare(language)
     return {name: _load(sites.get(name), folder, known.get(name)) for name, folder in folders.items()}
 
 
@@ -87,7 +91,15 @@ def _load(site: Site, folder: Folder, known: SiteTemplates | None) -> SiteTempla
     problems = folder.problems or tuple(dict.fromkeys(_mistakes(templates, language)))
     if problems:
         templates = known.templates if known else BUILT_IN
+    else:
+        for each in _languages_of(site):
+            templates.prepare(each)
     return SiteTemplates(folder, language, templates, problems)
+
+
+def _languages_of(site: Site) -> tuple[Language, Language]:
+    """Return the languages of the site's visitors, if they name none, and of its team."""
+    return find_language(site.locale), find_language(site.alert_locale, site.locale)
 
 
 def mistakes(loaded: Loaded) -> list[str]:

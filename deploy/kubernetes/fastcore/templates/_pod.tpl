@@ -114,6 +114,11 @@ spec:
         {{- if and .root.Values.secrets.mail (eq .name "notifier") }}
         - {name: mail, mountPath: /etc/fastcore/mail, readOnly: true}
         {{- end }}
+        {{- if eq .name "notifier" }}
+        {{- range $folder := keys .root.Values.siteTemplates | sortAlpha }}
+        - {name: templates-{{ $folder }}, mountPath: /etc/fastcore/templates/{{ $folder }}, readOnly: true}
+        {{- end }}
+        {{- end }}
         {{- if eq .name "ingest" }}
         - {name: spool, mountPath: /var/lib/fastcore}
         {{- end }}
@@ -125,6 +130,11 @@ spec:
     {{- if and .root.Values.secrets.destinations (eq .name "webhooks") }}
     # Readable by the pod's group (fsGroup). Mounted whole, not by subPath, so that a changed Secret reaches the pod.
     - {name: destinations, secret: {secretName: {{ .root.Values.secrets.destinations }}, defaultMode: 0440}}
+    {{- end }}
+    {{- if eq .name "notifier" }}
+    {{- range $folder := keys .root.Values.siteTemplates | sortAlpha }}
+    - {name: templates-{{ $folder }}, configMap: {name: {{ get $.root.Values.siteTemplates $folder }}}}
+    {{- end }}
     {{- end }}
     {{- if and .root.Values.secrets.mail (eq .name "notifier") }}
     - {name: mail, secret: {secretName: {{ .root.Values.secrets.mail }}, defaultMode: 0440}}

@@ -1,5 +1,6 @@
 """`python -m deploy.cli.mail`: the preview is the mail that would be sent."""
 
+import asyncio
 import email
 import email.policy
 from email.message import EmailMessage
@@ -11,6 +12,7 @@ from typer.testing import CliRunner, Result
 from deploy.cli.mail import app
 from services.notifier.mail.dkim_key import make_private_key, parse_private_key
 from services.notifier.mail.dkim_signature import DkimSigner
+from tests.support.mail.smtp import smtp_server
 
 SITES = """
 [sites.studio]
@@ -78,6 +80,29 @@ def test_an_unknown_site_or_a_wrong_address_is_one_line() -> None:
 def test_an_unreachable_server_is_reported() -> None:
     result = run("send", "studio", "welcome", "me@studio.example")
     assert (result.exit_code, "not sent: unavailable: smtp connection" in result.output) == (1, True)
+
+
+async def test_an_accepted_mail_goes_to_the_address_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with smtp_server() as server:
+        monkeypatch.setenv("SMTP_PORT", str(server.port))
+        for kind in ("welcome", "alert"):
+            result = await asyncio.to_thread(run, "send", "studio", kind, "me@studio.example")
+            assert (result.exit_code, result.output) == (0, "sent to me@studio.example\n")
+    assert [mail.recipients for mail in server.mails] == [["me@studio.example"]] * 2
+    assert {mail.sender for mail in server.mails} == {"hello@studio.example"}
+    welcome, alert = (mail.message for mail in server.mails)
+    assert (welcome["To"], welcome["Reply-To"]) == ("me@studio.example", "office@studio.example")
+    assert (alert["To"], str(alert["Subject"])[:13]) == ("me@studio.example", "Neue Anfrage ")
+
+
+async def test_a_refused_mail_is_reported_with_the_reply(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with smtp_server() as server:
+        server.always["rcpt:me@studio.example"] = "550 5.1.1 no such user"
+        monkeypatch.setenv("SMTP_PORT", str(server.port))
+        result = await asyncio.to_thread(run, "send", "studio", "welcome", "me@studio.example")
+    assert (result.exit_code, "not sent: dead: 550 5.1.1 no such user" in result.output) == (1, True), (
+        result.output
+    )
 
 
 def test_a_mistake_in_a_template_is_a_warning_beside_the_built_in_mail(tmp_path: Path) -> None:

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jinja2 import Environment
 
 from contracts.leads import LeadReceived
 from runtime.sites import watched_files
 from runtime.sites.file import parse_sites
+from services.notifier.deliveries import KINDS
 from services.notifier.mail.identities import Identities
 from services.notifier.mail.mail_templates import MailTemplates, template_names
 from services.notifier.mail.message import Identity, compose
@@ -159,3 +161,24 @@ def test_the_names_of_the_templates_are_a_promise() -> None:
         "styles.css",
         *(f"{kind}.{part}" for kind in kinds for part in ("txt", "html")),
     }
+
+
+def test_templates_are_compiled_before_the_first_mail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sites = parse_sites(
+        b"[sites.studio]\nlocale = 'de'\nalert_locale = 'nl'\ntemplates = 'studio'\n"
+        b"[sites.plain]\nlocale = 'pl'"
+    )
+    folder_with(tmp_path, welcome__txt=WELCOME)
+    identities = Identities(DEFAULT, sites, tmp_path)
+
+    def fail(*_: Any, **__: Any) -> str:
+        raise AssertionError
+
+    monkeypatch.setattr(Environment, "compile", fail)
+    for site in ("studio", "plain", "none"):
+        for kind in KINDS:
+            compose(kind, lead(site=site), identities.of(site), NOW)
+    with pytest.raises(AssertionError):
+        compose("welcome", lead(locale="it"), identities.of("plain"), NOW)
