@@ -3,7 +3,8 @@
 -- name: list_failed_alerts
 -- The team notifications of the last day that nobody received and no event has reported, the oldest failure first, of sites
 -- whose last event is old enough. A notification failed if it is dead, or if each of its recipients bounced, or if it is
--- late: nothing was sent for a while, and neither was any other notification of its site.
+-- late: it was not sent for a while after its time, which a digest sets, and neither was any other notification of its
+-- site.
 WITH late_sites AS MATERIALIZED (
     SELECT site FROM (SELECT DISTINCT site FROM lead_inbox
                       WHERE created_at_utc BETWEEN now() - interval '2 hours' AND now() - :late::interval) AS recent
@@ -25,6 +26,15 @@ WITH late_sites AS MATERIALIZED (
     LEFT JOIN email_delivery AS d ON d.lead_id = l.id AND d.kind = 'admin_alert'
     WHERE l.status NOT IN ('spam', 'held', 'erased')
       AND (d.state IS NULL OR d.state IN ('reserved', 'sending', 'waiting', 'unknown'))
+      AND NOT EXISTS (SELECT FROM collected_alert AS c WHERE c.lead_id = l.id)
+    UNION ALL
+    SELECT c.lead_id, c.site, c.due_at, coalesce(d.failure_group, d.reason)
+    FROM collected_alert AS c
+    JOIN email_delivery AS d ON d.lead_id = c.lead_id AND d.kind = 'admin_alert'
+    WHERE c.due_at < now() - :late::interval AND d.state IN ('collected', 'sending', 'waiting', 'unknown')
+      AND NOT EXISTS (SELECT FROM email_delivery AS s
+                      WHERE s.outcome_at > now() - :late::interval AND s.kind = 'admin_alert'
+                        AND s.state = 'sent' AND s.site = c.site)
 )
 SELECT lead_id, site, failed_at, reason FROM failed
 WHERE NOT EXISTS (SELECT FROM escalated_alert AS e WHERE e.lead_id = failed.lead_id)

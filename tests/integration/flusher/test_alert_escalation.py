@@ -135,6 +135,22 @@ async def test_late_notifications_are_reported_if_no_other_of_the_site_is_sent(
     assert await reported(db) == {"shop": sorted(waiting + unread)}
 
 
+async def test_a_digest_is_late_after_its_own_time(postgres: Postgres, db: Any) -> None:
+    (late,) = await add_alerts(db, 1, "collected", minutes_ago=300)
+    (later,) = await add_alerts(db, 1, "collected", minutes_ago=60)
+    (deferred,) = await add_alerts(db, 1, "waiting", minutes_ago=60)
+    for lead_id, minutes in ((late, -20), (later, 30), (deferred, -5)):
+        await db.execute(
+            "INSERT INTO collected_alert (lead_id, site, service, due_at, record_id, record_topic,"
+            " record_partition, record_offset, record_timestamp, payload, headers)"
+            " VALUES ($1, 'shop', 's', now() + $2::interval, $1, 't', 0, 0, 0, '', '{}')",
+            lead_id,
+            timedelta(minutes=minutes),
+        )
+    await run_job(postgres)
+    assert await reported(db) == {"shop": [late]}
+
+
 async def test_an_erasure_of_one_lead_keeps_the_event_of_the_others(postgres: Postgres, db: Any) -> None:
     ids = await add_alerts(db, 3, "dead")
     await run_job(postgres)
