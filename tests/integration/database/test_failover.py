@@ -64,6 +64,7 @@ async def environment(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
         "SMTP_TLS": "false",
         "FROM_EMAIL": "leads@fastcore.example",
         "ADMIN_EMAIL": "admin@fastcore.example",
+        "FASTCORE_NOTIFIER_ALERT_BURST": "0",  # an alert for each lead
     }.items():
         monkeypatch.setenv(name, value)
 

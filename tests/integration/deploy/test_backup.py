@@ -62,6 +62,7 @@ def shell(database: Database, kafka: Kafka, smtp: SmtpServer, tmp_path: Path) ->
         "SMTP_HOST": smtp.host,
         "FROM_EMAIL": FROM,
         "ADMIN_EMAIL": BOSS,
+        "FASTCORE_NOTIFIER_ALERT_BURST": "0",  # an alert for each lead
     }
 
     def do(commands: str, status: int) -> str:

@@ -35,7 +35,7 @@ from tests.support.wait import eventually
 @pytest.fixture
 def settings(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setattr("services.notifier.digests.alert_digests.POLL_SECONDS", 0.1)
-    return settings.model_copy(update={"admin_url": ADMIN_URL})
+    return settings.model_copy(update={"admin_url": ADMIN_URL, "alert_burst": 20})
 
 
 @pytest.fixture

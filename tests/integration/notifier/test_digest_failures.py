@@ -45,7 +45,9 @@ from tests.support.wait import eventually
 @pytest.fixture
 def hourly(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setattr(alert_digests, "POLL_SECONDS", 3600.0)  # only the tests' own digests are sent
-    return settings.model_copy(update={"admin_url": ADMIN_URL, "alert_frequency": "hourly"})
+    return settings.model_copy(
+        update={"admin_url": ADMIN_URL, "alert_frequency": "hourly", "alert_burst": 20}
+    )
 
 
 class FakeFailures:

@@ -25,6 +25,7 @@ async def running_consumers(
             "smtp": {"host": smtp.host, "port": smtp.port, "tls": False},
             "from_email": "hello@fast.example",
             "admin_email": "boss@fast.example",
+            "alert_burst": 0,  # an alert for each lead
             **notifier_settings,
         }
     )

@@ -102,6 +102,7 @@ async def running_installation(
         "FASTCORE_SITES_FILE": str(folder / "sites.toml"),
         "FROM_EMAIL": "leads@fastcore.example",
         "ADMIN_EMAIL": "admin@fastcore.example",
+        "FASTCORE_NOTIFIER_ALERT_BURST": "0",  # an alert for each lead
         **given,
     }
     services = {name: ServiceProcess(name, environment, folder) for name in NAMES}

@@ -57,6 +57,7 @@ def notifier_settings(kafka: Kafka, postgres: Postgres, server: Smtp, **changes:
             "smtp": server,
             "from_email": "hello@fast.example",
             "admin_email": "boss@fast.example",
+            "alert_burst": 0,  # an alert for each lead
             "envelope_timeout_seconds": 10.0,
             "answer_timeout_seconds": 5.0,
             "mail_timeout_seconds": 10.0,
