@@ -91,7 +91,7 @@ async def test_160_refused_emails_are_named_within_a_minute_until_healed(refused
     assert await refused.states() == {"dead": 160}
     await first.get_by_role("link").click()
     panel = refused.page.locator("#panel-emails")
-    await expect(panel).to_contain_text("What the mail servers say")
+    await expect(panel).to_contain_text("What the mail servers say", timeout=GREEN_WITHIN_MS)
     await expect(panel).to_be_in_viewport()
     health = (await refused.installation.admin("GET", "/admin/health")).json()
     assert health["mail"]["state"] == "down"
