@@ -1,4 +1,4 @@
-"""`python -m deploy.cli.mail`: show or send an email of a site, and make DKIM keys."""
+"""`python -m deploy.cli.mail`: show or send an email of a site, make DKIM keys, report a returned email."""
 
 import asyncio
 import os
@@ -6,15 +6,19 @@ import sys
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import typer
 
 from contracts.failures import Kind
+from runtime.failures import DependencyUnavailable
 from runtime.health import Health
-from runtime.settings import load
+from runtime.kafka.publisher import open_publisher
+from runtime.settings import Kafka, load
 from runtime.sites.dkim import check_domain, check_selector
 from runtime.sites.file import load_sites
+from services.flusher.bounces.report_publisher import publish_report
+from services.flusher.bounces.reports import REPORT_MAX_BYTES, Report
 from services.notifier.app import open_identities, open_signers
 from services.notifier.mail.dkim_key import make_private_key, parse_private_key
 from services.notifier.mail.dkim_signature import DkimSigner
@@ -25,6 +29,8 @@ from services.notifier.settings import Settings
 from services.notifier.smtp.mailer import open_mailer
 from services.notifier.smtp.outcome import MailOutcome, MailStatus
 
+# EX_TEMPFAIL of sysexits.h: Postfix and others keep the message, and pipe it again later.
+_TRY_AGAIN: Final = 75
 app = typer.Typer(add_completion=False)
 MailKind = Literal["welcome", "alert", "digest"]
 SiteArgument = Annotated[str, typer.Argument(help="The site's name in the sites file, or default.")]
@@ -131,6 +137,29 @@ def _print_record(signer: DkimSigner) -> None:
 
 def _open_signers(settings: Settings) -> DkimSigners:
     return open_signers(settings, load_sites(settings.sites_file.path))
+
+
+@app.command()
+def bounce() -> None:
+    """Report the returned email on standard input, as a mail server's pipe passes it. Needs only KAFKA_*.
+
+    Exits with 0 if Kafka has its events, or if it is no report, and with 75 (try again later) if Kafka is
+    unavailable.
+    """
+    content = sys.stdin.buffer.read(REPORT_MAX_BYTES)
+    while sys.stdin.buffer.read(REPORT_MAX_BYTES):  # a mail server expects that everything is read
+        pass
+    try:
+        report = asyncio.run(_publish(load(Kafka), content))
+    except DependencyUnavailable as error:
+        print(f"not reported: {error.reason}", file=sys.stderr)
+        raise typer.Exit(_TRY_AGAIN) from None
+    print(f"{report.result}: {len(report.events)}", file=sys.stderr)
+
+
+async def _publish(kafka: Kafka, content: bytes) -> Report:
+    async with open_publisher(kafka, "bounce", Health()) as publisher:
+        return await publish_report(publisher, content)
 
 
 def _compose(

@@ -18,6 +18,8 @@ from runtime.sites.file import load_sites
 from runtime.sites.model import Sites
 from runtime.sites.watcher import watch_sites
 from services.flusher.bounces.event_store import MailEventStore
+from services.flusher.bounces.mailbox_job import BounceMailboxJob
+from services.flusher.bounces.suppression_expiry import suppression_expiry_job
 from services.flusher.handlers import Handler
 from services.flusher.jobs.alert_escalation import alert_escalation_job
 from services.flusher.jobs.job_runs import JobRuns
@@ -71,6 +73,7 @@ async def _open_stage(settings: Settings, sites: Sites, resources: Resources) ->
             RetrySchedule(stage, "records", waits, JITTER, settings.cron)
             for stage in get_args(failures.Stage)
         ]
+        reports = BounceMailboxJob(settings.bounce_mailbox, resources.publisher, runs, utc_now)
         jobs = RetryScheduler(claims, runs, publisher, resources.health, settings.cron)
         yield Stage(
             Handler(
@@ -90,6 +93,8 @@ async def _open_stage(settings: Settings, sites: Sites, resources: Resources) ->
                 "lead summary": lead_summary_job(pool, runs, utc_now).run,
                 "retry schedules": partial(report_retry_schedules, pool, schedules),
                 "statistics": statistics_job(pool, runs, utc_now).run,
+                **({"bounce mailbox": reports.run} if settings.bounce_mailbox.host else {}),
+                "suppressions": suppression_expiry_job(pool, runs, utc_now).run,
             },
             drain=jobs.drain,
         )

@@ -8,7 +8,7 @@ from typing import Annotated, Final, Self
 from urllib.parse import urlsplit
 
 from apscheduler.triggers.cron import CronTrigger
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
 from runtime.access_tokens import named_tokens, refuse_weak_tokens
@@ -61,6 +61,32 @@ def _split(value: str) -> list[str]:
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
+class BounceMailbox(BaseSettings):
+    """The mailbox that gets the reports of emails that came back: that of FROM_EMAIL."""
+
+    model_config = section("FASTCORE_BOUNCE_MAILBOX_")
+    host: str = Field(default="", examples=["imap.example.com"])
+    """The IMAP server of the mailbox with the reports of bounces. Empty: no mailbox is read."""
+    port: int = Field(default=993, ge=1, le=65535)
+    """993 for implicit TLS. Any other port requires STARTTLS; there is no fallback to plain text."""
+    user: str = ""
+    """The login name at the mailbox."""
+    password: SecretStr = SecretStr("")
+    """The password of FASTCORE_BOUNCE_MAILBOX_USER."""
+    folder: str = Field(default="INBOX", pattern=r"^[^\x00-\x1f\x7f]{1,200}$")
+    """The folder to read."""
+    done_folder: str = Field(default="", pattern=r"^[^\x00-\x1f\x7f]{0,200}$")
+    """The folder to which reports are moved after they were read. Empty: they are deleted."""
+
+    @model_validator(mode="after")
+    def _check_login(self) -> Self:
+        if self.host and not (self.user and self.password.get_secret_value()):
+            raise ValueError(
+                "FASTCORE_BOUNCE_MAILBOX_USER and FASTCORE_BOUNCE_MAILBOX_PASSWORD are missing: give both"
+            )
+        return self
+
+
 class Settings(BaseSettings):
     """The flusher's settings, read from the environment and `.env`."""
 
@@ -71,6 +97,7 @@ class Settings(BaseSettings):
     log: Log = Field(default_factory=Log)
     tracing: Tracing = Field(default_factory=Tracing)
     sites_file: SitesFile = Field(default_factory=SitesFile)
+    bounce_mailbox: BounceMailbox = Field(default_factory=BounceMailbox)
     cron: Annotated[str, AfterValidator(_crontab)] = "*/5 * * * *"
     """When due rows are sent again, in UTC: minute, hour, day, month, weekday (by name: mon)."""
     retention_days: int | None = Field(default=None, ge=1, le=MAX_RETENTION_DAYS)

@@ -141,6 +141,14 @@ JOBS: Final = {
         gettext_noop("Lead statistics"),
         gettext_noop("Counts the leads of past days for the overview."),
     ),
+    "bounce_mailbox": (
+        gettext_noop("Bounce mailbox"),
+        gettext_noop("Reads reports of emails that came back from the sender's mailbox."),
+    ),
+    "suppression_expiry": (
+        gettext_noop("Suppression list"),
+        gettext_noop("Removes the entries that have expired."),
+    ),
     "statistics": (
         gettext_noop("Database statistics"),
         gettext_noop("Removes deleted values from the database's statistics."),

@@ -123,7 +123,7 @@ def _running(
     for each in (config, queue, data):
         each.mkdir()
     shutil.chown(data, "postfix")
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _AcceptEveryLogin) as logins:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), AcceptEveryLogin) as logins:
         logins.daemon_threads = True
         threading.Thread(target=logins.serve_forever, daemon=True).start()
         values = {"folder": folder, "mailboxes": mailboxes, "uid": mailboxes.stat().st_uid}
@@ -135,7 +135,7 @@ def _running(
                 [program, "-c", config, "start-fg"], stdout=out, stderr=subprocess.STDOUT
             )
         try:
-            _wait_for(ports["recipient"], running, log)
+            wait_for_greeting(ports["recipient"], running, log)
             yield
         finally:
             running.terminate()
@@ -143,17 +143,20 @@ def _running(
             logins.shutdown()
 
 
-def _wait_for(port: int, running: "subprocess.Popen[bytes]", log: Path) -> None:
+def wait_for_greeting(
+    port: int, running: "subprocess.Popen[bytes]", log: Path, greeting: bytes = b"220"
+) -> None:
+    """Wait until the server on this port greets; fail with its log if it ends or stays silent."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and running.poll() is None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 5) as connection:
-            if connection.recv(100).startswith(b"220"):
+            if connection.recv(100).startswith(greeting):
                 return
         time.sleep(0.05)
-    raise AssertionError(f"Postfix did not start: {log.read_text(errors='replace')}")
+    raise AssertionError(f"the server did not start: {log.read_text(errors='replace')}")
 
 
-class _AcceptEveryLogin(socketserver.StreamRequestHandler):
+class AcceptEveryLogin(socketserver.StreamRequestHandler):
     """Plays Dovecot's authentication server (protocol 1.1): everybody is the user `us`."""
 
     def handle(self) -> None:
