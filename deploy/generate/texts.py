@@ -72,6 +72,7 @@ PAGES: Final[dict[str, tuple[str, ...]]] = {
         "disruptions/*.py",
         "headline.py",
     ),
+    "suppressions": ("templates/suppressions.html", "pages/suppressions.py"),
     "views": ("templates/views/*.html", "pages/views.py"),
 }
 KEYWORDS: Final[dict[str, Any]] = {

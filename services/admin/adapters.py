@@ -27,6 +27,7 @@ from services.admin.store.privacy.erasure import Erasures
 from services.admin.store.privacy.personal_data import PersonalData
 from services.admin.store.revocations import Revocations
 from services.admin.store.stages import StageBreakers
+from services.admin.store.suppressions import SuppressionEntries
 from services.admin.store.views import Views
 
 
@@ -56,6 +57,7 @@ class Adapters:
     mail_rates_of_day: Callable[[], Awaitable[MailRates]]
     risen_spam: Callable[[], Awaitable[list[SpamShare]]]
     incidents: Incidents
+    suppressions: SuppressionEntries
     system: SystemStatus
 
 

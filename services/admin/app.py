@@ -57,6 +57,7 @@ from services.admin.store.privacy.erasure import Erasures
 from services.admin.store.privacy.personal_data import PersonalData
 from services.admin.store.revocations import Revocations
 from services.admin.store.stages import StageBreakers
+from services.admin.store.suppressions import SuppressionEntries
 from services.admin.store.views import Views
 
 NAME: Final = "admin"
@@ -121,6 +122,7 @@ def create_app(config: settings.Settings | None = None) -> FastAPI:
                 mail_rates_of_day=partial(count_mail_outcomes, pool, DAY),
                 risen_spam=partial(read_risen_spam, pool),
                 incidents=Incidents(pool),
+                suppressions=SuppressionEntries(pool),
                 system=SystemStatus(pool, lag, services),
             )
             async with (

@@ -16,6 +16,7 @@ from services.admin.api import (
     personal_data,
     queue,
     replays,
+    suppressions,
     views,
 )
 from services.admin.api.dependencies import authenticate
@@ -43,6 +44,7 @@ def routes() -> APIRouter:
         audit,
         operations,
         incidents,
+        suppressions,
         destinations,
         failed_deliveries,
     ):

@@ -28,6 +28,7 @@ from services.admin.dashboard.pages import (
     personal_data,
     replays,
     status,
+    suppressions,
     views,
 )
 
@@ -59,6 +60,7 @@ def pages() -> APIRouter:
         lead,
         destinations,
         emails,
+        suppressions,
         failed_deliveries,
         replays,
         jobs,
