@@ -6,7 +6,7 @@ EMBEDDED := $(RUN) deploy.embedded
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help up down reset psql logs status env test test-compose coverage bench bench-quick bench-admin screenshots faults faults-brokers outage faults-quick fuzz ledger doctor check fmt docs texts chart alerts lock kafka-jars setup venv
+.PHONY: help up down reset psql logs status env test test-compose coverage bench bench-quick bench-admin screenshots faults faults-brokers outage faults-quick fuzz ledger doctor mail check fmt docs texts chart alerts lock kafka-jars setup venv
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ screenshots: $(READY) ## Take the pictures of the dashboard and of the emails an
 
 ledger: $(READY) ## Compare what the topics hold with the tables, and name what is missing
 	@set -a; eval "$$($(EMBEDDED) env)"; $(RUN) deploy.cli.ledger
+
+mail: $(READY) ## Show an email, or send one to try it: make mail a="preview studio welcome" (docs/email.md)
+	@set -a; eval "$$($(EMBEDDED) env)"; $(RUN) deploy.cli.mail $(a)
 
 doctor: $(READY) ## Run the production checklist against what runs here, and say what to do
 	@set -a; eval "$$($(EMBEDDED) env)"; $(RUN) deploy.cli.doctor

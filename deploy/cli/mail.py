@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from pathlib import Path
@@ -101,10 +102,8 @@ def dkim_key(
     bits: Annotated[int, typer.Option(min=2048, max=4096, help="The length of the RSA key.")] = 2048,
 ) -> None:
     """Make a DKIM key: write the private key to a new file, and print the DNS record to publish."""
-    try:
-        selector, domain = check_selector(selector), check_domain(domain)
-    except ValueError as error:
-        sys.exit(f"selector and domain: {error}")
+    selector = _checked("selector", check_selector, selector)
+    domain = _checked("domain", check_domain, domain)
     text = make_private_key(bits)
     try:
         file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -127,6 +126,13 @@ def dkim_record() -> None:
         _print_record(signer)
 
 
+def _checked(name: str, check: Callable[[str], str], value: str) -> str:
+    try:
+        return check(value)
+    except ValueError as error:
+        sys.exit(f"{name} {value!r}: {error}")
+
+
 def _print_record(signer: DkimSigner) -> None:
     """Print the record for a form, and in the form of a zone file, whose strings have at most 255 bytes."""
     value = signer.record_value
@@ -144,13 +150,18 @@ def bounce() -> None:
     """Report the returned email on standard input, as a mail server's pipe passes it. Needs only KAFKA_*.
 
     Exits with 0 if Kafka has its events, or if it is no report, and with 75 (try again later) if Kafka is
-    unavailable.
+    unavailable or a setting is wrong: with another code, a mail server drops the report.
     """
     content = sys.stdin.buffer.read(REPORT_MAX_BYTES)
     while sys.stdin.buffer.read(REPORT_MAX_BYTES):  # a mail server expects that everything is read
         pass
     try:
-        report = asyncio.run(_publish(load(Kafka), content))
+        kafka = load(Kafka)
+    except SystemExit as error:
+        print(error.code, file=sys.stderr)
+        raise typer.Exit(_TRY_AGAIN) from None
+    try:
+        report = asyncio.run(_publish(kafka, content))
     except DependencyUnavailable as error:
         print(f"not reported: {error.reason}", file=sys.stderr)
         raise typer.Exit(_TRY_AGAIN) from None
@@ -159,6 +170,7 @@ def bounce() -> None:
 
 async def _publish(kafka: Kafka, content: bytes) -> Report:
     async with open_publisher(kafka, "bounce", Health()) as publisher:
+        await asyncio.sleep(0)  # without events, the publisher would be cancelled before it starts
         return await publish_report(publisher, content)
 
 

@@ -55,6 +55,7 @@ def build_environment(
 
     `database` has the URLs of the embedded PostgreSQL. Pass None if DATABASE_URL names an external one.
     """
+    admin_url = f"http://localhost:{stack.edge_port}/admin"
     defaults = {
         "DEBUG": "true",
         **EXAMPLE_TOKENS,
@@ -64,6 +65,8 @@ def build_environment(
         "FASTCORE_ADMIN_GATEWAY_URLS": stack.url("ingest"),
         "FASTCORE_ADMIN_SERVICE_URLS": ",".join(f"{name}={stack.url(name)}" for name in SERVICES),
         "FASTCORE_FLUSHER_GATEWAY_URL": stack.url("ingest"),
+        "FASTCORE_NOTIFIER_ADMIN_URL": admin_url,
+        "FASTCORE_WEBHOOKS_ADMIN_URL": admin_url,
     }
     environment = {name: configured.get(name, value) for name, value in defaults.items()}
     for variable, others in SERVER_SETTINGS.items():

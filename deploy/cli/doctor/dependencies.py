@@ -17,6 +17,18 @@ from services.notifier.smtp.session import Session
 
 MAIL_TIMEOUT_SECONDS: Final = 15.0
 
+# What to do if a part of a service that is ready reports a problem.
+_SITES_CHECK: Final = "python -m deploy.cli.sites check FILE"
+_WARNINGS: Final = {
+    "sites_file": _SITES_CHECK,
+    "templates": _SITES_CHECK,
+    "emails": "docs/runbooks/MailFailures.md",
+    "dkim": "docs/email.md#dkim-signatures-of-our-own",
+    "access_token": "docs/email.md#xoauth2",
+    "secret_files": "docs/destinations.md",
+}
+_ANY_WARNING: Final = "the log of the service has more"
+
 
 async def check_services(admin: Admin) -> AsyncIterator[CheckResult]:
     """Check that each service is ready, and that no gateway has leads in its spool."""
@@ -27,8 +39,8 @@ async def check_services(admin: Admin) -> AsyncIterator[CheckResult]:
     for name, health in services.items():
         if health.state == "up":
             yield ok("services", f"{name} is ready")
-            for warning in _warnings(health):
-                yield warn("services", f"{name}: {warning}", "python -m deploy.cli.sites check FILE")
+            for part, reason in _warnings(health):
+                yield warn("services", f"{name}: {part}: {reason}", _WARNINGS.get(part, _ANY_WARNING))
         else:
             yield fail("services", f"{name}: {_failed_parts(health)}", "docs/runbooks/ServiceDown.md")
     if not gateways:
@@ -47,11 +59,11 @@ async def check_services(admin: Admin) -> AsyncIterator[CheckResult]:
             yield ok("spools", f"{where}: empty")
 
 
-def _warnings(health: PartHealth) -> Iterator[str]:
-    """Yield "part: reason" for each part that works but reports a problem, such as an invalid sites file."""
+def _warnings(health: PartHealth) -> Iterator[tuple[str, str]]:
+    """Yield name and reason of each part that works but reports a problem, such as an invalid sites file."""
     for name, part in (health.parts or {}).items():
         if isinstance(part, dict) and part.get("ok") and part.get("reason"):
-            yield f"{name}: {part['reason']}"
+            yield name, str(part["reason"])
 
 
 def _failed_parts(health: PartHealth) -> str:

@@ -70,11 +70,14 @@ def compose_sample(
     locale: str | None = None,
     address: str | None = None,
 ) -> Mail:
-    """Compose a mail about an invented lead with a new id, as a lead of this site would cause it.
+    """Compose a mail about an invented lead, as a lead of this site would cause it.
+
+    With an `address`, the lead has a new id, because mailboxes drop a second mail with the same Message-ID.
+    Without one, it has the same id each time, so that the HTML and the text of a preview agree.
 
     The recipient is `address` if it is given. Raises `UndeliverableError` if it is invalid.
     """
-    lead = sample_lead(site, locale, lead_id=uuid4(), now=now)
+    lead = sample_lead(site, locale, lead_id=_new_id(address), now=now)
     if address is not None and kind == "welcome":
         lead = lead.model_copy(update={"email": address})
     elif address is not None:
@@ -87,11 +90,19 @@ def compose_sample_digest(
 ) -> Mail:
     """Compose a digest about three invented leads, as leads of this site would cause it.
 
-    The recipient is `address` if it is given. Raises `UndeliverableError` if it is invalid.
+    Its id is as in `compose_sample`. The recipient is `address` if it is given. Raises `UndeliverableError`
+    if it is invalid.
     """
     recipients = identity.admins if address is None else (address,)
-    leads = tuple(sample_listed_lead(site, uuid4(), now - timedelta(minutes=17 * age)) for age in (2, 1, 0))
-    return compose_alert_digest(AlertDigest(uuid4(), site, recipients, leads), identity, now)
+    leads = tuple(
+        sample_listed_lead(site, uuid5(_ID, str(age)), now - timedelta(minutes=17 * age)) for age in (2, 1, 0)
+    )
+    return compose_alert_digest(AlertDigest(_new_id(address), site, recipients, leads), identity, now)
+
+
+def _new_id(address: str | None) -> UUID:
+    """Return the id of an invented lead: a random one if its mail is sent to an address."""
+    return _ID if address is None else uuid4()
 
 
 def sample_listed_lead(site: str, lead_id: UUID = _ID, now: datetime = _TIME) -> ListedLead:

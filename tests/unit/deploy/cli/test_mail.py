@@ -3,6 +3,7 @@
 import asyncio
 import email
 import email.policy
+import re
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -63,6 +64,21 @@ def test_the_preview_is_the_mail_of_the_site() -> None:
     alert = previewed("studio", "alert", "--locale", "fr")
     assert (alert["To"], str(alert["Subject"])[:13]) == ("team@studio.example", "Neue Anfrage ")
     assert str(previewed("studio", "welcome", "--locale", "fr")["Subject"]).startswith("Merci")
+
+
+@pytest.mark.parametrize("kind", ["welcome", "alert", "digest"])
+def test_two_previews_are_about_the_same_lead(kind: str) -> None:
+    first, second = previewed("studio", kind), previewed("studio", kind)
+    names = ("Subject", "Message-ID")
+    assert [first[name] for name in names] == [second[name] for name in names]
+    ids = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|\b[0-9a-f]{8}\b")
+    assert set(ids.findall(_text(first))) == set(ids.findall(_text(second))) != set()
+
+
+def _text(mail: EmailMessage) -> str:
+    body = mail.get_body(("plain",))
+    assert body is not None
+    return str(body.get_content())
 
 
 def test_the_html_part_can_be_written_to_a_file(tmp_path: Path) -> None:
@@ -129,6 +145,10 @@ def test_a_new_key_is_written_and_its_record_printed(tmp_path: Path) -> None:
     assert zone_line.startswith("fc1._domainkey.studio.example. 3600 IN TXT ")
     assert all(len(part) <= 255 for part in zone_line.split('"')[1::2])
     assert "".join(zone_line.split('"')[1::2]) == f"v=DKIM1; k=rsa; p={public}"
+    wrong = run("dkim-key", "bad selector", "studio.example", "--output", str(tmp_path / "x.pem"))
+    assert (wrong.exit_code, "selector 'bad selector': must be" in wrong.output) == (1, True)
+    wrong = run("dkim-key", "fc1", "no domain", "--output", str(tmp_path / "x.pem"))
+    assert (wrong.exit_code, "domain 'no domain': must be" in wrong.output) == (1, True)
     again = run("dkim-key", "fc1", "studio.example", "--output", str(file))
     assert (again.exit_code, "File exists" in again.output) == (1, True), "a key is never overwritten"
 
@@ -152,3 +172,17 @@ def test_a_key_that_is_none_stops_the_command(monkeypatch: pytest.MonkeyPatch) -
     result = run("dkim-record")
     assert "wrong settings: FASTCORE_DKIM_PRIVATE_KEY: the value is not a private key" in result.output
     assert "secret-text" not in result.output
+
+
+def test_the_server_keeps_a_returned_email_while_a_setting_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("KAFKA_BOOTSTRAP_SERVERS")
+    result = CliRunner().invoke(app, ["bounce"], input=b"Subject: Undelivered")
+    assert (result.exit_code, "KAFKA_BOOTSTRAP_SERVERS" in result.stderr) == (75, True)
+
+
+async def test_a_message_that_is_no_report_causes_no_warning() -> None:
+    result = await asyncio.to_thread(CliRunner().invoke, app, ["bounce"], input=b"Subject: Hello")
+    assert (result.exit_code, result.stderr) == (0, "no report: 0\n")

@@ -49,6 +49,14 @@ def test_the_defaults_are_those_of_a_developers_machine() -> None:
     assert environment["FASTCORE_ADMIN_SERVICE_URLS"].startswith("ingest=http://127.0.0.1:8001,persister=")
 
 
+@pytest.mark.parametrize("variable", ["FASTCORE_NOTIFIER_ADMIN_URL", "FASTCORE_WEBHOOKS_ADMIN_URL"])
+def test_notifications_link_to_the_dashboard(variable: str) -> None:
+    assert build_environment(Stack(), {}, DATABASE)[variable] == "http://localhost:8000/admin"
+    assert build_environment(Stack(edge_port=9000), {}, DATABASE)[variable] == "http://localhost:9000/admin"
+    theirs = "https://leads.example/admin"
+    assert build_environment(Stack(), {variable: theirs}, DATABASE)[variable] == theirs
+
+
 def test_a_changed_port_changes_every_url() -> None:
     environment = build_environment(Stack(ingest_port=18001, smtp_port=11025, kafka_port=29092), {}, DATABASE)
     assert environment["FASTCORE_ADMIN_GATEWAY_URLS"] == "http://127.0.0.1:18001"

@@ -13,7 +13,7 @@ from runtime.sites import watched_files
 from runtime.sites.file import parse_sites
 from services.notifier.deliveries import KINDS
 from services.notifier.mail.identities import Identities
-from services.notifier.mail.mail_templates import MailTemplates, template_names
+from services.notifier.mail.mail_templates import BUILT_IN, MailTemplates, template_names
 from services.notifier.mail.message import Identity, compose
 from services.notifier.mail.site_templates import Folder, load_templates, mistakes, read_folders
 from tests.support.factories import lead
@@ -171,6 +171,7 @@ def test_templates_are_compiled_before_the_first_mail(
         b"[sites.plain]\nlocale = 'pl'"
     )
     folder_with(tmp_path, welcome__txt=WELCOME)
+    monkeypatch.setattr(BUILT_IN, "_environments", {})  # other tests compiled them
     identities = Identities(DEFAULT, sites, tmp_path)
 
     def fail(*_: Any, **__: Any) -> str:

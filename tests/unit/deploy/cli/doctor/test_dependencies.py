@@ -2,12 +2,17 @@
 
 from typing import Any
 
+import pytest
+from aiohttp import web
+
 from deploy.cli.doctor.check_result import CheckResult
-from deploy.cli.doctor.dependencies import _warnings, check_mail
+from deploy.cli.doctor.dependencies import _warnings, check_mail, check_services
 from services.admin.schemas.system import PartHealth
+from services.admin.settings import Settings as Admin
 from services.notifier.settings import Smtp
 from tests.support.mail.smtp import SmtpServer, smtp_server
 from tests.support.mail.token_endpoint import TokenEndpoint, token_endpoint
+from tests.support.web.http_server import serve
 
 
 def test_a_part_that_works_and_has_a_reason_is_a_warning() -> None:
@@ -17,9 +22,29 @@ def test_a_part_that_works_and_has_a_reason_is_a_warning() -> None:
         "smtp": {"ok": False, "reason": "away"},
     }
     assert list(_warnings(PartHealth(state="up", parts=parts))) == [
-        "sites_file: warning: sites.toml: is not TOML"
+        ("sites_file", "warning: sites.toml: is not TOML")
     ]
     assert list(_warnings(PartHealth(state="up", parts=None))) == []
+
+
+@pytest.mark.parametrize(
+    ("part", "todo"),
+    [
+        ("emails", "docs/runbooks/MailFailures.md"),
+        ("templates", "python -m deploy.cli.sites check FILE"),
+        ("other", "the log of the service has more"),
+    ],
+)
+async def test_a_warning_says_what_to_do_about_its_part(part: str, todo: str) -> None:
+    async def readyz(_: web.Request) -> web.Response:
+        parts = {part: {"ok": True, "reason": "warning: look"}}
+        return web.json_response({"status": "ready", "parts": parts})
+
+    async with serve(readyz) as url:
+        unused: dict[str, Any] = {"kafka": None, "postgres": None}
+        admin = Admin.model_construct(**unused, service_urls={"notifier": url}, gateway_urls=())
+        results = [each async for each in check_services(admin)]
+    assert (f"notifier: {part}: warning: look", todo) in [(each.seen, each.todo) for each in results]
 
 
 async def check(server: SmtpServer, endpoint: TokenEndpoint, **changes: Any) -> CheckResult:
