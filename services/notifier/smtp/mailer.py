@@ -197,6 +197,9 @@ class Mailer:
             if self._health.set("smtp", ok=False, reason=reason):
                 self._log.warning("SMTP server unavailable", reason=reason)
             return
+        except BaseException:  # cancelled while it connects or logs in
+            session.client.close()
+            raise
         finally:
             slow.cancel()
         session.used_at = self._checked_at = time.monotonic()
