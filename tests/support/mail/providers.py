@@ -78,12 +78,14 @@ class SnsSigner:
             return self.answer
         return httpx.Response(200, content=self._certificate.public_bytes(serialization.Encoding.PEM))
 
-    def notification(self, message: bytes | str, version: str = "2", **changes: Any) -> dict[str, Any]:
+    def notification(
+        self, message: bytes | str, version: str = "2", topic: str = TOPIC, **changes: Any
+    ) -> dict[str, Any]:
         """Return a signed notification. `changes` are made after it was signed."""
         fields = {
             "Type": "Notification",
             "MessageId": "22b80b92-fdea-4c2c-8f9d-bdfb0c7bf324",
-            "TopicArn": TOPIC,
+            "TopicArn": topic,
             "Subject": "Amazon SES Email Event Notification",
             "Message": message.decode() if isinstance(message, bytes) else message,
             "Timestamp": "2026-11-30T10:30:46.000Z",

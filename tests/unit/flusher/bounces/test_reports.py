@@ -112,3 +112,4 @@ def test_a_deeply_nested_or_huge_message_is_bounded() -> None:
     )
     assert read_report(nested, NOW).result == "no report"
     assert read_report(content("postfix") + b"x" * 5_000_000, NOW).result == "events"
+    assert read_report(b"x: y\n" * 1_000_000 + content("postfix"), NOW).result == "no report"

@@ -101,6 +101,14 @@ async def test_a_forged_message_is_refused_and_requests_nothing_else(
     assert set(signer.requests) <= {CERTIFICATE_URL}
 
 
+async def test_a_validly_signed_message_of_another_topic_is_refused(signer: SnsSigner) -> None:
+    # Anybody with an AWS account can make Amazon SNS sign.
+    other = TOPIC.replace("123456789012", "999999999999")
+    with pytest.raises(ForgedError):
+        await read(signer, signer.notification(payload("ses_bounce"), topic=other))
+    assert signer.requests == []
+
+
 async def test_a_message_of_another_key_is_refused(signer: SnsSigner) -> None:
     with pytest.raises(ForgedError):
         await read(signer, SnsSigner().notification(payload("ses_bounce")))
