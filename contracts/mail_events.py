@@ -4,25 +4,34 @@ The gateway publishes the events of mail providers, and the flusher those of rep
 """
 
 import re
-from typing import Final, Literal
+from typing import Any, Final, Literal, Self
 from uuid import UUID, uuid5
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from contracts.times import ClampedTimestamp
 
 MailSource = Literal["sendgrid", "ses", "postmark", "mailgun", "report"]
 """A mail provider, or `report`: a message in the mailbox of the sender (RFC 3464, RFC 5965)."""
 MailEventType = Literal["bounced", "complained"]
-MailKind = Literal["welcome", "admin_alert"]
+MailKind = Literal["welcome", "admin_alert", "alert_digest", "held_digest"]
+"""The last two are emails to the team that list several leads: new ones, or held ones."""
 
 ANSWER_MAX_LENGTH: Final = 1000
+DIGEST_KINDS: Final = ("alert_digest", "held_digest")
 _NAMESPACE: Final = UUID("0f6b2d52-2b0e-5f43-8a44-6d0c7a2f9d10")
 # A Message-ID of ours, or the part of it before the @, anywhere in a text.
 _MAIL: Final = re.compile(
-    r"(?<![0-9A-Za-z-])([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.(welcome|admin_alert)(?![0-9A-Za-z])",
+    r"(?<![0-9A-Za-z-])([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
+    r"\.(welcome|admin_alert|alert_digest|held_digest)(?![0-9A-Za-z_])",
     re.IGNORECASE,
 )
+_KINDS: Final[dict[str, MailKind]] = {
+    "welcome": "welcome",
+    "admin_alert": "admin_alert",
+    "alert_digest": "alert_digest",
+    "held_digest": "held_digest",
+}
 _ENHANCED: Final = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
 _CODE: Final = re.compile(r"(?<![\d.])([245]\d\d)(?![\d.])")
 # RFC 3463. The address does not exist or takes no mail any more, whoever sends to it.
@@ -37,7 +46,8 @@ class MailEvent(BaseModel):
 
     `event_id` is derived from the provider's own id, so a repeated event changes nothing. `hard` means that
     the address itself is at fault. `code` and `enhanced` are the server's reply code and status (RFC 3463).
-    `recipient` and `answer` (the server's text) are personal data.
+    A digest has a `digest_id` in place of a `lead_id`. The flusher makes an event of each `admin_alert` that
+    the digest listed, with both ids. `recipient` and `answer` (the server's text) are personal data.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -47,13 +57,25 @@ class MailEvent(BaseModel):
     occurred_at: ClampedTimestamp
     source: MailSource
     type: MailEventType
-    lead_id: UUID
+    lead_id: UUID | None = None
+    digest_id: UUID | None = None
     kind: MailKind
     hard: bool = False
     code: int | None = Field(default=None, ge=200, le=599)
     enhanced: str | None = Field(default=None, pattern=r"^[245]\.\d{1,3}\.\d{1,3}$")
     recipient: str | None = Field(default=None, max_length=320)
     answer: str | None = Field(default=None, max_length=ANSWER_MAX_LENGTH)
+
+    @model_validator(mode="after")
+    def _check_ids(self) -> Self:
+        if (self.digest_id if self.kind in DIGEST_KINDS else self.lead_id) is None:
+            raise ValueError("lead_id is missing, or digest_id of a digest")
+        return self
+
+    @property
+    def key(self) -> bytes:
+        """Return the key of the event's record: the events of one lead, or of one digest, stay in order."""
+        return str(self.lead_id or self.digest_id).encode()
 
 
 def mail_event_id(source: MailSource, *parts: str) -> UUID:
@@ -62,16 +84,20 @@ def mail_event_id(source: MailSource, *parts: str) -> UUID:
 
 
 def mail_named_in(value: object) -> tuple[UUID, MailKind] | None:
-    """Return the lead and the kind of the email whose Message-ID a text contains, or None."""
+    """Return the email whose Message-ID a text contains: the id of its lead or digest, and its kind."""
     if not isinstance(value, str) or not (found := _MAIL.search(value)):
         return None
-    kind: MailKind = "welcome" if found[2].lower() == "welcome" else "admin_alert"
-    return UUID(found[1]), kind
+    return UUID(found[1]), _KINDS[found[2].lower()]
 
 
-def mail_tag(lead_id: UUID, kind: str) -> str:
+def mail_fields(mail_id: UUID, kind: MailKind) -> dict[str, Any]:
+    """Return the fields of a `MailEvent` that name the email."""
+    return {"kind": kind, "digest_id" if kind in DIGEST_KINDS else "lead_id": mail_id}
+
+
+def mail_tag(mail_id: UUID, kind: str) -> str:
     """Return the part of a Message-ID before the @, by which a provider's event names its email."""
-    return f"{lead_id}.{kind}"
+    return f"{mail_id}.{kind}"
 
 
 def status_in(text: str) -> tuple[int | None, str | None]:

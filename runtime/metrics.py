@@ -183,7 +183,8 @@ MAIL_EVENTS_RECEIVED: Final = Counter(
     "fastcore_mail_events_received_total", "Events of mail providers.", ["provider", "result"]
 )
 # Events that the flusher applied, by result: bounced, complained, unchanged (the state stays), repeated,
-# unknown (no such email), undecodable or failed.
+# unknown (no such email), listed (a digest; its alerts get events of their own), held_digest (a list of
+# held leads came back), undecodable or failed.
 MAIL_EVENTS_APPLIED: Final = Counter(
     "fastcore_mail_events_applied_total", "Mail events applied.", ["source", "result"]
 )

@@ -17,6 +17,7 @@ from runtime.settings import load
 from runtime.sites.file import load_sites
 from runtime.sites.model import Sites
 from runtime.sites.watcher import watch_sites
+from services.flusher.bounces.digest_events import DigestEvents
 from services.flusher.bounces.event_store import MailEventStore
 from services.flusher.bounces.mailbox_job import BounceMailboxJob
 from services.flusher.bounces.suppression_expiry import suppression_expiry_job
@@ -78,7 +79,7 @@ async def _open_stage(settings: Settings, sites: Sites, resources: Resources) ->
         yield Stage(
             Handler(
                 Store(pool, resources.ledger, utc_now),
-                MailEventStore(pool, resources.ledger, bounces),
+                MailEventStore(pool, resources.ledger, bounces, DigestEvents(pool, resources.publisher)),
                 publisher,
                 resources.group,
             ),

@@ -98,7 +98,7 @@ class MailEventPublisher:
     async def _publish(self, event: MailEvent) -> None:
         await self._kafka.send(
             topics.MAIL_EVENTS.name,
-            key=str(event.lead_id).encode(),
+            key=event.key,
             value=event.model_dump_json().encode(),
             headers=[(h.CONTENT_TYPE, b"application/json")],
             seconds=self._budget_seconds,

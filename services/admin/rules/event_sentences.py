@@ -17,6 +17,7 @@ DELIVERIES: Final = {
     "store": gettext_noop("storing the lead"),
     "audit": gettext_noop("storing an audit record"),
     **EMAIL_NAMES,
+    "held_digest": gettext_noop("the list of held leads"),
     "pull": gettext_noop("importing the lead from the website's queue"),
 }
 # The fields that an admin can edit, within sentences.

@@ -24,6 +24,7 @@ from runtime.failures import PartitionsBusy
 from runtime.kafka.failure_publisher import FailurePublisher
 from runtime.kafka.handler import Record
 from runtime.logs import logger
+from services.flusher.bounces.digest_events import DigestEvents
 from services.flusher.bounces.mail_states import (
     MailKey,
     SentMail,
@@ -48,7 +49,8 @@ class MailEventStore:
     committed. After a crash in between, it is published again with the same event id.
     """
 
-    def __init__(self, pool: Pool, ledger: Ledger, failures: FailurePublisher) -> None:
+    def __init__(self, pool: Pool, ledger: Ledger, failures: FailurePublisher, digests: DigestEvents) -> None:
+        self._digests = digests
         self._pool = pool
         self._ledger = ledger
         self._failures = failures
@@ -62,6 +64,11 @@ class MailEventStore:
         it are applied. Raises `RewindRequired` and `DependencyUnavailable`.
         """
         events = [(record, decode_event(record)) for record in records]
+        listed = {
+            event.event_id: await self._digests.publish(event)
+            for _, event in events
+            if event and event.kind == "alert_digest"
+        }
         busy, wait_seconds, results = dict[tuple[str, int], int](), 0.0, list[tuple[str, str]]()
         async with transaction(self._pool) as connection:
             await block_erasures(connection)
@@ -70,12 +77,13 @@ class MailEventStore:
             for record, event in events:
                 if (record.topic, record.partition) in busy:
                     continue
-                mail = mails.get((event.lead_id, event.kind)) if event else None
+                mail = mails.get((event.lead_id, event.kind)) if event and event.lead_id else None
                 if mail and mail.is_in_progress:
                     busy[record.topic, record.partition] = record.offset
                     wait_seconds = max(wait_seconds, mail.lease_seconds)
                     continue
-                outcome, result = await self._apply(connection, record, event, mail)
+                alerts = listed.get(event.event_id, 0) if event else 0
+                outcome, result = await self._apply(connection, record, event, mail, alerts)
                 entries.count(record, outcome)
                 results.append((event.source if event else "", result))
             await self._ledger.save(connection, entries)
@@ -92,13 +100,21 @@ class MailEventStore:
         metrics.MAIL_EVENTS_APPLIED.labels(source="", result="failed").inc()
 
     async def _apply(
-        self, connection: Connection, record: Record, event: MailEvent | None, mail: SentMail | None
+        self,
+        connection: Connection,
+        record: Record,
+        event: MailEvent | None,
+        mail: SentMail | None,
+        alerts: int,
     ) -> tuple[Outcome, str]:
+        """Apply one event. `alerts` is the number of alerts that a digest listed."""
         if event is None:
             self._log.error("mail event not decoded", partition=record.partition, offset=record.offset)
             return "undecodable", "undecodable"
-        if mail is None:
-            return "duplicate", "unknown"
+        if event.kind == "held_digest":
+            return await self._note_held_digest(connection, event)
+        if alerts or mail is None or not mail.is_of(event):
+            return ("stored", "listed") if alerts else ("duplicate", "unknown")
         if not await append_entries(connection, [_audit_entry(event)], database_time=True):
             return "duplicate", "repeated"
         await self._suppress(connection, event, mail)
@@ -107,7 +123,7 @@ class MailEventStore:
             return "stored", "unchanged"
         await SQL.move_mail(
             connection,
-            lead_id=event.lead_id,
+            lead_id=mail.lead_id,
             kind=event.kind,
             state=state,
             reason=reason_of(event),
@@ -115,10 +131,20 @@ class MailEventStore:
         )
         mail.state = state
         if state == "complained":  # somebody got the email, so that no retry is needed
-            await resolve_replays(connection, "notifier", [], [(event.lead_id, event.kind)])
+            await resolve_replays(connection, "notifier", [], [(mail.lead_id, mail.kind)])
         else:
-            await self._publish_failure(connection, record, event)
+            await self._publish_failure(connection, record, event, mail)
         return "stored", state
+
+    async def _note_held_digest(self, connection: Connection, event: MailEvent) -> tuple[Outcome, str]:
+        """Record that a list of held leads came back. It is no email of a lead, so no row has its state."""
+        site = await SQL.held_digest_site(connection, id=event.digest_id)
+        if site is None:
+            return "duplicate", "unknown"
+        if not await append_entries(connection, [_audit_entry(event, site=site)], database_time=True):
+            return "duplicate", "repeated"
+        self._log.warning("list of held leads came back", digest_id=str(event.digest_id), site=site)
+        return "stored", "held_digest"
 
     async def _suppress(self, connection: Connection, event: MailEvent, mail: SentMail) -> None:
         suppression = suppression_of(event, mail)
@@ -132,39 +158,49 @@ class MailEventStore:
         entry = _entry(event, AuditEvent.SUPPRESSION_ADDED, details)
         await append_entries(connection, [entry], database_time=True)
 
-    async def _publish_failure(self, connection: Connection, record: Record, event: MailEvent) -> None:
+    async def _publish_failure(
+        self, connection: Connection, record: Record, event: MailEvent, mail: SentMail
+    ) -> None:
         """Publish the email as a failed delivery, unless its lead is erased or not stored yet."""
-        row = await SQL.stored_lead(connection, id=event.lead_id)
+        row = await SQL.stored_lead(connection, id=mail.lead_id)
         if row is None:
             return
         try:
             lead = as_received(row, uuid4())
         except ValidationError:  # the state of the email is true without a failed delivery
-            self._log.error("lead of a bounced email is not valid", lead_id=str(event.lead_id))
+            self._log.error("lead of a bounced email is not valid", lead_id=str(mail.lead_id))
             return
         failed = replace(
             record,
-            key=str(event.lead_id).encode(),
+            key=event.key,
             value=lead.model_dump_json().encode(),
             headers=((h.CONTENT_TYPE, b"application/json"),),
         )
         await self._failures.publish(
-            failed, event.kind, reason_of(event), "smtp.bounced", final=True, queue_id=None
+            failed, mail.kind, reason_of(event), "smtp.bounced", final=True, queue_id=None
         )
 
 
 async def _lock_mails(connection: Connection, events: Sequence[MailEvent]) -> dict[MailKey, SentMail]:
-    lead_ids = sorted({event.lead_id for event in events})
+    lead_ids = sorted({event.lead_id for event in events if event.lead_id})
     return {
         (row["lead_id"], row["kind"]): SentMail(
-            row["state"], row["mailbox"], row["site"], row["lease_seconds"]
+            row["state"],
+            row["mailbox"],
+            row["site"],
+            row["lease_seconds"],
+            lead_id=row["lead_id"],
+            kind=row["kind"],
+            message_id=row["message_id"],
         )
         async for row in SQL.lock_mails(connection, lead_ids=lead_ids)
     }
 
 
-def _audit_entry(event: MailEvent) -> AuditRecorded:
+def _audit_entry(event: MailEvent, **more: str) -> AuditRecorded:
     details = {
+        **({"digest_id": str(event.digest_id)} if event.digest_id else {}),
+        **more,
         "kind": event.kind,
         "reason": reason_of(event),
         "code": event.code,

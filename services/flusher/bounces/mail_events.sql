@@ -1,6 +1,6 @@
 -- name: lock_mails
 -- Lock the emails of these leads, in the order of all other writers, so that none deadlocks.
-SELECT lead_id, kind, state, site, coalesce(mailbox, CASE WHEN kind = 'welcome' THEN recipient END) AS mailbox,
+SELECT lead_id, kind, state, site, message_id, coalesce(mailbox, CASE WHEN kind = 'welcome' THEN recipient END) AS mailbox,
        coalesce(extract(epoch FROM lease_until - clock_timestamp()), 0)::float8 AS lease_seconds
 FROM email_delivery WHERE lead_id = ANY(:lead_ids::uuid[]) ORDER BY lead_id, kind FOR UPDATE;
 
@@ -16,6 +16,10 @@ WHERE lead_id = :lead_id AND kind = :kind;
 SELECT id, request_id, site, email, service, status, name, phone, company, message, consent, consent_text,
        consent_version, locale, submitted_at, source, extra, spam_reasons, body_sha256, created_at_utc
 FROM lead_inbox WHERE id = :id AND status <> 'erased';
+
+-- name: held_digest_site$
+-- The site of a list of held leads, or null if there is no such list.
+SELECT site FROM held_digest WHERE id = :id;
 
 -- name: remove_expired$
 -- Remove the suppressed addresses that have expired. Returns their number.

@@ -6,7 +6,8 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from contracts.mail_events import MailEvent, MailEventType
+from contracts.failures import Kind
+from contracts.mail_events import MailEvent, MailEventType, mail_tag
 from contracts.reasons import Reason
 from runtime.database.suppressed_addresses import SuppressionReason
 from runtime.kafka.handler import Record
@@ -24,6 +25,14 @@ class SentMail:
     mailbox: str | None
     site: str | None
     lease_seconds: float
+    lead_id: UUID
+    kind: Kind
+    message_id: str
+
+    def is_of(self, event: MailEvent) -> bool:
+        """Return False if a digest listed this alert, but its last email is another one."""
+        digest = event.digest_id
+        return digest is None or self.message_id.startswith(f"<{mail_tag(digest, 'alert_digest')}@")
 
     @property
     def is_in_progress(self) -> bool:

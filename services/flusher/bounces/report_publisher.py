@@ -26,7 +26,7 @@ async def publish_report(publisher: Publisher, content: bytes) -> Report:
 async def _publish(publisher: Publisher, event: MailEvent) -> None:
     await publisher.send(
         topics.MAIL_EVENTS.name,
-        key=str(event.lead_id).encode(),
+        key=event.key,
         value=event.model_dump_json().encode(),
         headers=[(h.CONTENT_TYPE, b"application/json")],
         seconds=SEND_SECONDS,

@@ -21,6 +21,7 @@ from contracts.mail_events import (
     MailKind,
     is_hard_bounce,
     mail_event_id,
+    mail_fields,
     mail_named_in,
     status_in,
 )
@@ -116,13 +117,12 @@ def _event(
         occurred_at=at,
         source="report",
         type=kind,
-        lead_id=mail[0],
-        kind=mail[1],
         hard=kind == "bounced" and is_hard_bounce(code, enhanced),
         code=code,
         enhanced=enhanced,
         recipient=recipient[:320] or None,
         answer=answer[:ANSWER_MAX_LENGTH] or None,
+        **mail_fields(*mail),
     )
 
 

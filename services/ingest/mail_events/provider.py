@@ -15,6 +15,7 @@ from contracts.mail_events import (
     MailKind,
     MailSource,
     mail_event_id,
+    mail_fields,
     mail_named_in,
 )
 from contracts.times import parse_time
@@ -64,17 +65,15 @@ class Parsed:
         if mail is None:
             self.skip("unmatched")
             return
-        lead_id, kind = mail
         recipient, answer = text(fields.pop("recipient", None)), text(fields.pop("answer", None))
         self.events.append(
             MailEvent(
                 event_id=mail_event_id(source, event_id, fields["type"], recipient),
                 occurred_at=parse_time(at) or datetime.now(UTC),
                 source=source,
-                lead_id=lead_id,
-                kind=kind,
                 recipient=recipient[:320] or None,
                 answer=answer[:ANSWER_MAX_LENGTH] or None,
+                **mail_fields(*mail),
                 **fields,
             )
         )

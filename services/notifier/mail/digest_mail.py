@@ -20,6 +20,7 @@ from services.notifier.mail.message import (
     valid_addresses,
 )
 from services.notifier.mail.mime import HeaderInjectionError, build_mime_message
+from services.notifier.mail.provider_headers import provider_headers
 
 _LINE_MAX: Final = 120
 
@@ -49,6 +50,8 @@ def compose_digest(
         "Message-ID": message_id,
         # RFC 3834: suppresses out-of-office replies.
         "Auto-Submitted": "auto-generated",
+        # The part of the Message-ID before the @ is the tag.
+        **provider_headers(identity.smtp_host, message_id[1:].partition("@")[0]),
     }
     try:
         content = build_mime_message(headers, text, html, utf8=smtputf8)

@@ -14,6 +14,7 @@ from typing import Any
 
 from contracts.failures import Kind
 from contracts.leads import LeadReceived, lead_reference
+from contracts.mail_events import mail_tag
 from contracts.reasons import Reason
 from contracts.text import to_line
 from runtime.mail_address import Address as Recipient
@@ -127,7 +128,7 @@ def compose(
         "Message-ID": message_id(lead, kind, identity.from_email),
         # RFC 3834: suppresses out-of-office replies.
         "Auto-Submitted": "auto-generated",
-        **provider_headers(identity.smtp_host, lead, kind),
+        **provider_headers(identity.smtp_host, mail_tag(lead.lead_id, kind)),
     }
     try:
         content = build_mime_message(headers, text, html, utf8=smtputf8)

@@ -5,15 +5,15 @@ SendGrid's complaints, and all events of Postmark, lack our Message-ID. Other se
 
 import json
 
-from contracts.leads import LeadReceived
-from contracts.mail_events import mail_tag
-
 _NAME = "fastcore"
 
 
-def provider_headers(smtp_host: str, lead: LeadReceived, kind: str) -> dict[str, str]:
-    """Return the headers for the provider to which the mail server belongs."""
-    host, tag = smtp_host.lower().rstrip("."), mail_tag(lead.lead_id, kind)
+def provider_headers(smtp_host: str, tag: str) -> dict[str, str]:
+    """Return the headers for the provider to which the mail server belongs.
+
+    `tag` is a result of `contracts.mail_events.mail_tag`.
+    """
+    host = smtp_host.lower().rstrip(".")
     if host.endswith(".sendgrid.net"):
         return {"X-SMTPAPI": json.dumps({"unique_args": {_NAME: tag}})}
     if host.endswith(".postmarkapp.com"):

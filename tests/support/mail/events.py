@@ -2,13 +2,14 @@
 
 from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from contracts import topics
 from contracts.leads import LeadReceived
 from contracts.mail_events import MailEvent
 from runtime.settings import Kafka
-from tests.support.factories import producer
+from services.notifier.mail.digest_mail import digest_message_id
+from tests.support.factories import lead, producer
 
 
 def mail_event(of: LeadReceived, **changes: Any) -> MailEvent:
@@ -38,14 +39,32 @@ async def publish_events(kafka: Kafka, *events: MailEvent | bytes) -> None:
             await sender.send_and_wait(kafka.topic_prefix + topics.MAIL_EVENTS.name, key=key, value=value)
 
 
+def digest_event(digest_id: UUID, **changes: Any) -> MailEvent:
+    """A bounce of a digest, whose mailbox is full."""
+    fields: dict[str, Any] = {
+        "lead_id": None,
+        "digest_id": digest_id,
+        "kind": "alert_digest",
+        "enhanced": "5.2.2",
+        "hard": False,
+    }
+    return mail_event(lead(), **fields | changes)
+
+
 async def add_mail(
-    db: Any, of: LeadReceived, state: str = "sent", kind: str = "welcome", lease: str | None = None
+    db: Any,
+    of: LeadReceived,
+    state: str = "sent",
+    kind: str = "welcome",
+    lease: str | None = None,
+    digest_id: UUID | None = None,
 ) -> None:
-    """Insert an email of the lead as the notifier stores it."""
+    """Insert an email of the lead as the notifier stores it. An alert may be listed in a digest."""
+    mail_id, name = (digest_id, "alert_digest") if digest_id else (of.lead_id, kind)
     recipient = of.email if kind == "welcome" else "boss@fast.example"
     await db.execute(
         "INSERT INTO email_delivery (lead_id, kind, state, recipient, mailbox, site, message_id, lease_until)"
-        " VALUES ($1, $2, $3, $4, $5, $6, '<m>', now() + $7::text::interval)",
+        " VALUES ($1, $2, $3, $4, $5, $6, $8, now() + $7::text::interval)",
         of.lead_id,
         kind,
         state,
@@ -53,6 +72,7 @@ async def add_mail(
         of.email if kind == "welcome" else None,
         of.site,
         lease,
+        digest_message_id(mail_id, name, "hello@fast.example"),
     )
 
 

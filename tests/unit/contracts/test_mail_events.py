@@ -5,10 +5,21 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from contracts.mail_events import is_hard_bounce, mail_event_id, mail_named_in, mail_tag, status_in
+from contracts.mail_events import (
+    MailEvent,
+    is_hard_bounce,
+    mail_event_id,
+    mail_fields,
+    mail_named_in,
+    mail_tag,
+    status_in,
+)
+from services.notifier.mail.digest_mail import digest_message_id
 from services.notifier.mail.message import message_id
 from tests.support.factories import lead
+from tests.support.mail.events import mail_event
 
 ID = UUID("019b0c5e-9d3a-7c41-8f0e-2a6b4c8d0e1f")
 
@@ -20,6 +31,22 @@ def test_our_message_id_is_found_in_any_text(kind: str, shape: str) -> None:
     made = message_id(one, kind, "hello@fast.example")  # type: ignore[arg-type]
     assert mail_named_in(shape.format(made)) == (one.lead_id, kind)
     assert mail_named_in(shape.format(mail_tag(one.lead_id, kind))) == (one.lead_id, kind)
+
+
+@pytest.mark.parametrize("kind", ["alert_digest", "held_digest"])
+def test_the_message_id_of_a_digest_names_the_digest(kind: str) -> None:
+    assert mail_named_in(digest_message_id(ID, kind, "hello@fast.example")) == (ID, kind)
+    assert mail_fields(ID, kind) == {"kind": kind, "digest_id": ID}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [{"kind": "welcome", "digest_id": ID}, {"kind": "alert_digest", "lead_id": ID}, {"kind": "welcome"}],
+)
+def test_an_event_names_its_lead_or_its_digest(names: dict[str, object]) -> None:
+    fields = mail_event(lead()).model_dump(exclude={"kind", "lead_id", "digest_id"})
+    with pytest.raises(ValidationError):
+        MailEvent.model_validate(fields | names)
 
 
 @pytest.mark.parametrize("text", ["", "<welcome@fast.example>", str(ID), f"{ID}.welcomes", None, 7, {}])

@@ -1,10 +1,16 @@
 """What a mail event changes, by the state of the email."""
 
+from uuid import uuid4
+
 import pytest
 
 from services.flusher.bounces.mail_states import SentMail, next_state, reason_of, suppression_of
 from tests.support.factories import lead
 from tests.support.mail.events import mail_event
+
+
+def sent_mail(mailbox: str | None) -> SentMail:
+    return SentMail("sent", mailbox, "shop", 0, lead_id=uuid4(), kind="welcome", message_id="<m>")
 
 
 @pytest.mark.parametrize("event", ["bounced", "complained"])
@@ -50,5 +56,5 @@ def test_the_reason_has_only_the_status(changes: dict[str, object], reason: str)
 )
 def test_only_a_visitors_own_address_is_suppressed(changes: dict[str, object], suppressed: object) -> None:
     event = mail_event(lead(email="Ada+x@example.com"), **changes)
-    assert suppression_of(event, SentMail("sent", "ada@example.com", "shop", 0)) == suppressed
-    assert suppression_of(event, SentMail("sent", None, "shop", 0)) is None
+    assert suppression_of(event, sent_mail("ada@example.com")) == suppressed
+    assert suppression_of(event, sent_mail(None)) is None

@@ -1,0 +1,55 @@
+"""Makes an event of each alert that a digest listed, when the digest came back or was reported as spam."""
+
+import asyncio
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID, uuid5
+
+from contracts import headers as h
+from contracts import topics
+from contracts.mail_events import MailEvent
+from runtime.database.postgres import Pool, autocommit, load_queries
+from runtime.kafka.publisher import Publisher
+
+_SQL: Any = load_queries(Path(__file__).with_name("digest_events.sql"))
+SEND_SECONDS: Final = 10.0
+
+
+class DigestEvents:
+    """Publishes the events of the alerts to `mail.events.v1`, where they are applied like any others.
+
+    So a digest, which lists 150 leads at most, is applied in pieces. After a crash the events are published
+    again, with the same ids.
+    """
+
+    def __init__(self, pool: Pool, publisher: Publisher) -> None:
+        self._pool = pool
+        self._publisher = publisher
+
+    async def publish(self, event: MailEvent) -> int:
+        """Return the number of alerts, once Kafka has acknowledged all their events.
+
+        Raises `DependencyUnavailable`.
+        An alert that has been sent alone since has another Message-ID: it gets no event.
+        """
+        async with autocommit(self._pool) as connection:
+            lead_ids = [
+                row["lead_id"] async for row in _SQL.listed_alerts(connection, digest_id=str(event.digest_id))
+            ]
+        await asyncio.gather(*(self._publish(alert_event(event, each)) for each in lead_ids))
+        return len(lead_ids)
+
+    async def _publish(self, event: MailEvent) -> None:
+        await self._publisher.send(
+            topics.MAIL_EVENTS.name,
+            key=event.key,
+            value=event.model_dump_json().encode(),
+            headers=[(h.CONTENT_TYPE, b"application/json")],
+            seconds=SEND_SECONDS,
+        )
+
+
+def alert_event(event: MailEvent, lead_id: UUID) -> MailEvent:
+    """Return the event of one alert that the digest of `event` listed."""
+    changes = {"event_id": uuid5(event.event_id, str(lead_id)), "lead_id": lead_id, "kind": "admin_alert"}
+    return event.model_copy(update=changes)
