@@ -18,6 +18,7 @@ MailKind = Literal["welcome", "admin_alert", "alert_digest", "held_digest"]
 """The last two are emails to the team that list several leads: new ones, or held ones."""
 
 ANSWER_MAX_LENGTH: Final = 1000
+QUEUE_IDS_MAX: Final = 20
 DIGEST_KINDS: Final = ("alert_digest", "held_digest")
 _NAMESPACE: Final = UUID("0f6b2d52-2b0e-5f43-8a44-6d0c7a2f9d10")
 # A Message-ID of ours, or the part of it before the @, anywhere in a text.
@@ -65,6 +66,8 @@ class MailEvent(BaseModel):
     enhanced: str | None = Field(default=None, pattern=r"^[245]\.\d{1,3}\.\d{1,3}$")
     recipient: str | None = Field(default=None, max_length=320)
     answer: str | None = Field(default=None, max_length=ANSWER_MAX_LENGTH)
+    queue_ids: tuple[str, ...] = Field(default=(), max_length=QUEUE_IDS_MAX)
+    """Of a report: the ids under which mail servers had the email. A forger does not know them."""
 
     @model_validator(mode="after")
     def _check_ids(self) -> Self:

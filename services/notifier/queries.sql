@@ -27,15 +27,17 @@ SELECT lead_id FROM inserted;
 
 -- name: take_rows!
 -- Reserve these deliveries for this process. Take the address from the record, because it may have been corrected.
--- A delivery in `sending`, whose process died, keeps its state and its address.
+-- A delivery in `sending`, whose process died, keeps its state, its address and its Message-ID. Any other gets its own
+-- Message-ID: the alert may have been listed in a digest before.
 UPDATE email_delivery d
 SET state = CASE WHEN d.state = 'sending' THEN 'sending' ELSE 'reserved' END,
     recipient = CASE WHEN d.state = 'sending' THEN d.recipient ELSE taken.recipient END,
-    mailbox = CASE WHEN d.state = 'sending' THEN d.mailbox ELSE taken.mailbox END, owner = :owner::uuid,
+    mailbox = CASE WHEN d.state = 'sending' THEN d.mailbox ELSE taken.mailbox END,
+    message_id = CASE WHEN d.state = 'sending' THEN d.message_id ELSE taken.message_id END, owner = :owner::uuid,
     lease_until = now() + make_interval(secs => :lease_seconds::float8), updated_at = now(),
     requested_at = CASE WHEN d.kind = 'admin_alert' THEN now() END
-FROM unnest(:lead_ids::uuid[], :kinds::text[], :recipients::text[], :mailboxes::text[])
-    AS taken (lead_id, kind, recipient, mailbox)
+FROM unnest(:lead_ids::uuid[], :kinds::text[], :recipients::text[], :mailboxes::text[], :message_ids::text[])
+    AS taken (lead_id, kind, recipient, mailbox, message_id)
 WHERE d.lead_id = taken.lead_id AND d.kind = taken.kind;
 
 -- name: collect_rows!

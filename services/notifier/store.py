@@ -102,6 +102,7 @@ class Store:
                     **key_columns(taken),
                     recipients=[recipient_of(delivery, self._identities) for delivery in taken],
                     mailboxes=[mailbox_of(delivery) for delivery in taken],
+                    message_ids=[self._message_id_of(delivery) for delivery in taken],
                 )
             for delivery, reason in plan.suppressed_rows:
                 await self._suppress(connection, delivery, reason)
@@ -152,10 +153,7 @@ class Store:
                 mailboxes=[mailbox_of(each) for each in deliveries],
                 sites=[storable(each.lead.site) for each in deliveries],
                 received_ats=[each.lead.occurred_at for each in deliveries],
-                message_ids=[
-                    message_id(each.lead, each.kind, self._identities.of(each.lead.site).from_email)
-                    for each in deliveries
-                ],
+                message_ids=[self._message_id_of(each) for each in deliveries],
                 reasons=[reason for _, reason in new],
                 collected=[each.key in plan.due_at for each in deliveries],
                 record_ids=[each.record_id for each in deliveries],
@@ -166,6 +164,9 @@ class Store:
             raise DependencyUnavailable("lease", "another process took a lead at the same moment")
         suppressed = [(each, MailOutcome(MailStatus.SUPPRESSED, reason), 0) for each, reason in new if reason]
         await _audit(connection, suppressed)
+
+    def _message_id_of(self, delivery: Delivery) -> str:
+        return message_id(delivery.lead, delivery.kind, self._identities.of(delivery.lead.site).from_email)
 
     async def _suppress(self, connection: Connection, delivery: Delivery, reason: str) -> None:
         attempts = await _SQL.suppress_row(

@@ -192,6 +192,7 @@ async def _lock_mails(connection: Connection, events: Sequence[MailEvent]) -> di
             lead_id=row["lead_id"],
             kind=row["kind"],
             message_id=row["message_id"],
+            answer=row["smtp_answer"] or "",
         )
         async for row in SQL.lock_mails(connection, lead_ids=lead_ids)
     }

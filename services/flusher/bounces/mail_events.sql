@@ -1,6 +1,6 @@
 -- name: lock_mails
 -- Lock the emails of these leads, in the order of all other writers, so that none deadlocks.
-SELECT lead_id, kind, state, site, message_id, coalesce(mailbox, CASE WHEN kind = 'welcome' THEN recipient END) AS mailbox,
+SELECT lead_id, kind, state, site, message_id, smtp_answer, coalesce(mailbox, CASE WHEN kind = 'welcome' THEN recipient END) AS mailbox,
        coalesce(extract(epoch FROM lease_until - clock_timestamp()), 0)::float8 AS lease_seconds
 FROM email_delivery WHERE lead_id = ANY(:lead_ids::uuid[]) ORDER BY lead_id, kind FOR UPDATE;
 

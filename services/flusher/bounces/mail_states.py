@@ -1,5 +1,6 @@
 """Decides what a mail event changes in a row of `email_delivery`. No I/O, no clock."""
 
+import re
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -16,6 +17,12 @@ from runtime.mailbox import mailbox_key
 # The states of an email that a server may have accepted. In `sending`, the process that sent it has died.
 _MAYBE_ACCEPTED: Final = ("sent", "unknown", "waiting", "sending")
 
+# The id in an answer of Postfix; Exim; Gmail; Sendmail or OpenSMTPD.
+_ACCEPTED: Final = re.compile(
+    r"queued as ([\w.-]+)|\bid=([\w.-]+)|([\w.-]+) - gsmtp|([\w.-]+) Message accepted for delivery",
+    re.IGNORECASE,
+)
+
 
 @dataclass
 class SentMail:
@@ -28,11 +35,21 @@ class SentMail:
     lead_id: UUID
     kind: Kind
     message_id: str
+    answer: str
 
     def is_of(self, event: MailEvent) -> bool:
         """Return False if a digest listed this alert, but its last email is another one."""
         digest = event.digest_id
         return digest is None or self.message_id.startswith(f"<{mail_tag(digest, 'alert_digest')}@")
+
+    def is_proven_by(self, event: MailEvent) -> bool:
+        """Return True if a report quotes the id that our mail server gave the email when it accepted it.
+
+        Reports are not authenticated, and whoever sends a form with somebody else's address may learn the
+        lead's id, and so the Message-ID. After a first event, `answer` is that of the report.
+        """
+        accepted = self.state in _MAYBE_ACCEPTED and _ACCEPTED.search(self.answer)
+        return bool(accepted and next(filter(None, accepted.groups())).rstrip(".") in event.queue_ids)
 
     @property
     def is_in_progress(self) -> bool:
@@ -71,10 +88,13 @@ def reason_of(event: MailEvent) -> str:
 def suppression_of(event: MailEvent, mail: SentMail) -> tuple[str, str | None, SuppressionReason] | None:
     """Return the mailbox to suppress, its site (None: all sites) and the reason, or None.
 
-    Only visitors are suppressed. If the event names another recipient than the email's, the address was
-    corrected meanwhile, or forwards its mail: it is not suppressed.
+    Only visitors are suppressed, and by a report only if it proves to be about the email. If the event names
+    another recipient than the email's, the address was corrected meanwhile, or forwards its mail: it is not
+    suppressed.
     """
     if event.kind != "welcome" or mail.mailbox is None:
+        return None
+    if event.source == "report" and not mail.is_proven_by(event):
         return None
     if event.recipient and mailbox_key(event.recipient) != mail.mailbox:
         return None

@@ -16,6 +16,7 @@ from uuid import UUID
 
 from contracts.mail_events import (
     ANSWER_MAX_LENGTH,
+    QUEUE_IDS_MAX,
     MailEvent,
     MailEventType,
     MailKind,
@@ -40,6 +41,11 @@ _FAILURE: Final = re.compile(
     r"permanent error|address failed|undeliverable|could not be delivered|wasn't delivered"
     r"|delivery has failed|delivery to .{0,200}failed|user unknown|no such user",
     re.IGNORECASE,
+)
+
+# `X-Postfix-Queue-ID` of a report, and `id` in the headers Received of the email that it returns.
+_QUEUE_ID: Final = re.compile(
+    rb"(?:-Queue-ID:|\bid)[ \t\r\n]{1,80}([A-Za-z0-9][A-Za-z0-9._-]{7,99})", re.IGNORECASE
 )
 
 Result = Literal["events", "delayed", "no report", "unmatched"]
@@ -70,7 +76,11 @@ def read_report(content: bytes, now: datetime) -> Report:
         content = content[:REPORT_MAX_BYTES]
         message = message_from_bytes(content, policy=policy.compat32)
         report_id = _value(message, "Message-ID") or hashlib.sha256(content).hexdigest()
-        return _read(message, report_id, now)
+        report = _read(message, report_id, now)
+        ids = tuple(dict.fromkeys(each[1].decode() for each in _QUEUE_ID.finditer(content)))[-QUEUE_IDS_MAX:]
+        return report._replace(
+            events=tuple(each.model_copy(update={"queue_ids": ids}) for each in report.events)
+        )
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError, AssertionError, IndexError):
         # Parsers of the standard library raise such errors for some broken headers and encodings.
         return Report((), "no report")

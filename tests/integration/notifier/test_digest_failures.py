@@ -131,6 +131,11 @@ async def test_after_three_retries_each_alert_is_dead_and_can_be_sent_by_itself(
         await wait_for_states(db, leads[0])
     assert reported_leads(smtp) == once(leads[:1])
     assert digest_mails(smtp) == []
+    # A late bounce of the list must not be taken for one of this email.
+    message_id = await db.fetchval(
+        "SELECT message_id FROM email_delivery WHERE lead_id = $1 AND kind = 'admin_alert'", leads[0].lead_id
+    )
+    assert message_id.startswith(f"<{leads[0].lead_id}.admin_alert@")
 
 
 async def test_a_refused_list_gives_a_failed_delivery_of_each_lead(

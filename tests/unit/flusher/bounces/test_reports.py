@@ -42,6 +42,21 @@ def test_a_report_names_the_email_and_why_it_came_back(
     assert read_report(content(name).replace(b"\n", line_end), NOW).events == report.events
 
 
+def test_a_report_quotes_the_ids_under_which_servers_had_the_email() -> None:
+    headers = (
+        b"Received: from app by relay.example (Postfix)\n\twith ESMTPSA id 4F9bZ71Xs2z3K; now\nFrom: FAST"
+    )
+    report = (
+        content("postfix")
+        .replace(b"Queue-ID: 4XYZ", b"Queue-ID: 4F9bZ80000000")
+        .replace(b"From: FAST", headers)
+    )
+    (event,) = read_report(report, NOW).events
+    assert event.queue_ids == ("4F9bZ80000000", "4F9bZ71Xs2z3K")
+    many = b"".join(b"Received: by x.example id 4F9bZ%09d\n" % number for number in range(100))
+    assert len(read_report(many + report, NOW).events[0].queue_ids) == 20
+
+
 def test_a_complaint_is_read() -> None:
     (event,) = read_report(content("complaint"), NOW).events
     assert (event.type, event.lead_id, event.recipient, event.hard) == (
