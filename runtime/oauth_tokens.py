@@ -32,10 +32,11 @@ _RESPONSE_MAX_BYTES: Final = 64 * 1024
 _ERROR: Final = re.compile(r"[A-Za-z_]{1,40}")
 _MICROSOFT_CODE: Final = re.compile(r"AADSTS\d{1,9}")
 _TODO: Final = {
-    "invalid_grant": "the grant expired or was revoked, or SMTP_USER is not permitted: grant it again",
-    "invalid_client": "correct SMTP_OAUTH_CLIENT_ID and SMTP_OAUTH_CLIENT_SECRET, which may have expired",
-    "unauthorized_client": "permit the client to use this grant and scope for SMTP_USER",
-    "invalid_scope": "correct SMTP_OAUTH_SCOPE",
+    "invalid_grant": "the grant expired or was revoked, or {prefix}USER is not permitted: grant it again",
+    "invalid_client": "correct {prefix}OAUTH_CLIENT_ID and {prefix}OAUTH_CLIENT_SECRET, which may have"
+    " expired",
+    "unauthorized_client": "permit the client to use this grant and scope for {prefix}USER",
+    "invalid_scope": "correct {prefix}OAUTH_SCOPE",
 }
 
 
@@ -45,6 +46,7 @@ class OAuthGrant:
 
     `refresh_token` is set for a grant by refresh token, and `private_key` for a service account, whose
     address is `client_id`. Without both, the grant is client credentials. The repr shows no secret.
+    `variable_prefix` is that of the settings, for the reasons of errors.
     """
 
     user: str
@@ -54,6 +56,7 @@ class OAuthGrant:
     client_secret: str = field(default="", repr=False)
     refresh_token: str = field(default="", repr=False)
     private_key: str = field(default="", repr=False)
+    variable_prefix: str = "SMTP_"
 
 
 class AccessTokenError(Exception):
@@ -180,7 +183,7 @@ class AccessTokens:
             answer = Client("").parse_request_body_response(body)
             value, lifetime = answer["access_token"], answer.get("expires_in") or _DEFAULT_LIFETIME
         except OAuth2Error as error:
-            raise AccessTokenError(_describe(status, error, body)) from None
+            raise AccessTokenError(_describe(status, error, body, self._grant.variable_prefix)) from None
         except (ValueError, TypeError, AttributeError, KeyError):
             raise AccessTokenError(f"the token endpoint answers {status}, and no token") from None
         if not (isinstance(value, str) and re.fullmatch(r"[!-~]+", value) and lifetime > 0):
@@ -217,11 +220,12 @@ async def _post(url: str, body: str) -> tuple[int, str]:
         return response.status_code, content[:_RESPONSE_MAX_BYTES].decode("utf-8", "replace")
 
 
-def _describe(status: int, error: OAuth2Error, body: str) -> str:
+def _describe(status: int, error: OAuth2Error, body: str, prefix: str) -> str:
     """Return what the token endpoint said, without its free text, which may name people."""
     code = str(error.error or "")
     if code == "missing_token" or not _ERROR.fullmatch(code):
         return f"the token endpoint answers {status}, and no token"
     number = _MICROSOFT_CODE.search(body)
     answer = f"{code}, {number[0]}" if number else code
-    return f"the token endpoint answers {answer}: {_TODO.get(code, 'see docs/email.md#xoauth2')}"
+    todo = _TODO.get(code, "see docs/email.md#xoauth2").format(prefix=prefix)
+    return f"the token endpoint answers {answer}: {todo}"

@@ -74,7 +74,7 @@ async def _open_stage(settings: Settings, sites: Sites, resources: Resources) ->
             RetrySchedule(stage, "records", waits, JITTER, settings.cron)
             for stage in get_args(failures.Stage)
         ]
-        reports = BounceMailboxJob(settings.bounce_mailbox, resources.publisher, runs, utc_now)
+        reports = BounceMailboxJob(settings, resources.publisher, runs, utc_now)
         jobs = RetryScheduler(claims, runs, publisher, resources.health, settings.cron)
         yield Stage(
             Handler(

@@ -8,10 +8,11 @@ from typing import Annotated, Final, Self
 from urllib.parse import urlsplit
 
 from apscheduler.triggers.cron import CronTrigger
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import BaseSettings
 
 from runtime.access_tokens import named_tokens, refuse_weak_tokens
+from runtime.mail_login import MailLogin
 from runtime.private_names import is_private_name
 from runtime.settings import Debug, Kafka, Log, Postgres, SitesFile, Tracing, env_name, section
 from runtime.sites.file import environment, load_sites
@@ -61,29 +62,48 @@ def _split(value: str) -> list[str]:
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
-class BounceMailbox(BaseSettings):
-    """The mailbox that gets the reports of emails that came back: that of FROM_EMAIL."""
+class SmtpLogin(MailLogin):
+    """The notifier's login at the mail server. Used only with FASTCORE_BOUNCE_MAILBOX_LOGIN_AS_SMTP."""
 
+    model_config = section("SMTP_")
+
+
+class _Mailbox(BaseSettings):
     model_config = section("FASTCORE_BOUNCE_MAILBOX_")
     host: str = Field(default="", examples=["imap.example.com"])
     """The IMAP server of the mailbox with the reports of bounces. Empty: no mailbox is read."""
     port: int = Field(default=993, ge=1, le=65535)
     """993 for implicit TLS. Any other port requires STARTTLS; there is no fallback to plain text."""
-    user: str = ""
-    """The login name at the mailbox."""
-    password: SecretStr = SecretStr("")
-    """The password of FASTCORE_BOUNCE_MAILBOX_USER."""
     folder: str = Field(default="INBOX", pattern=r"^[^\x00-\x1f\x7f]{1,200}$")
     """The folder to read."""
     done_folder: str = Field(default="", pattern=r"^[^\x00-\x1f\x7f]{0,200}$")
     """The folder to which reports are moved after they were read. Empty: they are deleted."""
+    login_as_smtp: bool = False
+    """Log in as the notifier does at the mail server: with SMTP_USER, and SMTP_PASSWORD or SMTP_OAUTH_*. Only
+    FASTCORE_BOUNCE_MAILBOX_OAUTH_SCOPE may differ."""
+
+
+class BounceMailbox(MailLogin, _Mailbox):
+    """The mailbox that gets the reports of emails that came back: that of FROM_EMAIL."""
+
+    model_config = section("FASTCORE_BOUNCE_MAILBOX_")
 
     @model_validator(mode="after")
     def _check_login(self) -> Self:
-        if self.host and not (self.user and self.password.get_secret_value()):
-            raise ValueError(
-                "FASTCORE_BOUNCE_MAILBOX_USER and FASTCORE_BOUNCE_MAILBOX_PASSWORD are missing: give both"
-            )
+        if self.host and self.login_as_smtp:
+            if self.user or self.password or self.oauth_flow:
+                raise ValueError(
+                    "FASTCORE_BOUNCE_MAILBOX_LOGIN_AS_SMTP: give no FASTCORE_BOUNCE_MAILBOX_USER, _PASSWORD"
+                    " or _OAUTH_FLOW with it"
+                )
+        elif self.host:
+            if not self.oauth_flow and not (self.user and self.password):
+                raise ValueError(
+                    "FASTCORE_BOUNCE_MAILBOX_USER and FASTCORE_BOUNCE_MAILBOX_PASSWORD are missing: give"
+                    " both, or FASTCORE_BOUNCE_MAILBOX_LOGIN_AS_SMTP=true, or"
+                    " FASTCORE_BOUNCE_MAILBOX_OAUTH_FLOW"
+                )
+            self.check_login()
         return self
 
 
@@ -98,6 +118,7 @@ class Settings(BaseSettings):
     tracing: Tracing = Field(default_factory=Tracing)
     sites_file: SitesFile = Field(default_factory=SitesFile)
     bounce_mailbox: BounceMailbox = Field(default_factory=BounceMailbox)
+    smtp_login: SmtpLogin = Field(default_factory=SmtpLogin)
     cron: Annotated[str, AfterValidator(_crontab)] = "*/5 * * * *"
     """When due rows are sent again, in UTC: minute, hour, day, month, weekday (by name: mon)."""
     retention_days: int | None = Field(default=None, ge=1, le=MAX_RETENTION_DAYS)
@@ -120,11 +141,26 @@ class Settings(BaseSettings):
     here needs a token `env:NAME` in FASTCORE_SITES_FILE, and that variable."""
 
     @model_validator(mode="after")
+    def _check_mailbox(self) -> Self:
+        if self.bounce_mailbox.host and self.bounce_mailbox.login_as_smtp:
+            if not self.smtp_login.user:
+                raise ValueError("SMTP_USER is missing: FASTCORE_BOUNCE_MAILBOX_LOGIN_AS_SMTP needs it")
+            self.mailbox_login().check_login()
+        return self
+
+    @model_validator(mode="after")
     def _check_sites(self) -> Self:
         if self.site_queue_url and not self.gateway_url:
             raise ValueError("FASTCORE_FLUSHER_GATEWAY_URL is missing: set the gateway's URL")
         self.sites()
         return self
+
+    def mailbox_login(self) -> MailLogin:
+        """Return the login at the mailbox with reports of bounces."""
+        if not self.bounce_mailbox.login_as_smtp:
+            return self.bounce_mailbox
+        scope = self.bounce_mailbox.oauth_scope or self.smtp_login.oauth_scope
+        return self.smtp_login.model_copy(update={"oauth_scope": scope})
 
     def refuse_weak(self) -> None:
         """Exit if a token is weak, or if a URL would send a token unencrypted over a public network."""

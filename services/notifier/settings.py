@@ -1,15 +1,13 @@
 """The notifier's settings: its mail server, its addresses and its limits."""
 
-import json
 from pathlib import Path
-from typing import Annotated, ClassVar, Final, Literal, Self
+from typing import Annotated, Self
 
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from pydantic import AfterValidator, Field, FilePath, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
 from runtime.mail_address import parse_address
-from runtime.oauth_tokens import OAuthGrant
+from runtime.mail_login import MailLogin
 from runtime.settings import Kafka, Log, Postgres, SitesFile, Tracing, env_name, section
 from runtime.sites.dkim import check_domain, check_selector
 from runtime.sites.mail import AlertFrequency, TimeZone
@@ -36,106 +34,26 @@ def _normalize_spaces(value: str) -> str:
     return line
 
 
-_NEEDED: Final = {
-    "client_credentials": ("oauth_token_url", "oauth_client_id", "oauth_client_secret", "oauth_scope"),
-    "refresh_token": ("oauth_token_url", "oauth_client_id", "oauth_refresh_token"),
-    "service_account": ("oauth_service_account_file",),
-}
-
-
-class Smtp(BaseSettings):
-    """The settings of the mail server and of FASTCore's login there."""
-
-    model_config = section("SMTP_")
+class _Server(BaseSettings):
     host: str = Field(examples=["smtp.example.com"])
     """The host name of the mail server. Without it `make up` starts a local mailbox."""
     port: int = Field(default=587, ge=1, le=65535)
     """587 for STARTTLS, 465 for implicit TLS."""
-    user: str | None = None
-    """The login name, for XOAUTH2 the mailbox. Empty: no login."""
-    password: SecretStr | None = None
-    """The password of SMTP_USER."""
     tls: bool = True
     """Require STARTTLS; there is no fallback to plain text. Port 465 always uses implicit TLS."""
 
-    oauth_flow: Literal["client_credentials", "refresh_token", "service_account"] | None = None
-    """Log in with XOAUTH2 instead of a password: client_credentials (Microsoft 365), refresh_token (Gmail) or
-    service_account (Google Workspace)."""
-    oauth_token_url: str | None = Field(
-        default=None,
-        pattern=r"^https://[^\s<>\"]+$|^http://(127\.0\.0\.1|localhost)[:/]",
-        examples=["https://login.microsoftonline.com/your-tenant-id/oauth2/v2.0/token"],
-    )
-    """The token endpoint. Not for service_account, whose file names it."""
-    oauth_client_id: str | None = None
-    """The id of the client (application)."""
-    oauth_client_secret: SecretStr | None = None
-    """The secret of the client."""
-    oauth_refresh_token: SecretStr | None = None
-    """The refresh token, for refresh_token."""
-    oauth_scope: str = Field(default="", examples=["https://outlook.office365.com/.default"])
-    """The scope. Empty: that of the refresh token, or https://mail.google.com/ for service_account."""
-    oauth_service_account_file: FilePath | None = Field(
-        default=None, examples=["/etc/fastcore/mail/service-account.json"]
-    )
-    """The JSON key of the service account, which may act for SMTP_USER."""
+    model_config = section("SMTP_")
 
-    GOOGLE_SCOPE: ClassVar[str] = "https://mail.google.com/"
+
+class Smtp(MailLogin, _Server):
+    """The settings of the mail server and of FASTCore's login there."""
+
+    model_config = section("SMTP_")
 
     @model_validator(mode="after")
     def _check_login(self) -> Self:
-        if self.oauth_flow is None:
-            if (self.user is None) != (self.password is None):
-                raise ValueError(
-                    "SMTP_USER and SMTP_PASSWORD: give both, or neither for no login"
-                    " (with SMTP_OAUTH_FLOW the user alone)"
-                )
-            return self
-        if self.password is not None:
-            raise ValueError("SMTP_PASSWORD and SMTP_OAUTH_FLOW: give only one of them")
-        needed = ("user", *_NEEDED[self.oauth_flow])
-        missing = [f"SMTP_{name.upper()}" for name in needed if not getattr(self, name)]
-        if missing:
-            raise ValueError(f"{' and '.join(missing)}: SMTP_OAUTH_FLOW={self.oauth_flow} needs it")
-        if self.oauth_flow == "service_account":
-            self.service_account()
+        self.check_login()
         return self
-
-    def service_account(self) -> dict[str, str]:
-        """Return the client_email, private_key and token_uri of the service account.
-
-        Raises `ValueError` if the file is not its JSON key.
-        """
-        file = self.oauth_service_account_file
-        try:
-            content = json.loads(file.read_bytes()) if file else {}
-            account = {name: content[name] for name in ("client_email", "private_key", "token_uri")}
-            load_pem_private_key(account["private_key"].encode(), None)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
-            raise ValueError(
-                f"SMTP_OAUTH_SERVICE_ACCOUNT_FILE: {file} is not the JSON key of a service account"
-            ) from None
-        return account
-
-    def grant(self) -> OAuthGrant | None:
-        """Return with what access tokens are requested, or None without XOAUTH2."""
-        if self.oauth_flow is None:
-            return None
-        user = self.user or ""
-        if self.oauth_flow == "service_account":
-            account, scope = self.service_account(), self.oauth_scope or self.GOOGLE_SCOPE
-            return OAuthGrant(
-                user, account["token_uri"], account["client_email"], scope, private_key=account["private_key"]
-            )
-        renewed = self.oauth_refresh_token if self.oauth_flow == "refresh_token" else None
-        return OAuthGrant(
-            user,
-            self.oauth_token_url or "",
-            self.oauth_client_id or "",
-            self.oauth_scope,
-            client_secret=self.oauth_client_secret.get_secret_value() if self.oauth_client_secret else "",
-            refresh_token=renewed.get_secret_value() if renewed else "",
-        )
 
     @property
     def implicit_tls(self) -> bool:

@@ -118,6 +118,8 @@ def test_no_secret_has_a_value_and_only_services_that_need_it_get_it(chart: list
                     services_of.setdefault(variable["name"], set()).add(container["name"])
     everybody = set(PORTS)
     [notifier] = containers(services(chart)["notifier"])
+    [flusher] = containers(services(chart)["flusher"])
+    mailbox = {"flusher"} if "FASTCORE_BOUNCE_MAILBOX_LOGIN_AS_SMTP" in environment(flusher) else set[str]()
     password = {} if "SMTP_OAUTH_FLOW" in environment(notifier) else {"SMTP_PASSWORD": {"notifier"}}
     assert services_of == password | {
         "DATABASE_URL": everybody - {"ingest"} | {"schema"},
@@ -126,7 +128,7 @@ def test_no_secret_has_a_value_and_only_services_that_need_it_get_it(chart: list
         "FASTCORE_ADMIN_TOKEN": {"admin"},
         "KAFKA_SASL_USERNAME": everybody | {"topics"},
         "KAFKA_SASL_PASSWORD": everybody | {"topics"},
-        "SMTP_USER": {"notifier"},
+        "SMTP_USER": {"notifier"} | mailbox,
     }
     assert not of_kind(chart, "Secret")
 
@@ -137,17 +139,29 @@ def test_the_values_refuse_a_secret_in_the_open() -> None:
     assert {
         name
         for name in SETTINGS
-        if re.search("TOKEN$|PASSWORD$|CLIENT_SECRET$|PRIVATE_KEY$|DATABASE_URL$", name)
+        if re.search("TOKEN$|PASSWORD$|CLIENT_SECRET$|REFRESH_TOKEN$|PRIVATE_KEY$|DATABASE_URL$", name)
     } <= refused
 
 
-def test_the_notifier_reaches_a_token_endpoint_only_if_it_needs_one() -> None:
+def reachable_ports(case: str, service: str) -> set[int]:
+    [policy] = [each for each in of_kind(rendered(case), "NetworkPolicy") if component(each) == service]
+    return {port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]}
+
+
+def test_a_token_endpoint_and_imap_are_reachable_only_if_needed() -> None:
     for case, reaches in (("minimal", False), ("full", True)):
-        [policy] = [
-            each for each in of_kind(rendered(case), "NetworkPolicy") if component(each) == "notifier"
-        ]
-        ports = [port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]]
-        assert (443 in ports) is reaches, case
+        assert (443 in reachable_ports(case, "notifier")) is reaches, case
+        assert {port in reachable_ports(case, "flusher") for port in (443, 993)} == {reaches}, case
+
+
+def test_the_mailbox_of_bounces_gets_the_login_of_smtp() -> None:
+    both = services(rendered("full"))
+    notifier, flusher = (environment(next(containers(both[name]))) for name in ("notifier", "flusher"))
+    shared = {name for name in notifier if name.startswith(("SMTP_OAUTH_", "SMTP_USER", "SMTP_PASSWORD"))}
+    assert {name: flusher.get(name) for name in shared} == {name: notifier[name] for name in shared}
+    [mail] = [each["secret"] for each in pod(both["flusher"])["volumes"] if each["name"] == "mail"]
+    assert mail["items"] == [{"key": "service-account.json", "path": "service-account.json"}]
+    assert "SMTP_HOST" not in flusher
 
 
 def test_the_required_settings_of_each_service_are_there(chart: list[Manifest]) -> None:
@@ -180,7 +194,11 @@ def test_only_the_service_that_needs_them_mounts_files_with_secrets() -> None:
                     assert mount["readOnly"]
                     mounts[container["name"]] = mount["mountPath"]
     assert secret_of == {"destinations": "fastcore-destinations", "mail": "fastcore-mail"}
-    assert mounts == {"webhooks": "/etc/fastcore/destinations", "notifier": "/etc/fastcore/mail"}
+    assert mounts == {
+        "webhooks": "/etc/fastcore/destinations",
+        "notifier": "/etc/fastcore/mail",
+        "flusher": "/etc/fastcore/mail",
+    }
     [sites] = [each["data"]["sites.toml"] for each in of_kind(chart, "ConfigMap")]
     files = {str(Path(path).parent) for path in re.findall('"file:([^"]+)"', sites)}
     assert files == set(mounts.values())

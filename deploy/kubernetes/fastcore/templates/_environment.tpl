@@ -22,11 +22,46 @@
 {{- if and (eq .name "notifier") $secrets.smtp -}}
 {{- $given = append $given (list $secrets.smtp "SMTP_USER" "SMTP_PASSWORD") -}}
 {{- end -}}
+{{- if and (eq .name "flusher") $secrets.mailbox -}}
+{{- $given = append $given (list $secrets.mailbox "FASTCORE_BOUNCE_MAILBOX_USER" "FASTCORE_BOUNCE_MAILBOX_PASSWORD") -}}
+{{- end -}}
+{{- if and (eq .name "flusher") $secrets.smtp (include "fastcore.mailboxAsSmtp" .root) -}}
+{{- $given = append $given (list $secrets.smtp "SMTP_USER" "SMTP_PASSWORD") -}}
+{{- end -}}
 {{- range $one := $given -}}
 {{- range $key := rest $one }}
 - name: {{ $key }}
   valueFrom: {secretKeyRef: {name: {{ first $one }}, key: {{ $key }}}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The flusher's settings of the mailbox with reports of bounces. Each is empty for no. Takes $. */}}
+{{- define "fastcore.mailbox" -}}
+{{- $env := merge (dict) (.Values.flusher.env | default dict) .Values.env -}}
+{{- $env.FASTCORE_BOUNCE_MAILBOX_HOST | default "" -}}
+{{- end -}}
+{{- define "fastcore.mailboxAsSmtp" -}}
+{{- $env := merge (dict) (.Values.flusher.env | default dict) .Values.env -}}
+{{- if and (include "fastcore.mailbox" .) (eq (toString $env.FASTCORE_BOUNCE_MAILBOX_LOGIN_AS_SMTP) "true") -}}true{{- end -}}
+{{- end -}}
+{{- define "fastcore.mailboxOAuth" -}}
+{{- $env := merge (dict) (.Values.flusher.env | default dict) .Values.env -}}
+{{- if include "fastcore.mailboxAsSmtp" . -}}
+{{- .Values.notifier.env.SMTP_OAUTH_FLOW | default "" -}}
+{{- else if include "fastcore.mailbox" . -}}
+{{- $env.FASTCORE_BOUNCE_MAILBOX_OAUTH_FLOW | default "" -}}
+{{- end -}}
+{{- end -}}
+{{/* The name of the key file of a service account in secrets.mail, which the flusher mounts alone. */}}
+{{- define "fastcore.mailboxKey" -}}
+{{- $env := merge (dict) (.Values.flusher.env | default dict) .Values.env -}}
+{{- $file := $env.FASTCORE_BOUNCE_MAILBOX_OAUTH_SERVICE_ACCOUNT_FILE | default "" -}}
+{{- if include "fastcore.mailboxAsSmtp" . -}}
+{{- $file = .Values.notifier.env.SMTP_OAUTH_SERVICE_ACCOUNT_FILE | default "" -}}
+{{- end -}}
+{{- if and .Values.secrets.mail (include "fastcore.mailboxOAuth" .) (hasPrefix "/etc/fastcore/mail/" $file) -}}
+{{- base $file -}}
 {{- end -}}
 {{- end -}}
 
@@ -55,6 +90,13 @@
 {{- $_ := set $env "FASTCORE_ADMIN_SERVICE_URLS" (join "," $urls) -}}
 {{- $_ := set $env "FASTCORE_ADMIN_GATEWAY_URLS" (printf "http://%s-ingest-each:%s" $full (include "fastcore.port" "ingest")) -}}
 {{- end -}}
+{{- if and (eq .name "flusher") (include "fastcore.mailboxAsSmtp" .root) -}}
+{{- range $name, $value := .root.Values.notifier.env -}}
+{{- if and (regexMatch "^SMTP_(USER|OAUTH_.*)$" $name) (not (hasKey $env $name)) -}}
+{{- $_ := set $env $name $value -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- range $name, $value := $env -}}
 {{- if ne (toString $value) "" }}
 - name: {{ $name }}
@@ -62,7 +104,15 @@
 {{- end -}}
 {{- end -}}
 {{- include "fastcore.secretEnv" . -}}
-{{- range $name, $from := $own.secretEnv | default dict }}
+{{- $secretEnv := merge (dict) ($own.secretEnv | default dict) -}}
+{{- if and (eq .name "flusher") (include "fastcore.mailboxAsSmtp" .root) -}}
+{{- range $name, $from := .root.Values.notifier.secretEnv -}}
+{{- if and (regexMatch "^SMTP_(USER|PASSWORD|OAUTH_.*)$" $name) (not (hasKey $secretEnv $name)) -}}
+{{- $_ := set $secretEnv $name $from -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $from := $secretEnv }}
 - name: {{ $name }}
   valueFrom: {secretKeyRef: {name: {{ $from.secret }}, key: {{ $from.key }}}}
 {{- end -}}

@@ -114,6 +114,9 @@ spec:
         {{- if and .root.Values.secrets.mail (eq .name "notifier") }}
         - {name: mail, mountPath: /etc/fastcore/mail, readOnly: true}
         {{- end }}
+        {{- if and (eq .name "flusher") (include "fastcore.mailboxKey" .root) }}
+        - {name: mail, mountPath: /etc/fastcore/mail, readOnly: true}
+        {{- end }}
         {{- if eq .name "notifier" }}
         {{- range $folder := keys .root.Values.siteTemplates | sortAlpha }}
         - {name: templates-{{ $folder }}, mountPath: /etc/fastcore/templates/{{ $folder }}, readOnly: true}
@@ -138,5 +141,10 @@ spec:
     {{- end }}
     {{- if and .root.Values.secrets.mail (eq .name "notifier") }}
     - {name: mail, secret: {secretName: {{ .root.Values.secrets.mail }}, defaultMode: 0440}}
+    {{- end }}
+    {{- if eq .name "flusher" }}
+    {{- with include "fastcore.mailboxKey" .root }}
+    - {name: mail, secret: {secretName: {{ $.root.Values.secrets.mail }}, defaultMode: 0440, items: [{key: {{ . }}, path: {{ . }}}]}}
+    {{- end }}
     {{- end }}
 {{- end -}}
