@@ -40,6 +40,7 @@ class MailsInProgress:
     def __init__(self, holds: Holds) -> None:
         self._holds = holds
         self._mails = dict[Key, MailInProgress]()
+        self._partitions = set[tuple[str, int]]()
 
     def __contains__(self, key: object) -> bool:
         return key in self._mails
@@ -52,9 +53,12 @@ class MailsInProgress:
 
     def remove_revoked(self) -> None:
         """Remove the finished mails of partitions that are no longer assigned to this process."""
+        if all(self._holds(*partition) for partition in self._partitions):
+            return
         for key, mail in list(self._mails.items()):
             if mail.outcome.done() and not self._holds(mail.topic, mail.partition):
                 del self._mails[key]
+        self._partitions = {(mail.topic, mail.partition) for mail in self._mails.values()}
 
     def remove_superseded(self, delivery: Delivery) -> None:
         """Remove the mail if an earlier record requested it.
@@ -79,6 +83,7 @@ class MailsInProgress:
     def add(self, delivery: Delivery, task: asyncio.Task[MailOutcome]) -> None:
         """Add a mail that `task` is sending."""
         record = delivery.record
+        self._partitions.add((record.topic, record.partition))
         self._mails[delivery.key] = MailInProgress(record.topic, record.partition, delivery.record_id, task)
 
     def mark_committed(self, key: Key) -> None:

@@ -124,6 +124,8 @@ def outcome_of_reply(
         status, cause = MailStatus.UNAVAILABLE, SENDER_REFUSED
     reply = f"{code} {enhanced}" if enhanced else str(code)
     reason = Reason.SMTP_REPLY.format(reply=reply, phase=phase)
+    if status is MailStatus.SENT:
+        return MailOutcome(status, reason, phase, code, enhanced, text[:1000], cause)
     quote = f"{reply} {replies.quotable_text(text, recipients)}".rstrip()
     return MailOutcome(status, reason, phase, code, enhanced, text[:1000], cause, quote)
 

@@ -53,3 +53,30 @@ async def test_only_the_newest_committed_outcomes_are_cached(monkeypatch: pytest
         mails.add(each, await finished())
         mails.mark_committed(each.key)
     assert list(mails) == [in_progress.key, others[-2].key, others[-1].key]
+
+
+async def test_mails_of_a_revoked_partition_are_removed_once_they_are_finished() -> None:
+    asked = list[int]()
+    held = {0, 1}
+
+    def holds(_topic: str, partition: int) -> bool:
+        asked.append(partition)
+        return partition in held
+
+    mails = MailsInProgress(holds)
+    records: list[Any] = [FakeRecord(partition=number % 2) for number in range(4)]
+    kept, finished_mail, *others = [replace(delivery(of=lead()), record=record) for record in records]
+    running = asyncio.create_task(asyncio.sleep(10, SENT))
+    for each in (kept, finished_mail, others[0]):
+        mails.add(each, await finished())
+    mails.add(others[1], running)
+    mails.remove_revoked()
+    assert len(mails) == len(records)
+    assert sorted(asked) == [0, 1]  # once for each partition, because the cache may hold 10,000 mails
+    held.discard(1)
+    mails.remove_revoked()
+    assert list(mails) == [kept.key, others[0].key, others[1].key]
+    running.cancel()
+    await asyncio.wait({running})
+    mails.remove_revoked()
+    assert list(mails) == [kept.key, others[0].key]

@@ -1,5 +1,7 @@
 """The warning of readiness that servers refuse most emails."""
 
+import pytest
+
 from runtime.health import Health
 from services.notifier.sending.recent_outcomes import PART, WINDOW_SECONDS, RecentOutcomes
 
@@ -53,3 +55,13 @@ def test_the_warning_ends_after_three_sent_emails_or_the_window() -> None:
 def test_suppressed_emails_are_no_outcome() -> None:
     _, health = recorded(*["suppressed"] * 80)
     assert health.parts[PART].reason == ""
+
+
+def test_sent_emails_are_not_counted_while_there_is_no_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    recent, _ = recorded("sent")
+    reports = list[float]()
+    monkeypatch.setattr(recent, "report", reports.append)
+    for second in range(1, 100):
+        recent.record("welcome", "sent", "", float(second))
+    recent.record("welcome", "dead", REFUSED, 100.0)
+    assert reports == [100.0]
