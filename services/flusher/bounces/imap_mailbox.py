@@ -49,7 +49,7 @@ class _BoundedConnection(imaplib.IMAP4):
             self.sock.shutdown(socket.SHUT_RDWR)
 
     def read(self, size: int) -> bytes:
-        """Return `size` bytes. Raises `abort` if the server sends more than it was asked for."""
+        """Return `size` bytes. Raises `abort` if the server announces more than a report may have."""
         if size > REPORT_MAX_BYTES:
             raise self.abort("a literal is too long")
         return super().read(size)

@@ -56,11 +56,11 @@ async def test_only_the_newest_committed_outcomes_are_cached(monkeypatch: pytest
 
 
 async def test_mails_of_a_revoked_partition_are_removed_once_they_are_finished() -> None:
-    asked = list[int]()
+    checked = list[int]()
     held = {0, 1}
 
     def holds(_topic: str, partition: int) -> bool:
-        asked.append(partition)
+        checked.append(partition)
         return partition in held
 
     mails = MailsInProgress(holds)
@@ -72,7 +72,7 @@ async def test_mails_of_a_revoked_partition_are_removed_once_they_are_finished()
     mails.add(others[1], running)
     mails.remove_revoked()
     assert len(mails) == len(records)
-    assert sorted(asked) == [0, 1]  # once for each partition, because the cache may hold 10,000 mails
+    assert sorted(checked) == [0, 1]  # once for each partition, because the cache may hold 10,000 mails
     held.discard(1)
     mails.remove_revoked()
     assert list(mails) == [kept.key, others[0].key, others[1].key]
