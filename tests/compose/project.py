@@ -45,6 +45,7 @@ class Project:
             "FASTCORE_COMPOSE_MAILBOX_PORT": str(mailbox),
             "FASTCORE_IMAGE": "fastcore:test",
             "EDGE_IMAGE": edge_image(),
+            "FASTCORE_NOTIFIER_ALERT_BURST": "0",  # a load's team notifications are counted one by one
         }
 
     def docker(self, *command: str, text: str | None = None, seconds: float = 500, **environment: str) -> str:
