@@ -1,6 +1,6 @@
 """Links to email or call a person: `mailto:` (RFC 6068) and `tel:` (RFC 3966). No I/O.
 
-Browsers pass these links to a mail program or a phone, so their personal data reaches no server's log.
+Browsers pass these links to a mail program or a phone. So their personal data reaches no server's log.
 """
 
 import re

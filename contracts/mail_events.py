@@ -1,6 +1,7 @@
 """What became of an email after a mail server had accepted it: `MailEvent`, a record of `mail.events.v1`.
 
-The gateway publishes the events of mail providers, and the flusher those of reports that came by mail.
+The gateway publishes the events that mail providers send to it. The flusher publishes the events that it
+reads from bounce reports and spam complaints that came by mail.
 """
 
 import re
@@ -21,7 +22,7 @@ ANSWER_MAX_LENGTH: Final = 1000
 QUEUE_IDS_MAX: Final = 20
 DIGEST_KINDS: Final = ("alert_digest", "held_digest")
 _NAMESPACE: Final = UUID("0f6b2d52-2b0e-5f43-8a44-6d0c7a2f9d10")
-# A Message-ID of ours, or the part of it before the @, anywhere in a text.
+# A Message-ID that FASTCore made, or its part before the @, anywhere in a text.
 _MAIL: Final = re.compile(
     r"(?<![0-9A-Za-z-])([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
     r"\.(welcome|admin_alert|alert_digest|held_digest)(?![0-9A-Za-z_])",

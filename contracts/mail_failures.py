@@ -1,7 +1,7 @@
-"""When many failed emails are one fault. The notifier, the dashboard and the alerts agree on these numbers.
+"""Decides whether failed emails have one common cause: for the notifier, the dashboard and the alerts.
 
-An email fails if a server refuses it, now or later, or defers it, or if its outcome is unknown. A complaint
-of its recipient is no failure: the email arrived.
+An email fails if a server refuses it, defers it or returns it later, or if its outcome is unknown. A spam
+complaint is no failure, because the email arrived.
 """
 
 from typing import Final
@@ -17,7 +17,7 @@ NEWEST: Final = 5
 def still_fail(failed: int, newest_failed: int) -> bool:
     """Return True if emails of one kind fail and have not recovered.
 
-    `failed` counts the failed emails of the period. `newest_failed` counts those among the `NEWEST` emails.
-    After three emails in a row that were sent, the fault is over.
+    `failed` counts the failed emails of the period. `newest_failed` counts the failed ones among the newest
+    `NEWEST` (5) emails. So emails have recovered once three in a row were sent.
     """
     return failed >= MIN_FAILED and 2 * newest_failed > NEWEST

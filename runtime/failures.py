@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 
 class Failure(Exception):
-    """An expected failure. `reason` has only our own words: a driver's text may hold personal data."""
+    """An expected failure. `reason` never quotes a driver's message, which may hold personal data."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

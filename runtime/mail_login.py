@@ -56,7 +56,7 @@ class MailLogin(BaseSettings):
         return str(self.model_config.get("env_prefix") or "")
 
     def check_login(self) -> None:
-        """Raise `ValueError` if the login is incomplete or contradictory. No login is complete."""
+        """Raise `ValueError` if the login is incomplete or contradictory. Having no login is valid."""
         prefix = self.variable_prefix
         if self.oauth_flow is None:
             if (self.user is None) != (self.password is None):
@@ -92,7 +92,7 @@ class MailLogin(BaseSettings):
         return account
 
     def grant(self) -> OAuthGrant | None:
-        """Return with what access tokens are requested, or None without XOAUTH2."""
+        """Return the OAuth grant that requests access tokens, or None without XOAUTH2."""
         if self.oauth_flow is None:
             return None
         user, prefix = self.user or "", self.variable_prefix

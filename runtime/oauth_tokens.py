@@ -42,11 +42,11 @@ _TODO: Final = {
 
 @dataclass(frozen=True)
 class OAuthGrant:
-    """With what tokens are requested for the mailbox `user`.
+    """The credentials with which access tokens for the mailbox `user` are requested.
 
     `refresh_token` is set for a grant by refresh token, and `private_key` for a service account, whose
     address is `client_id`. Without both, the grant is client credentials. The repr shows no secret.
-    `variable_prefix` is that of the settings, for the reasons of errors.
+    `variable_prefix` is the prefix of the settings, which error messages name.
     """
 
     user: str
@@ -69,7 +69,7 @@ class AccessTokenError(Exception):
 
 @dataclass(frozen=True)
 class AccessToken:
-    """An access token. The times are monotonic seconds."""
+    """An access token. Its times are seconds of the monotonic clock."""
 
     value: str
     renew_at: float
@@ -125,9 +125,9 @@ class AccessTokens:
         raise self._failure or AccessTokenError("the access token expired at once")
 
     def reject(self, token: AccessToken) -> bool:
-        """Say that the mail server refused this token. Return True if a new one may help.
+        """Record that the mail server refused this token. Return True if another token may help.
 
-        A new one is requested at most once in `REJECTED_SECONDS`, because a server may refuse each token.
+        A refusal causes at most one request in `REJECTED_SECONDS`, because a server may refuse every token.
         """
         if self._token is not token:
             return True  # another connection has renewed it already
@@ -189,7 +189,7 @@ class AccessTokens:
         if not (isinstance(value, str) and re.fullmatch(r"[!-~]+", value) and lifetime > 0):
             raise AccessTokenError(f"the token endpoint answers {status}, and no usable token")
         if self._refresh_token and isinstance(answer.get("refresh_token"), str):
-            # Microsoft sends a newer one each time. The configured one stays valid for its own lifetime.
+            # Microsoft sends a new refresh token each time. The configured one stays valid until it expires.
             self._refresh_token = answer["refresh_token"]
         renew_after = max(lifetime - RENEW_BEFORE_SECONDS, lifetime / 2)
         return AccessToken(value, began + renew_after, began + lifetime)

@@ -1,4 +1,4 @@
-"""The list of addresses that get no confirmation. It holds keyed digests of mailboxes, never an address."""
+"""The list of addresses that get no confirmation mail. It holds keyed hashes (digests), never an address."""
 
 import hashlib
 import hmac
@@ -12,7 +12,7 @@ from runtime.database.postgres import Connection, load_queries
 _SQL: Any = load_queries(Path(__file__).with_name("suppressed_addresses.sql"))
 
 SuppressionReason = Literal["bounced", "complained", "manual"]
-# The reason for each site, or for all sites under the key None.
+# The reasons by site. The key None stands for all sites.
 Suppressions = Mapping[str | None, SuppressionReason]
 
 

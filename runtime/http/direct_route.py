@@ -14,12 +14,12 @@ from runtime.http.request_limits import BODY_MAX_BYTES
 from runtime.http.security_headers import with_security_headers
 
 Respond: TypeAlias = Callable[[Scope, Receive], Awaitable[Response]]
-# A middleware of the app may have to handle these: `origin` for CORS, `expect` for a 100 (Continue).
+# The app handles requests with these headers: `origin` for CORS, `expect` for a 100 (Continue).
 _HEADERS_FOR_THE_APP: Final = frozenset({b"origin", b"expect"})
 
 
 class DirectRoute(NamedTuple):
-    """A POST route of the app, and the function that returns its responses. It must not raise.
+    """A POST route of the app, and the function that returns its responses. The function must not raise.
 
     `hosts` are the host names that the app allows.
     """
@@ -30,10 +30,10 @@ class DirectRoute(NamedTuple):
 
 
 class DirectHttpProtocol(BoundedHttpProtocol):
-    """Passes a request of `route` to its function if no middleware has anything to do, else to the app.
+    """Passes requests to the function of `route`, or to the app if a middleware must handle them.
 
     The app gets a request with a body that is large or has not arrived completely, with a host name that is
-    not allowed, or with a header that a middleware handles. Both ways return the same response.
+    not allowed, or with a header that a middleware handles. Function and app return the same response.
     """
 
     route: DirectRoute
@@ -44,7 +44,7 @@ class DirectHttpProtocol(BoundedHttpProtocol):
         super()._start_asgi_task(cycle, app)
 
     async def _serve(self, cycle: RequestResponseCycle, scope: Scope, receive: Receive, send: Send) -> None:
-        # Decided in the task: when it is created, the head has arrived, but the body has not been parsed yet.
+        # Decide in the task: when the task is created, the head has arrived, but the body is not parsed yet.
         if not self._is_direct(cycle, scope):
             app: Any = self.app
             await app(scope, receive, send)

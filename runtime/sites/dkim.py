@@ -1,4 +1,4 @@
-"""The key `dkim` of a site: with which key its mails are signed."""
+"""The setting `dkim` of a site: the key that signs the site's mails."""
 
 import re
 from typing import Annotated, Final
@@ -14,7 +14,7 @@ _DOMAIN: Final = re.compile(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a
 
 
 def check_selector(value: str) -> str:
-    """Return the selector in lower case. Raises `ValueError` if it is none."""
+    """Return the selector in lower case. Raises `ValueError` if the value is no DKIM selector."""
     selector = value.lower()
     if len(selector) > 100 or not _SELECTOR.fullmatch(selector):
         raise ValueError("must be letters, digits and dashes, such as fastcore1")
@@ -22,7 +22,7 @@ def check_selector(value: str) -> str:
 
 
 def check_domain(value: str) -> str:
-    """Return the domain in lower case. Raises `ValueError` if it is none."""
+    """Return the domain in lower case. Raises `ValueError` if the value is no domain."""
     domain = value.lower().rstrip(".")
     if len(domain) > 253 or not _DOMAIN.fullmatch(domain):
         raise ValueError("must be a domain in ASCII, such as studio.example")
@@ -32,7 +32,7 @@ def check_domain(value: str) -> str:
 class Dkim(BaseModel):
     """The DKIM key of a site's mails.
 
-    Without `domain`, the domain of the sender's address applies. `key` is the place of the private key.
+    Without `domain`, the domain of the sender's address applies. `key` refers to the private key.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,4 +1,4 @@
-"""What the watchers of the sites file, of its secrets and of its templates share."""
+"""Shared code of the watchers that reload the sites file, its secrets and its templates."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -31,7 +31,7 @@ class FileReader(Generic[T]):
     def __init__(self, thread: str, hanging: str, advice: str = "") -> None:
         """`hanging` begins the error about files that hang, such as "the templates do not answer".
 
-        `advice` is a sentence that ends it.
+        `advice` is the last sentence of this error.
         """
         self._thread = ReadingThread[T](thread)
         self._hanging = hanging
@@ -40,8 +40,8 @@ class FileReader(Generic[T]):
     async def read(self, function: Callable[[], T]) -> T:
         """Return the function's result.
 
-        Raises `SitesFileError` if there is none within `READ_SECONDS`, which include the wait for an earlier
-        call to end.
+        Raises `SitesFileError` if there is no result within `READ_SECONDS`. This time includes the wait until
+        an earlier call has ended.
         """
         try:
             return await self._thread.run(function, READ_SECONDS)

@@ -19,8 +19,9 @@ Group = tuple[str, str]
 class AlertCollection:
     """The alerts of the last `seconds`, and when the next digests are due.
 
-    If a group got `limit` alerts within this time, further ones are collected. A limit of 0 means: never.
-    `schedule_of` returns the schedule of a site, and `group_of` the group of a lead.
+    A group is a site and the recipients of its alerts. If a group got `limit` alerts within this time,
+    further ones are collected. A limit of 0 means: never. `schedule_of` returns the schedule of a site, and
+    `group_of` the group of a lead.
     """
 
     now: datetime
@@ -36,9 +37,10 @@ class AlertCollection:
         return self.schedule_of(lead.site).due_at(self.now) or self._due_of_burst(lead)
 
     def due_at_of_retry(self, lead: LeadReceived, state: str) -> datetime | None:
-        """Return the same for an alert whose row is in this state, and that is requested again.
+        """Return the same as `due_at` for an alert that is requested again. `state` is the state of its row.
 
-        The alert of a lead that was spam is new to the team. A failed one does not wait for the schedule.
+        A suppressed alert (its lead was spam) is new to the team, so the schedule applies. A failed alert
+        does not wait for the schedule.
         """
         if state == "suppressed":
             return self.due_at(lead)

@@ -66,8 +66,8 @@ def decode_in_parts(records: Sequence[Record]) -> Iterator[DecodedBatch]:
     """Decode records lazily, `PART_RECORDS` at a time.
 
     Raises `RetryableError` if the batch has more undecodable leads than the circuit breaker allows. The
-    consumer then processes each half of the batch separately. So the breaker counts the first half, and can
-    stop the consumer before the second half.
+    consumer then processes the two halves of the batch one after the other. So the breaker can stop the
+    consumer after the first half.
     """
     undecodable = 0
     for first in range(0, len(records), PART_RECORDS):

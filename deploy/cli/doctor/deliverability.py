@@ -66,7 +66,7 @@ async def check_deliverability(
 
 
 def own_signers(identities: Identities, signers: DkimSigners, domain: str) -> list[DkimSigner]:
-    """Return what signs the mails of the senders of this domain, each key once."""
+    """Return the signers of mails from this domain, each key once."""
     found = (signers.of(sender) for sender in senders(identities) if sender.endswith(f"@{domain}"))
     return list({each.record_name: each for each in found if each}.values())
 

@@ -1,4 +1,4 @@
-"""Checks the size and the headers of the mails of each site. They are composed about an invented lead."""
+"""Composes mails of each site about an invented lead, and checks their size and headers."""
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime

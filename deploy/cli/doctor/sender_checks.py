@@ -16,7 +16,7 @@ class SenderChecks:
     """What the checks of a sender's domain need besides DNS.
 
     `provider` is the provider of the mail server, if it is known. `selectors` are the configured selectors of
-    the provider. `severity` is `warn` in development, else `fail`. `own` has the keys with which FASTCORE
+    the provider. `severity` is `warn` in development, else `fail`. `own` has the keys with which FASTCore
     signs mails, by the domain of the sender.
     """
 

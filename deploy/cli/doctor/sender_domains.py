@@ -70,7 +70,7 @@ def _report(
 
 
 def dns_unavailable(what: str, error: DnsError) -> CheckResult:
-    """Return the warning that DNS did not answer, which says nothing about the domains."""
+    """Return the warning that `what` was not checked, because DNS did not answer."""
     todo = "run the doctor where DNS works, or set FASTCORE_DOCTOR_NAMESERVERS"
     return warn("sender-dns", f"{what} not checked: {error}", todo)
 
@@ -174,9 +174,9 @@ def _check_dmarc(dmarc: Dmarc, spf: Spf, checks: SenderChecks, *, by_dkim: bool)
 
 
 def _aligns_by_spf(spf: Spf, provider: Provider | None) -> bool:
-    """Return True if the envelope has our sender, and its SPF record is valid and has the provider's servers.
+    """Return True if mails pass DMARC by a valid SPF record that lists the mail server.
 
-    The addresses of a server that is not a known provider's are not known here, so they count as included.
+    The addresses of an unknown provider's servers are not known here, so they count as listed.
     """
     if not spf.record or spf.mistakes:
         return False

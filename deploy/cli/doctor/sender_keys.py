@@ -1,4 +1,4 @@
-"""Checks the DKIM keys of a sender's domain: those of the mail provider, and those of our own."""
+"""Checks the DKIM keys of a sender's domain: the mail provider's, and those with which FASTCore signs."""
 
 from collections.abc import Iterable, Iterator
 
@@ -19,7 +19,7 @@ async def read_keys(resolver: Resolver, domain: str, checks: SenderChecks) -> li
 def check_provider_keys(domain: str, keys: Iterable[DkimKey], checks: SenderChecks) -> Iterator[CheckResult]:
     """Yield what is wrong with the keys with which the provider signs."""
     present = [key for key in keys if key.exists]
-    # Mails that FASTCORE signs need no signature of the provider.
+    # Mails that FASTCore signs need no signature of the provider.
     if not present and (checks.selectors or not checks.own.get(domain)):
         yield _no_key(domain, checks)
     for key in present:
@@ -51,7 +51,7 @@ def aligns(signer: DkimSigner, dmarc: Dmarc) -> bool:
 
 
 def check_own_key(signer: DkimSigner, key: DkimKey, dmarc: Dmarc, checks: SenderChecks) -> CheckResult:
-    """Check that the key with which FASTCORE signs is published, and counts for DMARC."""
+    """Check that the key with which FASTCore signs is published, and counts for DMARC."""
     publish = "publish the record that python -m deploy.cli.mail dkim-record prints"
     if not key.exists:
         return checks.severity("dkim", f"{key.name}: the key with which we sign is not published", publish)

@@ -1,4 +1,4 @@
-"""Decides from the emails of the last hour whether servers refuse them, and whether that is over. No I/O."""
+"""Decides from the emails of the last hour whether mail servers refuse them, or accept them again. No I/O."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from services.admin.rules.reasons import ADDRESS_STATUSES
 
 ALERT: Final = "admin_alert"
 WELCOME: Final = "welcome"
-# More than the share of mistyped addresses. The threshold of deploy/prometheus/alerts.yml.
+# More than the usual share of mistyped addresses. deploy/prometheus/alerts.yml has the same threshold.
 WARNING_SHARE: Final = 0.1
 SHOWN_FAILURES: Final = 2
 
@@ -53,7 +53,7 @@ class MailCounts:
 
     @property
     def severity(self) -> Literal["bad", "amber"] | None:
-        """Return how bad it is that emails fail now. Return None if they do not, or no longer.
+        """Return the severity of the failures. Return None if emails do not fail, or have recovered.
 
         Confirmations to wrong addresses are never worse than a warning, because a bot may have entered the
         addresses.
@@ -61,7 +61,7 @@ class MailCounts:
         if still_fail(self.failed, self.newest_failed):
             return "amber" if self.kind == WELCOME and self.concerns_addresses else "bad"
         if self.kind == ALERT and self.newest and self.newest[0] in FAILED_STATES:
-            # The team does not hear of that lead. A deferred notification is retried.
+            # The team is not notified of the lead. A deferred notification is retried.
             return "amber" if self.newest[0] == "waiting" else "bad"
         is_many = self.failed >= MIN_FAILED and self.failed > WARNING_SHARE * self.total
         return "amber" if is_many and self.newest_failed else None

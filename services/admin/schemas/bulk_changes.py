@@ -166,8 +166,9 @@ class BulkPage(Filter):
 class BulkItem(BaseModel):
     """A lead of a bulk change: its current fields, and the result of the change.
 
-    The result is null until the lead has been processed. `refused` leads cannot be changed, and `failed` ones
-    caused an error, also when they were changed by themselves; both have a reason.
+    The result is null until the lead has been processed. `refused` means that the lead cannot be changed.
+    `failed` means that an error occurred, also when the change was tried for this lead alone. Both have a
+    reason.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -1,4 +1,4 @@
-"""Makes an event of each alert that a digest listed, when the digest came back or was reported as spam."""
+"""Turns the event of a digest (a bounce or a complaint) into one event for each alert that it listed."""
 
 import asyncio
 from pathlib import Path
@@ -18,7 +18,7 @@ SEND_SECONDS: Final = 10.0
 class DigestEvents:
     """Publishes the events of the alerts to `mail.events.v1`, where they are applied like any others.
 
-    So a digest, which lists 150 leads at most, is applied in pieces. After a crash the events are published
+    So each alert of a digest (150 at most) has an event of its own. After a crash the events are published
     again, with the same ids.
     """
 
@@ -30,7 +30,7 @@ class DigestEvents:
         """Return the number of alerts, once Kafka has acknowledged all their events.
 
         Raises `DependencyUnavailable`.
-        An alert that has been sent alone since has another Message-ID: it gets no event.
+        An alert that has been sent again by itself has another Message-ID, and gets no event.
         """
         async with autocommit(self._pool) as connection:
             lead_ids = [

@@ -130,14 +130,14 @@ class MailEventStore:
             answer=_storable(event.answer),
         )
         mail.state = state
-        if state == "complained":  # somebody got the email, so that no retry is needed
+        if state == "complained":  # the email arrived, so that no retry is needed
             await resolve_replays(connection, "notifier", [], [(mail.lead_id, mail.kind)])
         else:
             await self._publish_failure(connection, record, event, mail)
         return "stored", state
 
     async def _note_held_digest(self, connection: Connection, event: MailEvent) -> tuple[Outcome, str]:
-        """Record that a list of held leads came back. It is no email of a lead, so no row has its state."""
+        """Audit the bounce of a list of held leads. No row of `email_delivery` stands for such a list."""
         site = await SQL.held_digest_site(connection, id=event.digest_id)
         if site is None:
             return "duplicate", "unknown"
@@ -167,7 +167,7 @@ class MailEventStore:
             return
         try:
             lead = as_received(row, uuid4())
-        except ValidationError:  # the state of the email is true without a failed delivery
+        except ValidationError:  # the state of the email is right even without a failed delivery
             self._log.error("lead of a bounced email is not valid", lead_id=str(mail.lead_id))
             return
         failed = replace(

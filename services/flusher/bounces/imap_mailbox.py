@@ -61,11 +61,14 @@ class _BoundedConnection(imaplib.IMAP4):
 
 
 class _BoundedTlsConnection(_BoundedConnection, imaplib.IMAP4_SSL):  # type: ignore[misc] # other defaults
-    """The same with implicit TLS."""
+    """A `_BoundedConnection` with implicit TLS."""
 
 
 class ImapMailbox:
-    """One connection to the mailbox. `validity` changes if the server numbers the messages anew."""
+    """One connection to the mailbox.
+
+    `validity` (UIDVALIDITY) changes if the server assigns new UIDs to the messages.
+    """
 
     def __init__(self, connection: _BoundedConnection, settings: BounceMailbox) -> None:
         self._connection = connection

@@ -17,7 +17,7 @@ from runtime.mailbox import mailbox_key
 # The states of an email that a server may have accepted. In `sending`, the process that sent it has died.
 _MAYBE_ACCEPTED: Final = ("sent", "unknown", "waiting", "sending")
 
-# The id in an answer of Postfix; Exim; Gmail; Sendmail or OpenSMTPD.
+# The queue id in the replies of Postfix, of Exim, of Gmail, and of Sendmail or OpenSMTPD.
 _ACCEPTED: Final = re.compile(
     r"queued as ([\w.-]+)|\bid=([\w.-]+)|([\w.-]+) - gsmtp|([\w.-]+) Message accepted for delivery",
     re.IGNORECASE,
@@ -38,15 +38,15 @@ class SentMail:
     answer: str
 
     def is_of(self, event: MailEvent) -> bool:
-        """Return False if a digest listed this alert, but its last email is another one."""
+        """Return False if the event is about a digest, and the last email of this alert is another one."""
         digest = event.digest_id
         return digest is None or self.message_id.startswith(f"<{mail_tag(digest, 'alert_digest')}@")
 
     def is_proven_by(self, event: MailEvent) -> bool:
         """Return True if a report quotes the id that our mail server gave the email when it accepted it.
 
-        Reports are not authenticated, and whoever sends a form with somebody else's address may learn the
-        lead's id, and so the Message-ID. After a first event, `answer` is that of the report.
+        The Message-ID proves nothing: whoever submits a form with somebody else's address may learn the
+        lead's id, and so the Message-ID. The first event replaces `answer` by the text of its report.
         """
         accepted = self.state in _MAYBE_ACCEPTED and _ACCEPTED.search(self.answer)
         return bool(accepted and next(filter(None, accepted.groups())).rstrip(".") in event.queue_ids)
@@ -88,9 +88,9 @@ def reason_of(event: MailEvent) -> str:
 def suppression_of(event: MailEvent, mail: SentMail) -> tuple[str, str | None, SuppressionReason] | None:
     """Return the mailbox to suppress, its site (None: all sites) and the reason, or None.
 
-    Only visitors are suppressed, and by a report only if it proves to be about the email. If the event names
-    another recipient than the email's, the address was corrected meanwhile, or forwards its mail: it is not
-    suppressed.
+    Only visitors' mailboxes are suppressed. A report must prove that it is about the email (`is_proven_by`).
+    If the event names another recipient than the email's, nothing is suppressed: the address was corrected
+    meanwhile, or forwards its mail.
     """
     if event.kind != "welcome" or mail.mailbox is None:
         return None

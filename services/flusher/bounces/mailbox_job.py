@@ -1,7 +1,8 @@
 """The job that reads reports from a mailbox every minute. One flusher at a time runs it.
 
 A report leaves the mailbox after Kafka has acknowledged its events. After a crash in between, it is published
-again, with the same ids. Other messages stay as they are, also unread.
+again, with the same ids. Other messages are not changed: an unread message stays
+unread.
 """
 
 import asyncio
@@ -24,15 +25,15 @@ from services.flusher.store import Clock
 JOB: Final = "bounce_mailbox"
 CRON: Final = "* * * * *"
 RUN_SECONDS: Final = 50.0
-# No message is begun after this time of a run.
+# After this time, a run starts with no further message.
 READ_SECONDS: Final = 30.0
-# Messages of one run. The next run continues.
+# The maximum of messages in one run. The next run continues.
 MESSAGES_MAX: Final = 200
 _SEEN_MAX: Final = 20_000
 
 
 class BounceMailboxJob:
-    """Reads the mailbox. Remembers the messages that are no report, so that each is read once."""
+    """Reads the mailbox. Remembers the messages that are not reports, so that it reads them only once."""
 
     def __init__(self, settings: Settings, publisher: Publisher, runs: JobRuns, clock: Clock) -> None:
         self._settings = settings.bounce_mailbox

@@ -1,7 +1,7 @@
 """Reads a message that says that an email came back or was reported as spam. No I/O, no clock.
 
 Delivery reports have the format of RFC 3464, or are texts such as qmail's. Complaints have that of RFC 5965.
-Any bytes can be read: what is no report has no events.
+Any bytes are accepted: a message that is not a report has no events.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ REPORT_MAX_BYTES: Final = 1024 * 1024
 _PARTS_MAX: Final = 100
 _RECIPIENTS_MAX: Final = 100
 _FIELD_MAX: Final = 2000
-# Headers of the report itself that may name the email, if the report lacks its headers.
+# Headers of the report that may name the email, if the report does not return the email's headers.
 _REFERENCES: Final = ("In-Reply-To", "References")
 _QMAIL: Final = re.compile(
     r"^<(?P<address>[^<>\s]{3,320})>:\s*\n(?P<answer>.{0,2000}?)(?:\n\s*\n|\Z)", re.MULTILINE | re.DOTALL
@@ -186,7 +186,7 @@ def _qmail_refusals(message: Message, parts: list[Message]) -> Iterator[_Refusal
 
 
 def _find_mail(message: Message, parts: list[Message]) -> tuple[UUID, MailKind] | None:
-    """Return the email of a report: the one of the returned headers, or the one that the report answers."""
+    """Return the email that a report is about, from the returned headers, or else from the report's own."""
     for part in parts[1:]:
         # The returned message or its headers: message/rfc822 is parsed, the other forms are text.
         if mail := mail_named_in(_value(part, "Message-ID")):

@@ -1,4 +1,4 @@
-"""The daily job that removes suppressed addresses that have expired. The notifier ignores these already."""
+"""The daily job that removes expired entries of the suppression list. The notifier ignores them anyway."""
 
 from typing import Final
 

@@ -1,7 +1,7 @@
 """The job that reports team notifications which nobody received, as events for destinations.
 
-The leads of a site that fail together are one event, so that a burst does not flood a chat. Each lead is in
-one event at most. The transaction that marks the leads writes the event to the outbox.
+Failures of one site at about the same time are one event, so that a burst does not flood a chat. Each lead is
+in one event at most. The transaction that marks the leads writes the event to the outbox.
 """
 
 from collections import Counter, defaultdict
@@ -23,9 +23,9 @@ CRON: Final = "* * * * *"
 SETTLE: Final = timedelta(seconds=30)
 # Further failures of the same site are reported together, after this time.
 PAUSE: Final = timedelta(minutes=15)
-# A notification that was not sent for so long is late, if no other notification of its site was sent.
+# A notification that has not been sent for this time is late, if no other one of its site was sent.
 LATE: Final = timedelta(minutes=15)
-# Of all sites, in one run. The others follow in the next runs.
+# The maximum of notifications of all sites in one run. The others follow in the next runs.
 MAX_ALERTS: Final = 5000
 SQL: Any = load_queries(Path(__file__).with_name("alert_escalation.sql"))
 

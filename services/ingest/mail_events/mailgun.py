@@ -29,7 +29,7 @@ _TOKENS_MAX: Final = 100_000
 
 
 class Mailgun:
-    """Verifies the signature with one of these webhook signing keys."""
+    """Verifies that a request is signed with one of `signing_keys`, Mailgun's webhook signing keys."""
 
     def __init__(self, signing_keys: Sequence[str]) -> None:
         self._keys = [each.encode() for each in signing_keys]

@@ -25,7 +25,7 @@ from services.ingest.mail_events.provider import (
 
 # The address does not exist.
 _HARD: Final = frozenset({"HardBounce", "BadEmailAddress"})
-# Postmark gave up, or did not try, for another reason than the address.
+# Postmark gave up or did not try, for a reason other than the address.
 _REFUSED: Final = frozenset({"Blocked", "DMARCPolicy", "DnsError", "ManuallyDeactivated", "SMTPApiError"})
 _SOFT: Final = frozenset({"SoftBounce", "Transient"})
 # The headers of the original email are near the end of a report.
@@ -72,7 +72,7 @@ class Postmark:
             "postmark",
             f"{event.get('ID')}",
             event.get("BouncedAt"),
-            # `MessageID` is Postmark's own. The metadata has our tag. The report, if included, has our id.
+            # `MessageID` is Postmark's own. The metadata has our tag. An included report has our Message-ID.
             find_mail(
                 optional_mapping(event.get("Metadata")).get(TAG), text(event.get("Content"))[-_CONTENT_MAX:]
             ),

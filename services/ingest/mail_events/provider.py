@@ -1,4 +1,4 @@
-"""What the adapters of the mail providers have in common: they authenticate a request and read its events."""
+"""The interface of the mail providers' adapters, which authenticate requests and read their events."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ Header = Callable[[bytes], str | None]
 # SendGrid repeats a request for 24 hours, Mailgun for eight. A clock may be a few minutes wrong.
 OLDEST: Final = timedelta(hours=25)
 NEWEST: Final = timedelta(minutes=5)
-# The name under which providers keep the tag of an email (`contracts.mail_events.mail_tag`) with it.
+# The name of the metadata in which providers keep the tag of an email (`contracts.mail_events.mail_tag`).
 TAG: Final = "fastcore"
 
 
@@ -35,7 +35,7 @@ class ForgedError(Exception):
 
 
 class InvalidEventsError(Exception):
-    """The provider signed the request, but its body has not the shape that the provider documents."""
+    """The request is authentic, but its body does not have the format that the provider documents."""
 
 
 class ProviderUnavailable(Exception):
@@ -120,7 +120,7 @@ def find_mail(*values: object) -> tuple[UUID, MailKind] | None:
 
 
 def check_window(timestamp: object, now: datetime) -> None:
-    """Raise `ForgedError` unless a signed time in seconds since 1970 is near enough to now."""
+    """Raise `ForgedError` if a signed time (in Unix seconds) is too far from `now`."""
     at = parse_time(timestamp)
     if at is None or not now - OLDEST <= at <= now + NEWEST:
         raise ForgedError

@@ -47,7 +47,7 @@ def load_public_key(value: str) -> EllipticCurvePublicKey:
 
 
 class SendGrid:
-    """Verifies the signature with one of these public keys, in base64."""
+    """Verifies that a request is signed with one of `public_keys`, each in base64."""
 
     def __init__(self, public_keys: Sequence[str]) -> None:
         self._keys = [load_public_key(each) for each in public_keys]

@@ -42,7 +42,7 @@ _NO_ADDRESS: Final = frozenset({"NoEmail", "Suppressed", "OnAccountSuppressionLi
 
 
 class Ses:
-    """Accepts messages of these SNS topics only: anybody with an AWS account can make Amazon SNS sign."""
+    """Accepts messages of the configured SNS topics only: anybody can make SNS sign messages of a topic."""
 
     def __init__(self, topic_arns: Sequence[str], certificates: SnsCertificates) -> None:
         self._topics = frozenset(topic_arns)
@@ -98,7 +98,7 @@ def _parse(message: str) -> Parsed:
     parsed = Parsed()
     try:
         content = mapping(read_json(message))
-    except InvalidEventsError:  # the text by which SES tests a topic
+    except InvalidEventsError:  # SES tests a topic with a text that is no JSON
         parsed.skip("ignored")
         return parsed
     kind = content.get("notificationType") or content.get("eventType")
@@ -113,7 +113,7 @@ def _parse(message: str) -> Parsed:
 
 
 def _mail_of(mail: Mapping[str, Any]) -> Any:
-    """Return the email that the original headers name. SES replaces the Message-ID of what it delivers."""
+    """Return the email that the original headers name. SES sends emails with a Message-ID of its own."""
     headers = mail.get("headers")
     ids = [
         each.get("value")

@@ -24,14 +24,14 @@ _CERTIFICATES_MAX: Final = 16
 
 
 def sns_host(topic_arn: str) -> str:
-    """Return the host of Amazon SNS in the region of a topic. Raises `ForgedError` if it is no topic."""
+    """Return the host of Amazon SNS in a topic's region. Raises `ForgedError` if it is no topic's ARN."""
     if not (found := TOPIC_ARN.fullmatch(topic_arn)):
         raise ForgedError
     return f"sns.{found[1]}.amazonaws.com"
 
 
 class SnsCertificates:
-    """Fetches the certificates with which Amazon SNS signs, one at a time, and keeps the last ones."""
+    """Fetches the signing certificates of Amazon SNS, one at a time, and caches the latest ones."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client

@@ -28,7 +28,7 @@ from services.notifier.smtp.mailer import Mailer
 from services.notifier.smtp.outcome import PROCESS_DIED, WITHOUT_OUTCOME, MailOutcome, MailStatus
 
 POLL_SECONDS: Final = 5.0
-# As an alert that is sent by itself: three retries (services/flusher/retries/retry_rules.py).
+# Three retries, as for an alert that is sent by itself (services/flusher/retries/retry_rules.py).
 RETRY_SECONDS: Final = (300.0, 900.0, 3600.0)
 UNAVAILABLE_SECONDS: Final = 60.0
 RELEASE_SECONDS: Final = 5.0
@@ -50,7 +50,7 @@ class AlertDigests:
         *,
         drain_seconds: float,
     ) -> None:
-        """Set how long a stop waits for the digest that is being sent: `drain_seconds`."""
+        """Set how long a stop waits at most for the digest that is being sent (`drain_seconds`)."""
         self._stopping = stopping
         self._recent = recent
         self._drain_seconds = drain_seconds
@@ -59,7 +59,7 @@ class AlertDigests:
         self._publisher = publisher
         self._identities = identities
         self._sending = asyncio.Lock()
-        # A failover to an asynchronous standby may lose the commit of an outcome. Prevents a second mail.
+        # Prevents a second mail if a failover to an asynchronous standby loses the commit of an outcome.
         self._sent = dict[UUID, tuple[MailOutcome, frozenset[UUID]]]()
         self._log = logger("alert digest")
 

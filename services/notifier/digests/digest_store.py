@@ -1,4 +1,4 @@
-"""The adapter of the alert digests to PostgreSQL: which alerts a digest lists, its lease and its outcome."""
+"""Stores the alert digests in PostgreSQL: which alerts a digest lists, its lease and its outcome."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -46,7 +46,7 @@ class DigestStore:
         claim_seconds: float,
         sending_seconds: float,
     ) -> None:
-        """Set the leases: until the body of a digest is sent, and from the body to the outcome.
+        """Set the leases: `claim_seconds` until the body is sent, then `sending_seconds` until the outcome.
 
         A burst is collected for `collect_seconds`. `identity_of` returns the identity of a site.
         """
@@ -60,7 +60,8 @@ class DigestStore:
     async def make_digests(self) -> datetime:
         """Make the digests of the sites whose alerts are due. Return the time of the database.
 
-        If the site's schedule has changed, the earlier time applies.
+        If the site's schedule has changed since an alert was collected, the digest is due at the earlier of
+        the old and the new time.
         """
         async with transaction(self._pool) as connection:
             now: datetime = await _SQL.now(connection)
@@ -135,7 +136,7 @@ class DigestStore:
                 interrupted = True
                 alerts.append(alert)
             elif status in _UNLISTED and row["state"] == "unknown":
-                left.append(alert.lead_id)  # it may have been listed before
+                left.append(alert.lead_id)  # the digest may already have been sent with it
             elif status in _UNLISTED:
                 unlisted.setdefault(status, []).append(alert)
             else:
@@ -185,7 +186,7 @@ class DigestStore:
             )
 
     async def end_empty(self, digest: ClaimedDigest) -> None:
-        """End a digest that no lead is left for."""
+        """End a digest that has no leads any more."""
         async with transaction(self._pool) as connection:
             await self._hold(connection, digest)
             await _SQL.end_digest(connection, digest_id=digest.digest_id, reason=None, tries=0)

@@ -58,7 +58,7 @@ class AlertSite:
 def alert_values(
     lead: LeadReceived, site: AlertSite, language: Language, others: OtherLeads
 ) -> dict[str, Any]:
-    """Return what only the templates of an alert may show."""
+    """Return the template variables that exist only in alerts, by name."""
     groups: FieldGroups = labelled_fields(lead, language)
     email = lead.email if lead.email and parse_address(lead.email) else ""
     call_url = tel_url(lead.phone) if lead.phone else None

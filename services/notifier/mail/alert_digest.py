@@ -1,4 +1,4 @@
-"""Composes the email to the team that lists several new leads, in place of an alert for each. No I/O."""
+"""Composes the digest: one email to the team that lists several new leads. No I/O."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +18,7 @@ LISTED_MAX: Final = 150
 
 @dataclass(frozen=True)
 class ListedLead:
-    """What the digest shows of a lead. `contact` is its address, or else its phone."""
+    """What the digest shows of a lead. `contact` is the email address, or else the phone number."""
 
     lead_id: UUID
     received_at: datetime
@@ -30,7 +30,7 @@ class ListedLead:
 
 @dataclass(frozen=True)
 class AlertDigest:
-    """The leads of one email, and which part of a longer list they are."""
+    """The content of one digest email. A long list is sent as `parts` emails, and this is number `part`."""
 
     digest_id: UUID
     site: str

@@ -1,4 +1,4 @@
-"""When the team is notified of a lead: at once, or in a list (a digest) each hour or each day. No I/O."""
+"""The schedule of alerts: each at once, or in a digest (a list) each hour or each day. No I/O."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,7 +26,7 @@ class AlertSchedule:
         )
 
     def due_at(self, now: datetime) -> datetime | None:
-        """Return when a digest with an alert of this moment is due, or None if the alert is sent at once."""
+        """Return when the digest with an alert from `now` is due, or None if the alert is sent at once."""
         if self.frequency == "immediate":
             return None
         zone = ZoneInfo(self.timezone)

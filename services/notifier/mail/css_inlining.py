@@ -15,8 +15,8 @@ from jinja2 import Environment
 from jinja2.ext import Extension
 
 _EXPRESSION: Final = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
-# In place of an expression: its number between two characters of the private use area. A quote in an
-# expression then ends no attribute.
+# Replaces an expression by its number between two characters of the private use area, so that a quote in an
+# expression does not end an attribute.
 _BEGIN, _END = "\ue000", "\ue001"
 _MASK: Final = re.compile(f"{_BEGIN}([0-9]+){_END}")
 _NAME: Final = rf"[^\s\"'<>/={_BEGIN}{_END}]+"
@@ -76,7 +76,7 @@ def _with_style(tag: re.Match[str], styles: str) -> str:
         return tag[0]
     own = next((each["value"] or "" for each in attributes if each["name"] == "style"), "").strip("\"'")
     others = "".join(each[0] for each in attributes if each["name"] != "style")
-    if background := _BACKGROUND.search(style):  # Word sometimes reads only the attribute
+    if background := _BACKGROUND.search(style):  # Outlook's Word engine sometimes reads only the attribute
         others = _BGCOLOR.sub(rf'\1"{background[1]}"', others)
     return f'<{tag["name"]}{others} style="{style}{own}"{tag["end"]}'
 

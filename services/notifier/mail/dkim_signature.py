@@ -24,7 +24,7 @@ _SIGNED: Final = frozenset(
 )
 _PADDING: Final = PKCS1v15()
 _SHA256: Final = SHA256()
-# Only the blanks that change: a single one between words stays.
+# Matches only blanks that change: a single blank between words stays.
 _BLANKS: Final = re.compile(rb"\t[ \t]*| [ \t]+")
 _FOLD: Final = re.compile(rb"\r\n(?=[ \t])")
 _LINE: Final = 72
@@ -110,7 +110,7 @@ def _names_to_sign(headers: list[tuple[str, bytes]]) -> list[str]:
 def _headers_to_sign(headers: list[tuple[str, bytes]], names: list[str]) -> bytes:
     """Return the relaxed headers in the order of `names`. A name takes the last header that is left of it.
 
-    A name without a header adds nothing, which signs that there is none.
+    A name without a header adds nothing. The signature then proves that the mail has no such header.
     """
     left: dict[str, list[bytes]] = {}
     for name, line in headers:

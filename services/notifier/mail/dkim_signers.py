@@ -1,4 +1,4 @@
-"""Finds the DKIM key with which a mail is signed, by its sender, and signs the mail.
+"""Finds the DKIM key of a mail's sender, and signs the mail with it.
 
 Without a configured key, mails are sent as they are.
 """
@@ -72,7 +72,7 @@ class DkimSigners:
         return [*([self.default] if self.default else []), *self.by_sender.values()]
 
     def of(self, sender: str) -> DkimSigner | None:
-        """Return what signs the mails from this address, or None."""
+        """Return the signer of mails from this address, or None."""
         if signer := self.by_sender.get(sender):
             return signer
         if self.default and self.default.aligns_with(sender.rpartition("@")[2]):
@@ -104,7 +104,7 @@ class DkimSigners:
 
 
 def _default_signer(settings: Settings) -> DkimSigner | None:
-    """Return what signs with the installation's key, or None if there is none. Raises `DkimKeyError`."""
+    """Return the signer with the installation's key, or None if there is no key. Raises `DkimKeyError`."""
     dkim = settings.dkim
     if dkim.selector is None:
         return None

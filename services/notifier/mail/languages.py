@@ -69,7 +69,7 @@ class Language:
 
 
 def find_language(*tags: str | None) -> Language:
-    """Return the language of the first locale that is supported, such as `de-AT`, or English."""
+    """Return the language of the first supported locale in `tags`, such as `de-AT`, or else English."""
     for tag in tags:
         if tag and (found := _find(tag[:_TAG_MAX])):
             return found

@@ -1,4 +1,4 @@
-"""The header by which a mail provider returns the tag of an email with its events. No I/O.
+"""The header that makes a mail provider return the tag of an email with its events. No I/O.
 
 SendGrid's complaints, and all events of Postmark, lack our Message-ID. Other servers get no such header.
 """

@@ -34,7 +34,7 @@ _IDENTITY: Final = Identity(
 
 
 def sample_lead(site: str, locale: str | None, *, lead_id: UUID = _ID, now: datetime = _TIME) -> LeadReceived:
-    """Return a lead with every field, such as a preview shows."""
+    """Return an invented lead with a value in every field, for previews and test mails."""
     fields: dict[str, Any] = {name: EXAMPLE[name] for name in LeadReceived.model_fields if name in EXAMPLE}
     return LeadReceived.model_validate(
         fields

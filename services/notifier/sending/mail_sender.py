@@ -121,8 +121,8 @@ class MailSender:
     async def commit_outcome(self, delivery: Delivery, outcome: MailOutcome) -> None:
         """Publish the mail's failure, if it failed, and commit its outcome. Raises `DependencyUnavailable`.
 
-        The outcome then stays in the cache. A mail whose status is in `WITHOUT_OUTCOME` leaves the cache: it
-        was not sent.
+        The outcome stays in the cache of mails in progress. If its status is in `WITHOUT_OUTCOME`, the mail
+        was not sent and is removed from the cache.
         """
         await self.record_outcome(delivery, outcome)
         self._failures.remove(delivery.key)

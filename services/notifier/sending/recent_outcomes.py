@@ -1,4 +1,4 @@
-"""Tells from the latest emails of this process whether servers refuse most of them."""
+"""Decides from the latest emails of this process whether mail servers refuse most of them."""
 
 import asyncio
 import time
@@ -43,7 +43,7 @@ class RecentOutcomes:
         """
         if state == "sent" or state in FAILED_STATES:
             self._outcomes.append(_Outcome(now, kind, None if state == "sent" else reason))
-            # A sent email begins no warning. Counting the outcomes takes a tenth of an email's time.
+            # A sent email cannot start a warning, and counting takes a tenth of the time of an email.
             if state != "sent" or self._health.parts[PART].reason:
                 self.report(now)
 

@@ -15,7 +15,7 @@ EXTENSION: Final = "pipelining"
 
 
 class PipeliningProtocol(SMTPProtocol):
-    """Keeps the replies that arrive together. aiosmtplib returns the first of them and drops the others.
+    """Keeps all replies that arrive together. aiosmtplib's own protocol keeps only the first one.
 
     `expected` is the number of pipelined commands whose replies have not been read.
     """

@@ -1,1 +1,1 @@
-"""Reads and judges what DNS says about a sender's domain: SPF, DKIM and DMARC. No results of the doctor."""
+"""Reads and evaluates the SPF, DKIM and DMARC records of a sender's domain. The doctor's checks use it."""

@@ -1,4 +1,4 @@
-"""Reads the public key of a DKIM selector (RFC 6376, 3.6.1; RFC 8463), and judges it."""
+"""Reads the public key of a DKIM selector (RFC 6376, 3.6.1; RFC 8463), and evaluates it."""
 
 import base64
 import binascii

@@ -1,7 +1,7 @@
 """Finds the DMARC policy and the organizational domain by the DNS tree walk of RFC 9989.
 
-The walk needs no list of public suffixes. Receivers that still use one (RFC 7489) come to another domain only
-if a registry between the two has a DMARC record of its own.
+The walk needs no list of public suffixes. Receivers that still use such a list (RFC 7489) find another domain
+only if a registry between the two domains has a DMARC record.
 """
 
 from dataclasses import dataclass, field
@@ -69,7 +69,7 @@ async def read_dmarc(resolver: Resolver, domain: str) -> Dmarc:
 
 
 def _walk(domain: str) -> list[str]:
-    """Return the domain and its parents. Of a long name, the parents begin with seven labels."""
+    """Return the domain and its parents. The parents have at most seven labels."""
     labels = domain.split(".")
     first = 1 if len(labels) <= _LABELS_MAX else len(labels) - (_LABELS_MAX - 1)
     return [domain, *(".".join(labels[number:]) for number in range(first, len(labels)))]

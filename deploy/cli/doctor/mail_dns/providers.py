@@ -1,4 +1,4 @@
-"""What is known about the mail providers, by the host name of their mail servers."""
+"""The known mail providers, by the host names of their mail servers."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -8,12 +8,12 @@ from typing import Final
 class Provider:
     """A provider of mail servers.
 
-    - `hosts` are the ends of the names of its servers.
+    - `hosts` are the suffixes of its servers' host names.
     - `spf` are the domains that the SPF record of a customer includes, or their parents.
-    - `keeps_sender` is True if the envelope's sender stays ours, so that our SPF record counts for DMARC.
-      Otherwise bounces go to a domain of the provider, and only DKIM makes the mail pass.
+    - `keeps_sender` is True if the provider does not replace the envelope's sender, so that the SPF record
+      of the sender's domain counts for DMARC. Otherwise only DKIM makes the mail pass.
     - `selectors` are those that its customers usually have. Some providers choose another for each customer.
-    - `mailboxes` are domains of mailboxes of its own. The provider signs for them itself.
+    - `mailboxes` are domains at which the provider offers mailboxes, such as `gmail.com`. It signs for them.
     """
 
     name: str
@@ -24,7 +24,7 @@ class Provider:
     mailboxes: tuple[str, ...] = ()
 
     def is_included(self, domains: set[str]) -> bool:
-        """Return True if these included domains have the provider's servers."""
+        """Return True if the domains that an SPF record includes have the provider's servers."""
         return any(each == spf or each.endswith(f".{spf}") for each in domains for spf in self.spf)
 
 
@@ -62,5 +62,5 @@ def find_provider(host: str) -> Provider | None:
 
 
 def owner_of_mailboxes(domain: str) -> Provider | None:
-    """Return the provider whose own mailboxes this domain has, or None."""
+    """Return the provider that offers mailboxes at this domain, or None."""
     return next((provider for provider in PROVIDERS if domain in provider.mailboxes), None)

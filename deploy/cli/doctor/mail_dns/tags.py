@@ -2,7 +2,7 @@
 
 
 def parse_tags(record: str) -> dict[str, str]:
-    """Return the values by tag name in lower case. The first of several equal tags counts."""
+    """Return the values by tag name in lower case. If a tag is repeated, its first value counts."""
     tags: dict[str, str] = {}
     for part in record.split(";"):
         name, equals, value = part.partition("=")

@@ -23,7 +23,7 @@ _PAUSE: Final = re.compile(r"(?:paused: )?smtp .*", re.DOTALL)
 def refused_emails(signals: Signals) -> Iterator[Disruption]:
     """Yield a disruption if servers refuse, defer or bounce most emails and have not recovered.
 
-    If the emails of some sites arrive, each site whose emails fail is one disruption.
+    If the emails of some sites arrive, there is one disruption for each site whose emails fail.
     """
     if (reply := server_refusal(signals)) is not None:
         yield _no_email_accepted(signals, reply)

@@ -67,7 +67,7 @@ _OF_ONE_ASSIGNEE: Final = {"assignee": "newest", "assignee_desc": "oldest"}
 
 
 def load_orders(lead_filter: str) -> dict[str, Any]:
-    """Return the queries of each order, by the order's name. `lead_filter` is the SQL in lead_filter.sql."""
+    """Return the queries of each sort order, by its name. `lead_filter` is the SQL in lead_filter.sql."""
     path = Path(__file__).with_name("sorted.sql")
     return {
         name: load_queries(path, lead_filter=lead_filter, key=key, order=order, beyond=beyond)
