@@ -37,7 +37,7 @@ FROM lead_inbox WHERE id = :id;
 -- name: read_emails
 -- The emails of a lead, every column.
 SELECT lead_id, kind, state, owner, lease_until, attempts, recipient, message_id, reason, smtp_answer, settled_by,
-       created_at, updated_at, sent_at, mailbox, site, lead_received_at
+       created_at, updated_at, sent_at, mailbox, site, lead_received_at, outcome_at, requested_at, failure_group
 FROM email_delivery WHERE lead_id = :id ORDER BY kind DESC;
 
 -- name: read_queue
