@@ -7,8 +7,8 @@ PRIVATE_SUFFIXES: Final = (".svc", ".local", ".localhost", ".internal")
 
 
 def is_private_name(name: str) -> bool:
-    """Return True if `name` is private. `name` must be in lower case.
+    """Return True if only a private network resolves the host name `name`, which must be in lower case.
 
-    A name without a dot is private, because it is the name of a container or a service.
+    This is also true of each name without a dot, because it is the name of a container or a service.
     """
     return "." not in name or name.endswith(PRIVATE_SUFFIXES)

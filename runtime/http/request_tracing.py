@@ -17,7 +17,10 @@ _UNTRACED_PATHS: Final = frozenset({"/livez", "/readyz", "/metrics", "/internal/
 
 
 class ServerSpans:
-    """Records the spans. `paths` are the paths of plain ASGI routes, which FastAPI does not know."""
+    """Records a span for each HTTP request, except health checks and requests for metrics or status.
+
+    `paths` are the paths of plain ASGI routes. FastAPI has no route name for them, so the path is the name.
+    """
 
     def __init__(self, app: ASGIApp, paths: Collection[str] = ()) -> None:
         self._app = app

@@ -22,7 +22,7 @@ from services.webhooks.store import Store
 
 
 class Handler:
-    """Stores the deliveries of batches of records. `Sender` sends them."""
+    """Stores the webhook deliveries that Kafka records cause. `Sender` sends the stored deliveries."""
 
     def __init__(self, store: Store, publisher: FailurePublisher, destinations: Destinations) -> None:
         self._store = store

@@ -16,10 +16,10 @@ SEND_SECONDS: Final = 10.0
 
 
 class DigestEvents:
-    """Publishes the events of the alerts to `mail.events.v1`, where they are applied like any others.
+    """Publishes the bounce or complaint of a digest email once for each alert that the digest listed.
 
-    So each alert of a digest (150 at most) has an event of its own. After a crash the events are published
-    again, with the same ids.
+    A digest lists 150 alerts at most. The events go to `mail.events.v1`, and are processed like the events
+    of single emails. After a crash the events are published again, with the same ids.
     """
 
     def __init__(self, pool: Pool, publisher: Publisher) -> None:

@@ -217,9 +217,10 @@ class Mailer:
 async def open_mailer(
     settings: Settings, health: Health, stopping: asyncio.Event, signers: DkimSigners | None = None
 ) -> AsyncIterator[Mailer]:
-    """Yield a mailer and run its monitor. It signs the mails for whose senders `signers` has a key.
+    """Yield a mailer. Its monitor runs until the context ends.
 
-    Once `stopping` is set, the mailer does not begin to send the body (SMTP DATA) of any further mail.
+    The mailer adds a DKIM signature to a mail if `signers` has a key for the mail's sender. Once
+    `stopping` is set, the mailer does not begin to send the body (SMTP DATA) of any further mail.
     """
     mailer = Mailer(settings, health, stopping, signers)
     try:

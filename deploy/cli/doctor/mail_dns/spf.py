@@ -69,7 +69,11 @@ class _Evaluation:
         self._resolver, self._spf = resolver, spf
 
     async def follow(self, domain: str, record: str, path: tuple[str, ...]) -> str:
-        """Evaluate the terms of a record. Return its ending. `path` are the domains that led to it."""
+        """Evaluate an SPF record. Return its `all` term (such as `-all`), or an empty text if it has none.
+
+        A `redirect` is followed to the `all` term of its target. `path` are the domains whose records led to
+        this one, to find loops.
+        """
         path, redirect, ending = (*path, domain), "", ""
         for term in record.split()[1:]:
             if ending:  # what follows `all` is ignored, and so is `redirect` (RFC 7208, 5.1 and 6.1)
