@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -18,6 +19,8 @@ from tests.support.services.admin import Admin, running_admin
 from tests.support.stack import Database, Stack
 
 ROWS = 12_000
+# The tables of digests have no rows here, and PostgreSQL reads an empty table without its index.
+SCANNED = re.compile("Seq Scan on (?!collected_alert|alert_digest)")
 MODULES = [
     module
     for package in (store, monitoring)
@@ -150,7 +153,7 @@ async def test_lists_and_counts_use_indexes(database: Database, db: Any) -> None
             rows = await db.fetch("EXPLAIN " + QUERIES[name].sql, *arguments(name, given))
         plan = "\n".join(row[0] for row in rows)
         assert index in plan, f"{name} with {sorted(given)}:\n{plan}"
-        assert index == "lead_inbox" or "Seq Scan" not in plan, f"{name} with {sorted(given)}:\n{plan}"
+        assert index == "lead_inbox" or not SCANNED.search(plan), f"{name} with {sorted(given)}:\n{plan}"
 
 
 async def test_totals_above_the_exact_limit_are_marked_as_estimates(

@@ -69,6 +69,7 @@ PAGES = (
 )
 FORMS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("/admin/ui/palette", {"q": "Ada"}),
+    *(("/admin/ui/suppressions", {"email": each}) for each in ("x", "ada@example.com")),
     (f"{LEADS}/export", {}),
     (f"{LEADS}/{{lead}}/notes", {"text": "Called."}),
     (f"{LEADS}/{{lead}}/notes", {"text": ""}),

@@ -19,7 +19,7 @@ COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     [
         ("FASTCORE_MIGRATION_DATABASE_URL", {"migrate"}),
         ("FASTCORE_ADMIN_TOKEN", {"admin"}),
-        ("SMTP_PASSWORD", {"notifier"}),
+        ("SMTP_PASSWORD", {"notifier", "flusher"}),
         ("DATABASE_URL", {"persister", "notifier", "webhooks", "flusher", "admin", "migrate"}),
     ],
 )
