@@ -1,6 +1,7 @@
 """The mailbox with reports of bounces, on a real Dovecot: logins, messages that are no report, and faults."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -197,21 +198,27 @@ async def test_a_folder_that_takes_no_messages_fails_the_run_and_stops_nothing(
 async def dripping_server(greeting: bytes) -> AsyncIterator[int]:
     """A server that sends a byte now and then, and never ends its line."""
 
+    ended, tasks = asyncio.Event(), set[asyncio.Task[None] | None]()
+
     async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.add(asyncio.current_task())
         writer.write(greeting)
-        try:
-            while not writer.is_closing():
+        with contextlib.suppress(ConnectionError):
+            while not (ended.is_set() or writer.is_closing()):
                 writer.write(b"x")
                 await writer.drain()
                 await asyncio.sleep(0.1)
-        except ConnectionError:
-            writer.close()
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
 
     listening = await asyncio.start_server(serve, "127.0.0.1", 0)
     try:
         yield listening.sockets[0].getsockname()[1]
     finally:
         listening.close()
+        ended.set()
+        await asyncio.gather(*filter(None, tasks))
 
 
 @pytest.mark.parametrize("greeting", [b"", b"* OK ready\r\n"])
