@@ -24,6 +24,7 @@ from runtime.http.problem_details import add_exception_handlers
 from runtime.http.request_limits import RequestLimits, Uploads
 from runtime.http.request_tracing import ServerSpans
 from runtime.http.swagger_ui import add_docs_page
+from runtime.kafka.mail_event_publisher import MailEventPublisher
 from runtime.kafka.publisher import open_publisher
 from runtime.settings import load
 from runtime.sites.file import SitesFileError, environment, exit_with, load_sites
@@ -46,7 +47,6 @@ from services.ingest.openapi import describe
 from services.ingest.publisher import (
     AuditPublisher,
     LeadPublisher,
-    MailEventPublisher,
     RefusedLeadPublisher,
 )
 from services.ingest.routes import PATH, LeadEndpoint, status_response

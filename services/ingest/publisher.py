@@ -1,19 +1,16 @@
-"""Publishes leads, mail events and audit entries.
+"""Publishes leads and audit entries.
 
-The caller waits until Kafka acknowledges a lead or a mail event. Audit entries are published in the
-background.
+The caller waits until Kafka acknowledges a lead. Audit entries are published in the background.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
 from typing import Final
 
 from contracts import headers as h
 from contracts import topics
 from contracts.audit import AuditRecorded
 from contracts.lead_record import LeadRecord
-from contracts.mail_events import MailEvent
 from runtime import metrics
 from runtime.failures import Failure
 from runtime.kafka.publisher import Publisher
@@ -79,30 +76,6 @@ class RefusedLeadPublisher:
                 seconds=self._budget_seconds,
             )
         metrics.PARKED.labels(final="false").inc()
-
-
-class MailEventPublisher:
-    """Publishes mail events to `mail.events.v1`, each within a time budget."""
-
-    def __init__(self, kafka: Publisher, budget_seconds: float) -> None:
-        self._kafka = kafka
-        self._budget_seconds = budget_seconds
-
-    async def publish(self, events: Sequence[MailEvent]) -> None:
-        """Return once every in-sync replica has all events. Raises `DependencyUnavailable`.
-
-        If some were written, repeating all of them is harmless: their ids are the same.
-        """
-        await asyncio.gather(*map(self._publish, events))
-
-    async def _publish(self, event: MailEvent) -> None:
-        await self._kafka.send(
-            topics.MAIL_EVENTS.name,
-            key=event.key,
-            value=event.model_dump_json().encode(),
-            headers=[(h.CONTENT_TYPE, b"application/json")],
-            seconds=self._budget_seconds,
-        )
 
 
 class AuditPublisher:

@@ -143,10 +143,9 @@ def plan_batch(
 ) -> BatchPlan:
     """Decide what to do with every delivery of a batch. Adds each new welcome to `counts`.
 
-    `collection` decides which alerts are collected for a digest; None: no alert.
-
     `rows` are the stored rows of the batch's leads. `statuses` are the stored statuses by lead id. `owner`
-    and `in_progress` are passed to `choose_action`.
+    and `in_progress` are passed to `choose_action`. `collection` decides which alerts are collected for a
+    digest. Without it, none is.
     """
     plan, existing = BatchPlan(), dict[Key, list[Delivery]]()
     for lead_id, requests in batch.by_lead().items():

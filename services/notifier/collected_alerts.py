@@ -14,7 +14,7 @@ from services.notifier.delivery_values import storable
 
 _SQL: Any = load_queries(Path(__file__).with_name("collected_alerts.sql"))
 # The headers of a record from which its failure is published.
-_KEPT: Final = (
+_STORED: Final = (
     *headers.PASSED_ON,
     headers.ORIGINAL_TOPIC,
     headers.ORIGINAL_PARTITION,
@@ -50,13 +50,13 @@ async def add_collected_alerts(
         timestamps=[each.timestamp for each in records],
         keys=[each.key for each in records],
         payloads=[each.value for each in records],
-        headers=[json.dumps(_kept_headers(each)) for each in deliveries],
+        headers=[json.dumps(_stored_headers(each)) for each in deliveries],
     )
 
 
-def _kept_headers(delivery: Delivery) -> dict[str, str]:
-    kept = [*_KEPT, headers.QUEUE_ID] if delivery.queue_id else _KEPT
-    found = {name: headers.text(delivery.record.headers, name) for name in kept}
+def _stored_headers(delivery: Delivery) -> dict[str, str]:
+    names = [*_STORED, headers.QUEUE_ID] if delivery.queue_id else _STORED
+    found = {name: headers.text(delivery.record.headers, name) for name in names}
     return {name: storable(value) for name, value in found.items() if value is not None}
 
 

@@ -21,13 +21,7 @@ from services.notifier.batch_data import count_alerts, count_welcomes, load_deli
 from services.notifier.batch_plan import BatchPlan, plan_batch
 from services.notifier.collected_alerts import add_collected_alerts
 from services.notifier.deliveries import STAGE, DecodedBatch, Delivery, Key
-from services.notifier.delivery_values import (
-    AUDIT_EVENTS,
-    key_columns,
-    mailbox_of,
-    recipient_of,
-    storable,
-)
+from services.notifier.delivery_values import AUDIT_EVENTS, key_columns, mailbox_of, recipient_of, storable
 from services.notifier.mail.identities import Identities
 from services.notifier.mail.message import message_id
 from services.notifier.smtp.outcome import MailOutcome, MailStatus
@@ -166,7 +160,8 @@ class Store:
         await _audit(connection, suppressed)
 
     def _message_id_of(self, delivery: Delivery) -> str:
-        return message_id(delivery.lead, delivery.kind, self._identities.of(delivery.lead.site).from_email)
+        lead = delivery.lead
+        return message_id(lead.lead_id, delivery.kind, self._identities.of(lead.site).from_email)
 
     async def _suppress(self, connection: Connection, delivery: Delivery, reason: str) -> None:
         attempts = await _SQL.suppress_row(

@@ -65,7 +65,7 @@ async def run_checks() -> AsyncIterator[CheckResult]:
 
 
 async def _check_deliverability(sites: Sites | SitesFileError | None) -> AsyncIterator[CheckResult]:
-    """Check the senders' domains and sample mails. Checks nothing if the notifier's settings are not here."""
+    """Check the senders' domains and sample mails, if the environment has the notifier's settings."""
     notifier, doctor, debug = read_settings(Notifier), read_settings(DoctorSettings), read_settings(Debug)
     if isinstance(doctor, str):
         yield fail("settings", f"doctor: {doctor}", "correct the variable that the message names")

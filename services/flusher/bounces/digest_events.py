@@ -1,18 +1,15 @@
 """Turns the event of a digest (a bounce or a complaint) into one event for each alert that it listed."""
 
-import asyncio
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from uuid import UUID, uuid5
 
-from contracts import headers as h
-from contracts import topics
 from contracts.mail_events import MailEvent
 from runtime.database.postgres import Pool, autocommit, load_queries
+from runtime.kafka.mail_event_publisher import MailEventPublisher
 from runtime.kafka.publisher import Publisher
 
 _SQL: Any = load_queries(Path(__file__).with_name("digest_events.sql"))
-SEND_SECONDS: Final = 10.0
 
 
 class DigestEvents:
@@ -24,29 +21,20 @@ class DigestEvents:
 
     def __init__(self, pool: Pool, publisher: Publisher) -> None:
         self._pool = pool
-        self._publisher = publisher
+        self._publisher = MailEventPublisher(publisher)
 
     async def publish(self, event: MailEvent) -> int:
         """Return the number of alerts, once Kafka has acknowledged all their events.
 
-        Raises `DependencyUnavailable`.
-        An alert that has been sent again by itself has another Message-ID, and gets no event.
+        An alert that has been sent again by itself has another Message-ID, and gets no event. Raises
+        `DependencyUnavailable`.
         """
         async with autocommit(self._pool) as connection:
             lead_ids = [
                 row["lead_id"] async for row in _SQL.listed_alerts(connection, digest_id=str(event.digest_id))
             ]
-        await asyncio.gather(*(self._publish(alert_event(event, each)) for each in lead_ids))
+        await self._publisher.publish([alert_event(event, each) for each in lead_ids])
         return len(lead_ids)
-
-    async def _publish(self, event: MailEvent) -> None:
-        await self._publisher.send(
-            topics.MAIL_EVENTS.name,
-            key=event.key,
-            value=event.model_dump_json().encode(),
-            headers=[(h.CONTENT_TYPE, b"application/json")],
-            seconds=SEND_SECONDS,
-        )
 
 
 def alert_event(event: MailEvent, lead_id: UUID) -> MailEvent:

@@ -112,7 +112,7 @@ class MailEventStore:
             self._log.error("mail event not decoded", partition=record.partition, offset=record.offset)
             return "undecodable", "undecodable"
         if event.kind == "held_digest":
-            return await self._note_held_digest(connection, event)
+            return await self._audit_held_digest(connection, event)
         if alerts or mail is None or not mail.is_of(event):
             return ("stored", "listed") if alerts else ("duplicate", "unknown")
         if not await append_entries(connection, [_audit_entry(event)], database_time=True):
@@ -136,7 +136,7 @@ class MailEventStore:
             await self._publish_failure(connection, record, event, mail)
         return "stored", state
 
-    async def _note_held_digest(self, connection: Connection, event: MailEvent) -> tuple[Outcome, str]:
+    async def _audit_held_digest(self, connection: Connection, event: MailEvent) -> tuple[Outcome, str]:
         """Audit the bounce of a list of held leads. No row of `email_delivery` stands for such a list."""
         site = await SQL.held_digest_site(connection, id=event.digest_id)
         if site is None:

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from runtime import metrics
 from runtime.failures import DependencyUnavailable
 from runtime.http.problem_details import ProblemError
+from runtime.kafka.mail_event_publisher import MailEventPublisher
 from runtime.logs import logger
 from services.ingest import problems
 from services.ingest.mail_events.mailgun import Mailgun
@@ -25,7 +26,6 @@ from services.ingest.mail_events.provider import (
 from services.ingest.mail_events.sendgrid import SendGrid
 from services.ingest.mail_events.ses import Ses
 from services.ingest.mail_events.sns_certificates import SnsCertificates
-from services.ingest.publisher import MailEventPublisher
 from services.ingest.request import LeadRequest
 from services.ingest.responses import correlation_id_of, report_refusal
 from services.ingest.settings import MailProviders

@@ -20,9 +20,11 @@ from runtime.kafka.handler import Record
 from runtime.logs import logger
 from services.notifier.digests.claimed_digest import ClaimedDigest, CollectedAlert
 from services.notifier.digests.digest_store import DigestStore, ListChangedError
-from services.notifier.mail.alert_digest import AlertDigest, compose_alert_digest, message_id_of
+from services.notifier.digests.polling import send_repeatedly
+from services.notifier.mail.alert_digest import NAME, AlertDigest, compose_alert_digest
 from services.notifier.mail.identities import Identities
 from services.notifier.mail.message import UndeliverableError
+from services.notifier.mail.message import message_id as message_id_of
 from services.notifier.sending.recent_outcomes import RecentOutcomes
 from services.notifier.smtp.mailer import Mailer
 from services.notifier.smtp.outcome import PROCESS_DIED, WITHOUT_OUTCOME, MailOutcome, MailStatus
@@ -33,7 +35,6 @@ RETRY_SECONDS: Final = (300.0, 900.0, 3600.0)
 UNAVAILABLE_SECONDS: Final = 60.0
 RELEASE_SECONDS: Final = 5.0
 CACHED_OUTCOMES: Final = 100
-KIND: Final = "alert_digest"
 
 
 class AlertDigests:
@@ -65,16 +66,7 @@ class AlertDigests:
 
     async def run(self) -> None:
         """Send the digests that are due, every 5 seconds, until cancelled."""
-        failing = False
-        while True:
-            try:
-                await self.send_due()
-                failing = False
-            except Failure as failure:
-                if not failing:  # one line for each outage, because readiness reports it
-                    self._log.warning("alert digests wait", reason=failure.reason)
-                failing = True
-            await asyncio.sleep(POLL_SECONDS)
+        await send_repeatedly(self.send_due, POLL_SECONDS, self._log, "alert digests wait")
 
     async def drain(self) -> None:
         """Wait until the digest that is being sent has its outcome. Call it when the service stops."""
@@ -139,7 +131,7 @@ class AlertDigests:
             metrics.BUGS.inc()
             self._log.exception("alert digest not composed", digest_id=str(digest.digest_id))
             return MailOutcome(MailStatus.WAITING, Reason.BUG.format(exception=type(error).__name__))
-        message_id = message_id_of(digest.digest_id, identity)
+        message_id = message_id_of(digest.digest_id, NAME, identity.from_email)
         outcome = await self._mailer.send(mail, lambda: self._store.begin_sending(digest, message_id))
         if outcome.status is MailStatus.SENT:
             self._sent[digest.digest_id] = outcome, leads
@@ -166,7 +158,7 @@ class AlertDigests:
             with suppress(Failure):
                 await self._store.renew(digest)
         if outcome.status not in WITHOUT_OUTCOME:
-            metrics.MAILS.labels(kind=KIND, outcome=str(outcome.status)).inc()
+            metrics.MAILS.labels(kind=NAME, outcome=str(outcome.status)).inc()
             self._recent.record(
                 "admin_alert", str(outcome.status), outcome.quote or outcome.reason, time.monotonic()
             )

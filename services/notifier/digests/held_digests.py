@@ -4,7 +4,6 @@ A lead is held if it exceeded a rate limit and nothing else makes it look like s
 digest. It concerns several leads, so it has no row in `email_delivery`, and the ledger does not count it.
 """
 
-import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,8 +12,8 @@ from typing import Any, Final
 from contracts.reasons import Reason
 from runtime import metrics
 from runtime.database.postgres import Pool, autocommit, load_queries, transaction
-from runtime.failures import Failure
 from runtime.logs import logger
+from services.notifier.digests.polling import send_repeatedly
 from services.notifier.mail.held_digest import LISTED_MAX, HeldDigest, HeldLead, compose_held_digest
 from services.notifier.mail.identities import Identities
 from services.notifier.mail.message import UndeliverableError
@@ -65,16 +64,7 @@ class HeldDigests:
 
     async def run(self) -> None:
         """Send the digests that are due, every 15 seconds, until cancelled."""
-        failing = False
-        while True:
-            try:
-                await self.send_due()
-                failing = False
-            except Failure as failure:
-                if not failing:  # one line for each outage, because readiness reports it
-                    self._log.warning("held digests wait", reason=failure.reason)
-                failing = True
-            await asyncio.sleep(POLL_SECONDS)
+        await send_repeatedly(self.send_due, POLL_SECONDS, self._log, "held digests wait")
 
     async def send_due(self) -> int:
         """Try once to send each digest that is due, and return how many were sent.

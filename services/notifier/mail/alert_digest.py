@@ -6,10 +6,9 @@ from typing import Any, Final
 from uuid import UUID
 
 from contracts.leads import lead_reference
-from services.notifier.mail.answers import no_name, visible_text
-from services.notifier.mail.digest_mail import compose_digest, digest_message_id, one_line
+from services.notifier.mail.answers import no_name, one_line, visible_text
 from services.notifier.mail.languages import Language, find_language
-from services.notifier.mail.message import Identity, Mail
+from services.notifier.mail.message import Identity, Mail, build_mail, valid_addresses
 
 NAME: Final = "alert_digest"
 LISTED_MAX: Final = 150
@@ -41,25 +40,13 @@ class AlertDigest:
 
 
 def compose_alert_digest(digest: AlertDigest, identity: Identity, now: datetime) -> Mail:
-    """Compose the digest. A repeated digest has the same Message-ID, so that mailboxes can deduplicate it.
+    """Compose the digest. It has no Reply-To, because a reply can go to one lead only.
 
     Raises `UndeliverableError` if a header is invalid, or if no address is valid.
     """
     language = find_language(identity.alert_locale, identity.locale)
-    return compose_digest(
-        NAME,
-        alert_digest_values(digest, identity, language),
-        identity,
-        language,
-        now,
-        recipients=digest.recipients,
-        message_id=message_id_of(digest.digest_id, identity),
-    )
-
-
-def message_id_of(digest_id: UUID, identity: Identity) -> str:
-    """Return the Message-ID of a digest. All its alerts have it in `email_delivery`."""
-    return digest_message_id(digest_id, NAME, identity.from_email)
+    values, addresses = alert_digest_values(digest, identity, language), valid_addresses(digest.recipients)
+    return build_mail(NAME, digest.digest_id, values, identity, language, now, addresses)
 
 
 def alert_digest_values(digest: AlertDigest, identity: Identity, language: Language) -> dict[str, Any]:

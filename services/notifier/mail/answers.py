@@ -21,6 +21,7 @@ from contracts.visit import Source
 from services.notifier.mail.languages import Language
 
 LABEL_MAX: Final = 200
+LINE_MAX: Final = 120
 _CLEAN_ASCII: Final = re.compile(r"[ -~\n\t]*")
 # Characters that hide text or reverse its order. Joiners, direction marks and the tags of flags stay, because
 # words and emoji need them.
@@ -146,6 +147,11 @@ def _unknown_label(form: str, name: str) -> str:
 
 def _display_value(value: JsonValue) -> str:
     return visible_text(answer_text(value))
+
+
+def one_line(value: str) -> str:
+    """Return what a visitor typed as one short line."""
+    return truncate(to_line(visible_text(value)), LINE_MAX)
 
 
 def quote_lines(text: str) -> str:

@@ -5,10 +5,9 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from services.notifier.mail.answers import no_name, visible_text
-from services.notifier.mail.digest_mail import compose_digest, digest_message_id, one_line
+from services.notifier.mail.answers import no_name, one_line, visible_text
 from services.notifier.mail.languages import Language, find_language
-from services.notifier.mail.message import Identity, Mail
+from services.notifier.mail.message import Identity, Mail, build_mail, valid_addresses
 
 LISTED_MAX: Final = 200
 """The largest number of leads that are listed. The dashboard lists all of them."""
@@ -43,20 +42,13 @@ class HeldDigest:
 
 
 def compose_held_digest(digest: HeldDigest, identity: Identity, now: datetime) -> Mail:
-    """Compose the digest. A repeated digest has the same Message-ID, so that mailboxes can deduplicate it.
+    """Compose the digest. It has no Reply-To, because a reply can go to one lead only.
 
     Raises `UndeliverableError` if a header is invalid, or if no address is valid.
     """
     language = find_language(identity.alert_locale, identity.locale)
-    return compose_digest(
-        "held_digest",
-        digest_values(digest, identity, language),
-        identity,
-        language,
-        now,
-        recipients=identity.admins,
-        message_id=digest_message_id(digest.digest_id, "held_digest", identity.from_email),
-    )
+    values, addresses = digest_values(digest, identity, language), valid_addresses(identity.admins)
+    return build_mail("held_digest", digest.digest_id, values, identity, language, now, addresses)
 
 
 def digest_values(digest: HeldDigest, identity: Identity, language: Language) -> dict[str, Any]:

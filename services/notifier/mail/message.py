@@ -4,13 +4,14 @@ The headers contain two values from the visitor. The validated address is the re
 alert, the Reply-To contains this address and the encoded name.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.headerregistry import Address
 from email.utils import format_datetime
 from functools import lru_cache
 from typing import Any
+from uuid import UUID
 
 from contracts.failures import Kind
 from contracts.leads import LeadReceived, lead_reference
@@ -94,9 +95,12 @@ class Mail:
     smtputf8: bool
 
 
-def message_id(lead: LeadReceived, kind: Kind, from_email: str) -> str:
-    """Return the Message-ID. A repeated mail has the same id, so that mailboxes can deduplicate it."""
-    return f"<{lead.lead_id}.{kind}@{from_email.rpartition('@')[2]}>"
+def message_id(mail_id: UUID, name: str, from_email: str) -> str:
+    """Return the Message-ID. A repeated mail has the same one, so that mailboxes can deduplicate it.
+
+    `mail_id` is the id of the lead or of the digest, and `name` the name of the mail's templates.
+    """
+    return f"<{mail_tag(mail_id, name)}@{from_email.rpartition('@')[2]}>"
 
 
 def compose(
@@ -111,30 +115,52 @@ def compose(
     Raises `UndeliverableError` if a header is invalid, or if no address is valid.
     """
     addresses = _recipients_of(kind, lead, identity)
-    smtputf8 = any(address.smtputf8 for address in addresses) or not identity.is_ascii
     if kind == "welcome":
         reply_to = identity.reply_to
     else:
-        reply_to = reply_to_header(lead.name or "", lead.email or "", utf8=smtputf8)
+        utf8 = _needs_smtputf8(addresses, identity)
+        reply_to = reply_to_header(lead.name or "", lead.email or "", utf8=utf8)
     language = language_of(kind, lead, identity)
     values = template_values(kind, lead, identity, language, others)
-    subject, text, html = identity.templates.render(kind, values, language)
+    return build_mail(kind, lead.lead_id, values, identity, language, now, addresses, reply_to)
+
+
+def build_mail(
+    name: str,
+    mail_id: UUID,
+    values: Mapping[str, Any],
+    identity: Identity,
+    language: Language,
+    now: datetime,
+    addresses: Sequence[Recipient],
+    reply_to: str = "",
+) -> Mail:
+    """Build the mail that the templates `name` make of these values. `reply_to` is the header, if any.
+
+    `mail_id` is the id of the lead or of the digest. Raises `UndeliverableError` if a header is invalid.
+    """
+    smtputf8 = _needs_smtputf8(addresses, identity)
+    subject, text, html = identity.templates.render(name, values, language)
     headers = {
         "Date": format_datetime(now),
         "From": sender_header(identity),
         **({"Reply-To": reply_to} if reply_to else {}),
         "To": ", ".join(address.spec for address in addresses),
         "Subject": subject,
-        "Message-ID": message_id(lead, kind, identity.from_email),
+        "Message-ID": message_id(mail_id, name, identity.from_email),
         # RFC 3834: suppresses out-of-office replies.
         "Auto-Submitted": "auto-generated",
-        **provider_headers(identity.smtp_host, mail_tag(lead.lead_id, kind)),
+        **provider_headers(identity.smtp_host, mail_tag(mail_id, name)),
     }
     try:
         content = build_mime_message(headers, text, html, utf8=smtputf8)
     except HeaderInjectionError as error:
         raise UndeliverableError(Reason.HEADERS_INVALID) from error
     return Mail(identity.from_email, tuple(address.spec for address in addresses), content, smtputf8)
+
+
+def _needs_smtputf8(addresses: Sequence[Recipient], identity: Identity) -> bool:
+    return any(address.smtputf8 for address in addresses) or not identity.is_ascii
 
 
 def sender_header(identity: Identity) -> str:

@@ -229,7 +229,7 @@ class MailOutcomeRecovery:
             site=storable(delivery.lead.site),
             received_at=delivery.lead.occurred_at,
             message_id=message_id(
-                delivery.lead, delivery.kind, self._identities.of(delivery.lead.site).from_email
+                delivery.lead.lead_id, delivery.kind, self._identities.of(delivery.lead.site).from_email
             ),
             record_id=delivery.record_id,
         )

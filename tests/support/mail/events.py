@@ -8,7 +8,7 @@ from contracts import topics
 from contracts.leads import LeadReceived
 from contracts.mail_events import MailEvent
 from runtime.settings import Kafka
-from services.notifier.mail.digest_mail import digest_message_id
+from services.notifier.mail.message import message_id
 from tests.support.factories import lead, producer
 
 
@@ -72,7 +72,7 @@ async def add_mail(
         of.email if kind == "welcome" else None,
         of.site,
         lease,
-        digest_message_id(mail_id, name, "hello@fast.example"),
+        message_id(mail_id, name, "hello@fast.example"),
     )
 
 

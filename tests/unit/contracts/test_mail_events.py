@@ -16,7 +16,6 @@ from contracts.mail_events import (
     mail_tag,
     status_in,
 )
-from services.notifier.mail.digest_mail import digest_message_id
 from services.notifier.mail.message import message_id
 from tests.support.factories import lead
 from tests.support.mail.events import mail_event
@@ -28,14 +27,14 @@ ID = UUID("019b0c5e-9d3a-7c41-8f0e-2a6b4c8d0e1f")
 @pytest.mark.parametrize("shape", ["{}", " {} ", "{}, <other@relay.example>", "References: <x@y>\r\n {}"])
 def test_our_message_id_is_found_in_any_text(kind: str, shape: str) -> None:
     one = lead()
-    made = message_id(one, kind, "hello@fast.example")  # type: ignore[arg-type]
+    made = message_id(one.lead_id, kind, "hello@fast.example")
     assert mail_named_in(shape.format(made)) == (one.lead_id, kind)
     assert mail_named_in(shape.format(mail_tag(one.lead_id, kind))) == (one.lead_id, kind)
 
 
 @pytest.mark.parametrize("kind", ["alert_digest", "held_digest"])
 def test_the_message_id_of_a_digest_names_the_digest(kind: str) -> None:
-    assert mail_named_in(digest_message_id(ID, kind, "hello@fast.example")) == (ID, kind)
+    assert mail_named_in(message_id(ID, kind, "hello@fast.example")) == (ID, kind)
     assert mail_fields(ID, kind) == {"kind": kind, "digest_id": ID}  # type: ignore[arg-type]
 
 
