@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from runtime.settings import Kafka, SitesFile
-from runtime.sites import watched_files
 from services.notifier.settings import Settings
 from tests.support.factories import lead, post
 from tests.support.mail.smtp import SmtpServer
@@ -28,6 +27,7 @@ from tests.support.services.notifier import (
     reset_offsets,
     store_lead,
     wait_for_states,
+    watch_files_quickly,
 )
 from tests.support.wait import eventually
 
@@ -165,8 +165,7 @@ async def test_a_change_of_the_setting_loses_no_collected_lead(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(watched_files, "CHECK_SECONDS", 0.1)
-    monkeypatch.setattr(watched_files, "STABLE_SECONDS", 0.05)
+    watch_files_quickly(monkeypatch)
     file = tmp_path / "sites.toml"
     daily = (
         '[sites.studio]\nalert_frequency = "daily"\nalert_hour = {hour}\n'

@@ -6,11 +6,10 @@ from typing import Any
 import pytest
 
 from runtime.settings import Kafka, SitesFile
-from runtime.sites import watched_files
 from services.notifier.settings import Settings
 from tests.support.factories import lead, post
 from tests.support.mail.smtp import SmtpServer
-from tests.support.services.notifier import notifier, readyz, wait_for_states
+from tests.support.services.notifier import notifier, readyz, wait_for_states, watch_files_quickly
 from tests.support.wait import eventually
 
 FILE = """
@@ -30,8 +29,7 @@ async def test_a_sites_mails_have_its_sender_and_recipients(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(watched_files, "CHECK_SECONDS", 0.1)
-    monkeypatch.setattr(watched_files, "STABLE_SECONDS", 0.05)
+    watch_files_quickly(monkeypatch)
     file = tmp_path / "sites.toml"
     file.write_text(FILE.format(domain="studio.example"))
     settings = settings.model_copy(update={"sites_file": SitesFile(path=file)})

@@ -6,11 +6,10 @@ from typing import Any
 import pytest
 
 from runtime.settings import Kafka, SitesFile
-from runtime.sites import watched_files
 from services.notifier.settings import Settings
 from tests.support.factories import lead, post
 from tests.support.mail.smtp import SmtpServer
-from tests.support.services.notifier import notifier, readyz, wait_for_states
+from tests.support.services.notifier import notifier, readyz, wait_for_states, watch_files_quickly
 from tests.support.wait import eventually
 
 FILE = """
@@ -34,8 +33,7 @@ async def test_each_site_has_its_language_and_its_last_valid_templates(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(watched_files, "CHECK_SECONDS", 0.1)
-    monkeypatch.setattr(watched_files, "STABLE_SECONDS", 0.05)
+    watch_files_quickly(monkeypatch)
     file, template = tmp_path / "sites.toml", tmp_path / "nord" / "welcome.txt"
     file.write_text(FILE)
     template.parent.mkdir()

@@ -1,4 +1,4 @@
-"""A real Dovecot that checks logins for Postfix: XOAUTH2, with tokens that it asks an endpoint about."""
+"""A real Dovecot: checks logins with XOAUTH2 for Postfix, or serves IMAP. An endpoint checks its tokens."""
 
 import contextlib
 import shutil
@@ -24,11 +24,6 @@ auth_failure_delay = 0
 default_login_user = {user}
 default_internal_user = {user}
 default_internal_group = {user}
-passdb {{
-  driver = oauth2
-  mechanisms = xoauth2
-  args = {folder}/oauth2.conf
-}}
 userdb {{
   driver = static
   args = uid=nobody gid=nogroup home=/nonexistent
@@ -45,6 +40,48 @@ service stats {{
   }}
 }}
 """
+_TOKENS = """
+passdb {{
+  driver = oauth2
+  mechanisms = xoauth2
+  args = {folder}/oauth2.conf
+}}
+"""
+_IMAP = """
+base_dir = {folder}/run
+state_dir = {folder}/state
+log_path = {folder}/dovecot.log
+protocols = imap
+listen = 127.0.0.1
+ssl = required
+ssl_cert = <{folder}/server.pem
+ssl_key = <{folder}/server.pem
+first_valid_uid = 1
+first_valid_gid = 1
+auth_mechanisms = plain login xoauth2
+auth_failure_delay = 0
+mail_location = maildir:{mailboxes}/%u
+passdb {{
+  driver = static
+  mechanisms = plain login
+  args = password={password}
+}}
+userdb {{
+  driver = static
+  args = uid={uid} gid={gid} home={mailboxes}/%u
+}}
+namespace inbox {{
+  inbox = yes
+}}
+service imap-login {{
+  inet_listener imap {{
+    port = {port}
+  }}
+  inet_listener imaps {{
+    port = 0
+  }}
+}}
+"""
 OAUTH2 = """
 introspection_mode = post
 introspection_url = {url}
@@ -53,6 +90,19 @@ active_attribute = active
 active_value = true
 tokeninfo_url =
 """
+
+
+def imap_config(folder: Path, mailboxes: Path, port: int, password: str, *, tokens: bool = False) -> str:
+    """Return the configuration of an IMAP server with STARTTLS.
+
+    Its certificate is `server.pem` in `folder`. `mailboxes` has a Maildir for each user, and all users have
+    the same password. With `tokens` they may log in with XOAUTH2 too, as `oauth2.conf` in `folder` says.
+    """
+    owner = mailboxes.stat()
+    config = _IMAP.format(
+        folder=folder, mailboxes=mailboxes, port=port, password=password, uid=owner.st_uid, gid=owner.st_gid
+    )
+    return config + _TOKENS.format(folder=folder) if tokens else config.replace(" xoauth2", "")
 
 
 @contextlib.contextmanager
@@ -66,7 +116,7 @@ def dovecot(introspection_url: str) -> Iterator[int]:
         folder = Path(made)
         folder.chmod(0o755)
         config = folder / "dovecot.conf"
-        config.write_text(MAIN.format(folder=folder, port=port, user="dovecot"))
+        config.write_text((MAIN + _TOKENS).format(folder=folder, port=port, user="dovecot"))
         (folder / "oauth2.conf").write_text(OAUTH2.format(url=introspection_url))
         log = folder / "log"
         with log.open("wb") as out:

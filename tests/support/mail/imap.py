@@ -15,50 +15,10 @@ from uuid import uuid4
 import trustme
 
 from deploy.embedded.servers.standalone import free_ports
-from tests.support.mail.dovecot import OAUTH2
+from tests.support.mail.dovecot import OAUTH2, imap_config
 from tests.support.mail.postfix import wait_for_greeting
 
 USER, PASSWORD = "hello", "the-password-of-hello"
-_MAIN = """
-base_dir = {folder}/run
-state_dir = {folder}/state
-log_path = {folder}/log
-protocols = imap
-listen = 127.0.0.1
-ssl = required
-ssl_cert = <{folder}/server.pem
-ssl_key = <{folder}/server.pem
-first_valid_uid = 1
-first_valid_gid = 1
-auth_mechanisms = plain login xoauth2
-auth_failure_delay = 0
-mail_location = maildir:{mailboxes}/%u
-passdb {{
-  driver = oauth2
-  mechanisms = xoauth2
-  args = {folder}/oauth2.conf
-}}
-passdb {{
-  driver = static
-  mechanisms = plain login
-  args = password={password}
-}}
-userdb {{
-  driver = static
-  args = uid={uid} gid={gid} home={mailboxes}/%u
-}}
-namespace inbox {{
-  inbox = yes
-}}
-service imap-login {{
-  inet_listener imap {{
-    port = {port}
-  }}
-  inet_listener imaps {{
-    port = 0
-  }}
-}}
-"""
 
 
 @dataclass(frozen=True)
@@ -70,7 +30,7 @@ class ImapServer:
     authority: Path
 
     def add(self, content: bytes) -> None:
-        """Put a message into the mailbox of `USER`."""
+        """Deliver a message to the mailbox of the user `USER`."""
         folder = self.mailboxes / USER
         for each in (folder, *(folder / name for name in ("cur", "new", "tmp"))):
             each.mkdir(exist_ok=True)
@@ -103,17 +63,11 @@ def imap_server(introspection_url: str) -> Iterator[ImapServer]:
         authority.issue_cert("localhost", "127.0.0.1").private_key_and_cert_chain_pem.write_to_path(
             folder / "server.pem"
         )
-        owner = mailboxes.stat()
         (folder / "oauth2.conf").write_text(OAUTH2.format(url=introspection_url))
-        (folder / "dovecot.conf").write_text(
-            _MAIN.format(
-                folder=folder, mailboxes=mailboxes, port=port, password=PASSWORD,
-                uid=owner.st_uid, gid=owner.st_gid,
-            )
-        )  # fmt: skip
+        (folder / "dovecot.conf").write_text(imap_config(folder, mailboxes, port, PASSWORD, tokens=True))
         running = subprocess.Popen([program, "-F", "-c", folder / "dovecot.conf"])
         try:
-            wait_for_greeting(port, running, folder / "log", b"* OK")
+            wait_for_greeting(port, running, folder / "dovecot.log", b"* OK")
             yield ImapServer(port, mailboxes, folder / "authority.pem")
         finally:
             running.terminate()

@@ -1,4 +1,4 @@
-"""Signs requests as the mail providers do, with keys of the test's own. The payloads have invented data."""
+"""Signs requests as the mail providers do, with keys that the tests make. The payloads are invented."""
 
 import base64
 import hashlib

@@ -17,6 +17,7 @@ from pathlib import Path
 import trustme
 
 from deploy.embedded.servers.standalone import free_ports
+from tests.support.mail.dovecot import imap_config
 from tests.support.mail.postfix import AcceptEveryLogin, wait_for_greeting
 
 ADDRESS = "hello@mailbox.example"
@@ -68,38 +69,6 @@ retry unix - - n - - error
 virtual unix - n n - - virtual
 postlog unix-dgram n - n - 1 postlogd
 """
-_DOVECOT = """
-base_dir = {folder}/dovecot
-state_dir = {folder}/dovecot
-log_path = {folder}/dovecot.log
-protocols = imap
-listen = 127.0.0.1
-ssl = required
-ssl_cert = <{folder}/server.pem
-ssl_key = <{folder}/server.pem
-first_valid_uid = 1
-first_valid_gid = 1
-mail_location = maildir:{mailboxes}/%u
-passdb {{
-  driver = static
-  args = password={password}
-}}
-userdb {{
-  driver = static
-  args = uid={uid} gid={gid} home={mailboxes}/%u
-}}
-namespace inbox {{
-  inbox = yes
-}}
-service imap-login {{
-  inet_listener imap {{
-    port = {imap}
-  }}
-  inet_listener imaps {{
-    port = 0
-  }}
-}}
-"""
 
 
 @dataclass(frozen=True)
@@ -130,7 +99,7 @@ def running_relay(next_server: int) -> Iterator[Relay]:
         folder = Path(made)
         folder.chmod(0o755)
         mailboxes, authority = folder / "mailboxes", trustme.CA()
-        for name in ("config", "queue", "data", "dovecot", "mailboxes"):
+        for name in ("config", "queue", "data", "mailboxes"):
             (folder / name).mkdir()
         shutil.chown(folder / "data", "postfix")
         shutil.chown(mailboxes, "postfix", "postfix")
@@ -141,14 +110,14 @@ def running_relay(next_server: int) -> Iterator[Relay]:
         owner = mailboxes.stat()
         values = {
             "folder": folder, "mailboxes": mailboxes, "uid": owner.st_uid, "gid": owner.st_gid,
-            "password": PASSWORD, "submission": submission, "imap": imap, "next_server": next_server,
+            "submission": submission, "next_server": next_server,
         }  # fmt: skip
         with socketserver.ThreadingTCPServer(("127.0.0.1", 0), AcceptEveryLogin) as logins:
             logins.daemon_threads = True
             threading.Thread(target=logins.serve_forever, daemon=True).start()
             (folder / "config/main.cf").write_text(_MAIN.format(**values, sasl=logins.server_address[1]))
             (folder / "config/master.cf").write_text(_MASTER.format(**values))
-            (folder / "dovecot.conf").write_text(_DOVECOT.format(**values))
+            (folder / "dovecot.conf").write_text(imap_config(folder, mailboxes, imap, PASSWORD))
             try:
                 log, conf = folder / "log", folder / "dovecot.conf"
                 sending = [programs[0], "-c", folder / "config", "start-fg"]

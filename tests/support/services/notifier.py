@@ -7,12 +7,14 @@ from typing import Any, Final
 from uuid import uuid4
 
 import httpx
+import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from contracts import headers, topics
 from contracts.failures import Kind, LeadFailed
 from contracts.leads import LeadReceived
 from runtime.settings import Kafka, Postgres
+from runtime.sites import watched_files
 from services.notifier.app import create_app
 from services.notifier.deliveries import Delivery
 from services.notifier.mail.identities import Identities
@@ -77,6 +79,12 @@ async def notifier(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
         httpx.AsyncClient(transport=transport, base_url="http://notifier") as client,
     ):
         yield client
+
+
+def watch_files_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the notifier notice a changed sites file or template within a fraction of a second."""
+    monkeypatch.setattr(watched_files, "CHECK_SECONDS", 0.1)
+    monkeypatch.setattr(watched_files, "STABLE_SECONDS", 0.05)
 
 
 async def readyz(client: httpx.AsyncClient) -> Any:
