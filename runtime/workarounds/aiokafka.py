@@ -6,6 +6,7 @@
 | `raise_offset_fetch_errors` | a coordinator's error counts as "no committed offset" | checks `error_code` |
 | `enable_rebootstrap` | it never asks its bootstrap servers again (issue #456) | implements KIP-899 |
 | (the same) | a cancelled bootstrap leaves its connection open | closes it when cancelled |
+| (the same) | a refused login leaves a TLS connection open for up to 30 s | aborts it |
 | `seconds_since_answer` | it does not detect silent brokers | implements KIP-1102 |
 | `force_close_consumer` | a cancelled `stop` leaves the heartbeat running | stops fully when cancelled |
 | `fetch_offsets` | one partition without a leader blocks all others | answers per partition |
@@ -183,8 +184,20 @@ def seconds_since_answer(client: Any) -> float:
 async def _connect_with_timeout(connection: Any) -> Any:
     if (opened := _bootstrap_connections.get()) is not None:
         opened.append(connection)
-    async with asyncio.timeout(CONNECT_SECONDS):
-        return await _connect(connection)
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            return await _connect(connection)
+    except BaseException:
+        _abort_connection(connection)
+        raise
+
+
+def _abort_connection(connection: Any) -> None:
+    # aiokafka closes a connection that failed, and forgets it. With TLS the closing waits for the peer, for up to
+    # 30 s (`ssl_shutdown_timeout`), and nobody waits for it: each attempt could add an open socket.
+    protocol = connection._protocol  # noqa: SLF001 - aiokafka offers no other way
+    if protocol is not None and (transport := protocol._transport) is not None:  # noqa: SLF001
+        transport.abort()
 
 
 async def _bootstrap_or_close(client: Any) -> None:

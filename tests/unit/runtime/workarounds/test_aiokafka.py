@@ -2,15 +2,24 @@
 
 import asyncio
 import gc
+import socket
+import ssl
+import threading
 from typing import Any, cast
 
 import pytest
+import trustme
 from aiokafka import TopicPartition
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
-from aiokafka.errors import CommitFailedError, GroupAuthorizationFailedError, UnknownMemberIdError
+from aiokafka.errors import (
+    CommitFailedError,
+    GroupAuthorizationFailedError,
+    SaslAuthenticationFailed,
+    UnknownMemberIdError,
+)
 from aiokafka.protocol.commit import OffsetFetchResponse_v3
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
@@ -158,3 +167,35 @@ async def test_regression_cancelled_bootstrap_closes_its_connection(monkeypatch:
             await bootstrap
         await asyncio.wait_for(closed.wait(), 5)
         await client.close()
+
+
+def serve_tls_in_silence(listener: socket.socket, ended: threading.Event) -> None:
+    """Complete a TLS handshake with one client. Then neither read nor write, so that no TLS closing is answered."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("localhost").configure_cert(context)
+    connection, _ = listener.accept()
+    with context.wrap_socket(connection, server_side=True):
+        ended.wait(20)
+
+
+async def test_regression_failed_login_leaves_no_tls_connection_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse_login(_connection: object) -> None:
+        raise SaslAuthenticationFailed
+
+    enable_rebootstrap()
+    monkeypatch.setattr(AIOKafkaConnection, "_do_version_lookup", refuse_login)
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        served = asyncio.create_task(asyncio.to_thread(serve_tls_in_silence, listener, ended))
+        connection = AIOKafkaConnection(
+            "127.0.0.1", listener.getsockname()[1], security_protocol="SSL", ssl_context=context
+        )
+        with pytest.raises(SaslAuthenticationFailed):
+            await connection.connect()
+        try:
+            await asyncio.wait_for(connection.close(), 5)  # without the abort it takes 30 s
+        finally:
+            ended.set()
+            await served
