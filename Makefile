@@ -6,7 +6,7 @@ EMBEDDED := $(RUN) deploy.embedded
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help up down reset psql logs status env test test-compose coverage bench bench-quick bench-admin screenshots faults faults-brokers outage faults-quick fuzz ledger doctor mail check fmt docs texts chart alerts lock kafka-jars setup venv
+.PHONY: help up down reset psql logs status env test test-compose coverage bench bench-quick bench-compare bench-admin screenshots faults faults-brokers outage faults-quick fuzz ledger doctor mail check fmt docs texts chart alerts lock kafka-jars setup venv
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,11 +41,14 @@ test-compose: $(READY) ## Tell the story of a lead on the composed stack (needs 
 coverage: $(READY) ## Run every test and report the lines that none runs
 	@$(RUN) pytest --cov --cov-report=term-missing:skip-covered $(a)
 
-bench: $(READY) ## Hold the speed of every stage against its limits and the usual ways, in one run (a="--only gateway")
+bench: $(READY) ## Hold the speed of every stage against its limits and the usual ways, in half an hour (a="--only gateway")
 	@$(RUN) tests.bench $(a)
 
-bench-quick: $(READY) ## The same in three minutes, less exactly
+bench-quick: $(READY) ## The same in five minutes, with too few turns for exact intervals
 	@$(RUN) tests.bench --quick $(a)
+
+bench-compare: $(READY) ## Say for two stored runs whether the intervals of each row overlap (a="one.json other.json")
+	@$(RUN) tests.bench.compare_runs $(a)
 
 bench-admin: $(READY) ## Every query of the admin service at a million leads, with plans and times (a="--only audit")
 	@$(RUN) tests.bench.admin $(a)

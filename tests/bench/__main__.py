@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -23,12 +24,15 @@ from tests.bench import (
     notifier,
     performance_page,
     persister,
+    placement,
     plots,
     report,
     startup_time,
 )
 from tests.bench.environment import BenchEnvironment
+from tests.bench.machine import Conditions, Watch
 from tests.bench.measure import Curve, Result
+from tests.bench.placement import CORES
 from tests.support.stack import running_stack
 
 Compare = Callable[[BenchEnvironment], Coroutine[Any, Any, list[Result]]]
@@ -42,6 +46,9 @@ COMPARISONS: Final[dict[str, Compare]] = {
     "memory": memory.compare,
     "start": startup_time.compare,
 }
+# In these, one process is compared with one other: each alone on a core. In the others, several processes of
+# FASTCore work together, and nothing is pinned.
+ONE_PROCESS: Final = {"gateway", "persister", "notifier", "start"}
 # Too slow for a quick run: memory growth, and comparisons with several group members.
 FULL_ONLY: Final = {"consumers", "memory"}
 LAST: Final = ROOT / ".fastcore" / "bench" / "results.json"
@@ -49,26 +56,29 @@ LAST: Final = ROOT / ".fastcore" / "bench" / "results.json"
 
 def main(
     quick: Annotated[
-        bool, typer.Option("--quick", help="Shorter loads and fewer rounds: under 3 minutes.")
+        bool, typer.Option("--quick", help="Shorter loads and fewer turns: under 5 minutes.")
     ] = False,
     only: Annotated[list[str] | None, typer.Option(help=f"Any of: {', '.join(COMPARISONS)}.")] = None,
     out: Annotated[Path, typer.Option(help="Where the figures go as JSON.")] = LAST,
     keep: Annotated[
         bool, typer.Option("--keep", help="Make this the known run, and draw its curves.")
     ] = False,
+    pin: Annotated[bool, typer.Option(help="Measure single processes on a core of their own.")] = True,
     known: Annotated[Path, typer.Option(help="The run that this one must not be worse than.")] = report.KNOWN,
 ) -> None:
     """Measure FASTCore against the usual ways to build its parts, and against their limits.
 
     Every figure is a ratio of two things measured alternately. Ends with 1 where a ratio is worse than the
-    known one by more than the margin. The table names each limit that was exceeded.
+    known one by more than the margin, and their intervals do not overlap. The table names each limit that was
+    exceeded, and each ratio that is too noisy to be reported.
     """
     console = Console(width=None if sys.stdout.isatty() else 160)
     if unknown := set(only or ()) - set(COMPARISONS):
         raise typer.BadParameter(f"there is no {', '.join(unknown)}; choose of: {', '.join(COMPARISONS)}")
     os.environ.setdefault("FASTCORE_TEST_PARTS", "embedded")
     began, results, curves = time.monotonic(), list[Result](), list[Curve]()
-    before = report.ratios(json.loads(known.read_text())) if known.exists() else {}
+    conditions = dict[str, Conditions]()
+    before = report.rows(json.loads(known.read_text())) if known.exists() else {}
     with (
         tempfile.TemporaryDirectory(prefix="fastcore-bench-") as folder,
         running_stack(Path(folder), fsync=True) as stack,
@@ -77,15 +87,22 @@ def main(
             stack, Path(folder), quick, lambda text: console.print(f"... {text}"), curves
         )
         for name in only or [name for name in COMPARISONS if not (quick and name in FULL_ONLY)]:
-            results += asyncio.run(COMPARISONS[name](bench))
+            pinned = pin and name in ONE_PROCESS and placement.can_pin()
+            placement.move_all(CORES[1:] if pinned else CORES)
+            watch = Watch()
+            found = asyncio.run(COMPARISONS[name](replace(bench, measured=CORES[:1] if pinned else CORES)))
+            conditions[name] = watch.conditions(
+                placement.MEASURED_ALONE if pinned else placement.NOT_PINNED, own_servers=stack.is_embedded
+            )
+            results += [replace(result, conditions=conditions[name]) for result in found]
             # After each comparison, so that an interrupted run keeps its results.
-            said = report.document(results, stack.parts, curves, quick=quick)
+            said = report.document(results, stack.parts, curves, conditions, quick=quick)
             report.write(out, said)
     if keep:
         report.write(known, said)
         plots.draw(curves)
         performance_page.write(said)
-    console.print(report.table(results))
+    console.print(report.table(results, quick=quick), *report.conditions(said), sep="\n")
     console.print(f"{time.monotonic() - began:.0f} s; written to {out}")
     if faults := report.worse(results, before):
         sys.exit("\n".join([f"worse than {known} by more than {report.MARGIN:.0%}:", *faults]))

@@ -9,18 +9,18 @@ from tests.bench.inputs.backlog import STORED, made, persisters, post, rate_of
 from tests.bench.measure import Curve, Limit, Result, Run, in_turns
 
 COUNTS: Final = (1, 2, 3)
-LEADS: Final = 100_000
+LEADS: Final = 40_000
 
 
 async def compare(bench: BenchEnvironment) -> list[Result]:
-    """Drain once with each number of consumers. Kafka, PostgreSQL and the measurement share the cores."""
+    """Drain with each number of consumers. Kafka, PostgreSQL and the measurement share the cores."""
     records = made(LEADS)
     bench.say("persister: drained by one, two and three")
     runs: dict[str, Run] = {
         str(count): lambda count=count: _drained(bench, records, count)  # type: ignore[misc]
         for count in COUNTS
     }
-    rates = await in_turns(runs, 2)
+    rates = await in_turns(runs, bench.turns)
     drains = [(float(count), statistics.median(rates[str(count)])) for count in COUNTS]
     bench.curves.append(
         Curve("drain rate against persisters", "persisters", "leads a second", {"persister": drains})

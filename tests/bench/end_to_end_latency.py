@@ -172,7 +172,7 @@ async def compare(bench: BenchEnvironment) -> list[Result]:
             times[name].append(await _run(chains[name], seconds))
             return times[name][-1].stored[0]
 
-        await in_turns({"ours": lambda: one("ours"), "bare": lambda: one("bare")}, bench.rounds)
+        await in_turns({"ours": lambda: one("ours"), "bare": lambda: one("bare")}, bench.turns)
     results = list[Result]()
     for what in ("stored", "seen"):
         for place, name in enumerate(("p50", "p99")):

@@ -1,11 +1,12 @@
 """The environment of a comparison: servers, folder, programs and duration."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.bench.measure import Curve
+from tests.bench.placement import CORES, running_on
 from tests.support.services.processes import ServiceProcess
 from tests.support.stack import Stack
 
@@ -21,10 +22,13 @@ class BenchEnvironment:
     quick: bool
     say: Callable[[str], None]
     curves: list[Curve] = field(default_factory=list)
+    # Where the measured processes run: on these cores.
+    measured: Collection[int] = tuple(CORES)
 
     @property
-    def rounds(self) -> int:
-        return 2 if self.quick else 4
+    def turns(self) -> int:
+        """How often each contender is measured: an even number. A 95 % interval of a median needs six."""
+        return 4 if self.quick else 8
 
     @property
     def seconds(self) -> float:
@@ -36,11 +40,12 @@ class BenchEnvironment:
 async def program(
     bench: BenchEnvironment, name: str, environment: dict[str, str], *module: str
 ) -> AsyncIterator[ServiceProcess]:
-    """Run a service, or `python -m module` instead, while the block lasts."""
+    """Run a service, or `python -m module` instead, on the measured cores while the block lasts."""
     process = ServiceProcess(name, {"LOG_LEVEL": "WARNING", **environment}, bench.folder)
     if module:
         process.program = tuple(part.format(port=process.port) for part in module)
-    process.start()
+    with running_on(bench.measured):
+        process.start()
     try:
         await process.ready(60)
         yield process

@@ -8,7 +8,7 @@ from tests.bench.environment import TOKEN, BenchEnvironment, program
 from tests.bench.inputs.load import accepted_a_second, answered_in, need_wrk
 from tests.bench.measure import Curve, Limit, Result, Run, in_turns
 
-RATE: Final = "gateway, leads a second"
+RATE: Final = "gateway, leads a second per core"
 REFERENCES: Final = {
     "modelled": ("FastAPI and the model, no publishing", Limit(at_least=1.0)),
     "bare": ("bare Starlette with the same publish", Limit(at_least=0.7)),
@@ -73,7 +73,7 @@ async def _rates(bench: BenchEnvironment, urls: Mapping[str, str]) -> list[Resul
         for name, url in urls.items()
     }
     # Short and frequent turns, because the speed of the machine changes within seconds.
-    rates = await in_turns(runs, 2 * bench.rounds)
+    rates = await in_turns(runs, bench.turns)
     results = [
         Result(RATE, against, "leads/s", rates["ours"], rates[name], limit)
         for name, (against, limit) in REFERENCES.items()
@@ -99,7 +99,7 @@ async def _latencies(bench: BenchEnvironment, urls: Mapping[str, str], rates: Re
         p99s[name].append(answers.p99)
         return answers.p50
 
-    p50s = await in_turns({"ours": lambda: p50("ours"), "bare": lambda: p50("bare")}, bench.rounds)
+    p50s = await in_turns({"ours": lambda: p50("ours"), "bare": lambda: p50("bare")}, bench.turns)
     against, limit = REFERENCES["bare"][0], Limit(at_most=1.5)
     return [
         Result(f"gateway, {name} at half its limit", against, "ms", figures["ours"], figures["bare"], limit)

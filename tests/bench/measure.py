@@ -3,10 +3,19 @@
 import statistics
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Final
+
+from tests.bench.bootstrap import Interval, median_interval, overlap
+from tests.bench.machine import Conditions
 
 Run = Callable[[], Awaitable[float]]
 Figures = dict[str, list[float]]
+
+# An interval that is wider than this share of its median is not reported as a ratio: 15 % to either side.
+WIDEST: Final = 0.3
+# The control: a contender in its second run of a block against its first one. Its interval must touch this.
+SAME: Final[Interval] = (0.95, 1.05)
 
 
 @dataclass(frozen=True)
@@ -28,7 +37,10 @@ class Limit:
 
 @dataclass(frozen=True)
 class Result:
-    """One figure per round for FASTCore and the reference. The ratio is the median of the rounds' ratios."""
+    """One figure per turn for FASTCore and the reference, in the order of `in_turns`.
+
+    The ratio is the median of the turns' ratios. Something that is measured once has no interval.
+    """
 
     name: str
     against: str
@@ -36,6 +48,7 @@ class Result:
     ours: list[float]
     reference: list[float]
     limit: Limit
+    conditions: Conditions | None = None
 
     @property
     def ratios(self) -> list[float]:
@@ -45,9 +58,49 @@ class Result:
     def ratio(self) -> float:
         return statistics.median(self.ratios)
 
+    @cached_property
+    def interval(self) -> Interval | None:
+        return median_interval(self.ratios) if len(self.ours) > 1 else None
+
+    @cached_property
+    def itself(self) -> Interval | None:
+        """The control: the interval of the second run in each block against the first of that contender."""
+        contenders = [self.ours] if self._against_a_constant else [self.ours, self.reference]
+        repeats = [
+            second / first
+            for figures in contenders
+            for first, second in zip(figures[::2], figures[1::2], strict=False)
+        ]
+        return median_interval(repeats) if repeats else None
+
     @property
-    def holds(self) -> bool:
-        return self.limit.holds(self.ratio)
+    def _against_a_constant(self) -> bool:
+        return len(set(self.reference)) == 1
+
+    @property
+    def too_noisy(self) -> str | None:
+        """Why the ratio must not be reported, or None."""
+        if self.conditions and (disturbed := self.conditions.disturbed):
+            return disturbed
+        if self.interval is None or self.itself is None:
+            return None
+        low, high = self.interval
+        # Against a constant the question is only on which side of it the interval is.
+        if not self._against_a_constant and high - low > WIDEST * self.ratio:
+            return f"the interval is {(high - low) / self.ratio:.0%} wide"
+        if not overlap(self.itself, SAME):
+            return f"a repetition differs: {self.itself[0]:.2f} to {self.itself[1]:.2f} of the first run"
+        return None
+
+    @property
+    def verdict(self) -> str:
+        """Return `held` or `falls short` if the whole interval says so, else `undecided` or `too noisy`."""
+        if self.too_noisy:
+            return "too noisy"
+        if self.limit == Limit():
+            return "no limit"
+        held = {self.limit.holds(end) for end in self.interval or (self.ratio,)}
+        return "undecided" if len(held) > 1 else "held" if True in held else "falls short"
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -56,13 +109,18 @@ class Result:
             "unit": self.unit,
             "ours": round(statistics.median(self.ours), 3),
             "reference": round(statistics.median(self.reference), 3),
-            "ratio": round(self.ratio, 3),
-            "lowest": round(min(self.ratios), 3),
-            "highest": round(max(self.ratios), 3),
-            "rounds": len(self.ours),
+            "ratio": None if self.too_noisy else round(self.ratio, 3),
+            "interval": _rounded(self.interval),
+            "itself": _rounded(self.itself),
+            "too_noisy": self.too_noisy,
+            "turns": {"ours": self.ours, "reference": self.reference},
             "limit": str(self.limit),
-            "holds": self.holds,
+            "verdict": self.verdict,
         }
+
+
+def _rounded(interval: Interval | None) -> list[float] | None:
+    return interval and [round(end, 3) for end in interval]
 
 
 @dataclass(frozen=True)
@@ -75,11 +133,14 @@ class Curve:
     lines: dict[str, list[tuple[float, float]]]
 
 
-async def in_turns(contenders: Mapping[str, Run], rounds: int) -> Figures:
-    """Run each contender once per round, in alternating order; return one figure per round."""
+async def in_turns(contenders: Mapping[str, Run], turns: int) -> Figures:
+    """Run each contender once per turn and return its figures.
+
+    Every second turn is in the reverse order. So two turns are a block, A B B A, in which a steady change of
+    the machine affects all contenders alike.
+    """
     figures: Figures = {name: [] for name in contenders}
-    for number in range(rounds):
-        order = sorted(contenders, reverse=number % 2 == 1)
-        for name in order:
+    for number in range(turns):
+        for name in sorted(contenders, reverse=number % 2 == 1):
             figures[name].append(await contenders[name]())
     return figures

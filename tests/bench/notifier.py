@@ -13,6 +13,7 @@ from deploy.embedded.servers.standalone import free_ports
 from services.notifier.settings import Settings
 from tests.bench.environment import BenchEnvironment, program
 from tests.bench.measure import Limit, Result, in_turns
+from tests.bench.placement import running_on
 from tests.support.factories import lead, post
 from tests.support.services.processes import ROOT
 
@@ -92,15 +93,16 @@ async def compare(bench: BenchEnvironment) -> list[Result]:
 
         async def alone() -> float:
             await send_command(port, "XCLEAR")
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "tests.bench.references.bare_mailer",
-                str(port), str(2 * leads), str(CONNECTIONS), cwd=ROOT,
-            )  # fmt: skip
+            with running_on(bench.measured):
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable, "-m", "tests.bench.references.bare_mailer",
+                    str(port), str(2 * leads), str(CONNECTIONS), cwd=ROOT,
+                )  # fmt: skip
             if await process.wait():
                 raise RuntimeError("aiosmtplib alone did not send them all")
             return await wait_until_accepted(port, 2 * leads)
 
-        rates = await in_turns({"ours": ours, "alone": alone}, bench.rounds)
+        rates = await in_turns({"ours": ours, "alone": alone}, bench.turns)
     against = "aiosmtplib alone, on as many connections"
     return [
         Result(

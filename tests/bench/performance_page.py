@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from deploy.embedded.settings import ROOT
+from tests.bench import report
 
 PAGE: Final = ROOT / "docs" / "performance.md"
 _BEGIN: Final = "<!-- figures: written by `make bench a=--keep` -->"
 _END: Final = "<!-- end of figures -->"
+# Runs before the intervals have the lowest and the highest ratio instead.
+_SPREAD: Final = {True: "95 % interval | itself |", False: "lowest to highest |"}
 
 
 def figures(said: dict[str, Any]) -> str:
@@ -21,23 +24,27 @@ def figures(said: dict[str, Any]) -> str:
         f"Python {machine['python']}; {packages}. {machine['servers']}."
     )
     if said["quick"]:
-        head += " The short form: `make bench-quick`."
+        head += f" `make bench-quick`{report.QUICK}."
+    has_intervals = "method" in said
     rows = [
-        "| what | held against | ours | reference | ratio | lowest to highest | limit |",
-        "|---|---|--:|--:|--:|--:|---|",
+        f"| what | held against | ours | reference | ratio | {_SPREAD[has_intervals]} limit |",
+        "|---|---|--:|--:|--:|--:|" + ("--:|---|" if has_intervals else "---|"),
     ]
     for each in said["results"]:
-        verdict = each["limit"] if each["holds"] else f"**{each['limit']}: falls short**"
+        if has_intervals:
+            ratio = "too noisy" if each["ratio"] is None else f"{each['ratio']:.2f}"
+            spread = f"{report.span(each['interval'])} | {report.span(each['itself'])}"
+            is_plain, verdict = each["verdict"] in {"held", "no limit"}, report.verdict(each)
+        else:
+            ratio, spread = f"{each['ratio']:.2f}", report.span((each["lowest"], each["highest"]))
+            is_plain, verdict = each["holds"], each["limit"] + ("" if each["holds"] else ": falls short")
         rows.append(
-            f"| {each['name']} | {each['against']} | {_number(each['ours'])} {each['unit']} "
-            f"| {_number(each['reference'])} | {each['ratio']:.2f} "
-            f"| {each['lowest']:.2f} to {each['highest']:.2f} | {verdict} |"
+            f"| {each['name']} | {each['against']} | {report.number(each['ours'])} {each['unit']} "
+            f"| {report.number(each['reference'])} | {ratio} "
+            f"| {spread} | {verdict if is_plain else f'**{verdict}**'} |"
         )
-    return "\n".join([_BEGIN, head, "", *rows, _END])
-
-
-def _number(value: float) -> str:
-    return f"{value:,.{2 if value < 100 else 0}f}"
+    notes = ["", *(f"- {line}" for line in report.conditions(said))] if has_intervals else []
+    return "\n".join([_BEGIN, head, "", *rows, *notes, _END])
 
 
 def written(text: str, said: dict[str, Any]) -> str:

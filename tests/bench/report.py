@@ -3,7 +3,7 @@
 import json
 import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -12,12 +12,25 @@ from typing import Any, Final
 import psutil
 from rich.table import Table
 
-from tests.bench.measure import Curve, Result
+from tests.bench import bootstrap
+from tests.bench.bootstrap import Interval, overlap
+from tests.bench.machine import MOST_OF_OTHERS, MOST_STOLEN, Conditions
+from tests.bench.measure import SAME, WIDEST, Curve, Result
 
 KNOWN: Final = Path(__file__).with_name("results.json")
 # How far a ratio may differ between two runs of one machine: two short runs of one tree, one after the other,
 # differed by up to 31 %, and from a whole one by up to 42 %.
 MARGIN: Final = 0.5
+QUICK: Final = ": a quick run, whose four turns are too few for a 95 % interval"
+METHOD: Final = bootstrap.METHOD | {
+    "order": "A B B A",
+    "too_noisy": {
+        "interval_wider_than": WIDEST,
+        "repetition_outside": SAME,
+        "stolen_over": MOST_STOLEN,
+        "other_programs_over": MOST_OF_OTHERS,
+    },
+}
 _VERSIONS: Final = (
     "fastapi",
     "starlette",
@@ -52,28 +65,75 @@ def _processor() -> str:
     )
 
 
-def table(results: Iterable[Result]) -> Table:
-    """Return a table of all comparisons with their ratios, ranges and limits."""
-    shown = Table(title="ours against a reference, measured in turns", title_justify="left")
+def table(results: Iterable[Result], *, quick: bool) -> Table:
+    """Return a table of all comparisons with their ratios, intervals and limits."""
+    title = "ours against a reference, measured in turns" + (QUICK if quick else "")
+    shown = Table(title=title, title_justify="left")
     for name in ("what", "against", "unit"):
         shown.add_column(name)
-    for name in ("ours", "reference", "ratio", "lowest", "highest"):
+    for name in ("ours", "reference", "ratio", f"{bootstrap.LEVEL:.0%} interval", "itself"):
         shown.add_column(name, justify="right")
     shown.add_column("limit")
     for result in results:
         data = result.as_json()
-        numbers = (f"{data[name]:,.{2 if data[name] < 100 else 0}f}" for name in ("ours", "reference"))
-        ratios = (f"{data[name]:.2f}" for name in ("ratio", "lowest", "highest"))
-        verdict = f"{data['limit']}{'' if result.holds else ': falls short'}"
-        shown.add_row(data["name"], data["against"], data["unit"], *numbers, *ratios, verdict)
+        shown.add_row(
+            *(data[name] for name in ("name", "against", "unit")),
+            *(number(data[name]) for name in ("ours", "reference")),
+            "too noisy" if data["ratio"] is None else f"{data['ratio']:.2f}",
+            *(span(data[name]) for name in ("interval", "itself")),
+            verdict(data),
+        )
     return shown
 
 
-def document(results: Iterable[Result], parts: str, curves: Iterable[Curve], *, quick: bool) -> Json:
+def number(value: float) -> str:
+    """Return a figure with decimals if it is small."""
+    return f"{value:,.{2 if value < 100 else 0}f}"
+
+
+def span(interval: Sequence[float] | None) -> str:
+    """Return an interval as text; what was measured once has none."""
+    return f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else "-"
+
+
+def verdict(row: Json) -> str:
+    """Return a stored row's limit, and what is to be said about it: why it does not count as held."""
+    said = {"held": "", "no limit": "", "too noisy": f"too noisy: {row['too_noisy']}"}
+    return ": ".join(part for part in (row["limit"], said.get(row["verdict"], row["verdict"])) if part)
+
+
+def conditions(data: Json) -> Iterator[str]:
+    """Return a line about each comparison of a run: the placement, the disturbances and the cores."""
+    for name, seen in data["conditions"].items():
+        cores = "; ".join(
+            f"core {core['core']}: {_mhz(core['mhz'])}speed {core['speed'][0]:g} to {core['speed'][1]:g}"
+            for core in seen["cores"]
+        )
+        others = "unknown" if seen["others"] is None else f"{seen['others']:.1%}"
+        yield (
+            f"{name}: {seen['seconds']} s, {seen['placement']}; stolen {seen['stolen']:.1%}, "
+            f"other programs {others}; {cores}"
+        )
+
+
+def _mhz(both: Sequence[float | None]) -> str:
+    return "" if None in both else f"{both[0]:.0f} to {both[1]:.0f} MHz, "
+
+
+def document(
+    results: Iterable[Result],
+    parts: str,
+    curves: Iterable[Curve],
+    conditions: Mapping[str, Conditions],
+    *,
+    quick: bool,
+) -> Json:
     """Return a run as JSON data."""
     return {
         "machine": machine(parts),
         "quick": quick,
+        "method": METHOD,
+        "conditions": {name: seen.as_json() for name, seen in conditions.items()},
         "results": [result.as_json() for result in results],
         "curves": [asdict(curve) for curve in curves],
     }
@@ -85,20 +145,31 @@ def write(path: Path, data: Json) -> None:
     path.write_text(json.dumps(data, indent=2) + "\n")
 
 
-def ratios(data: Json) -> dict[tuple[str, str], float]:
-    """Return the ratios of a run by name and reference."""
-    return {(each["name"], each["against"]): each["ratio"] for each in data["results"]}
+def rows(data: Json) -> dict[tuple[str, str], Json]:
+    """Return the rows of a stored run by name and reference."""
+    return {(each["name"], each["against"]): each for each in data["results"]}
 
 
-def worse(results: Iterable[Result], known: Mapping[tuple[str, str], float]) -> list[str]:
-    """Return each ratio that is worse than the recorded one by more than the margin."""
+def interval(row: Json) -> Interval:
+    """Return a stored row's interval: of one turn its ratio, of earlier runs the lowest and highest ratio."""
+    low, high = row.get("interval") or (row.get(name, row["ratio"]) for name in ("lowest", "highest"))
+    return low, high
+
+
+def worse(results: Iterable[Result], known: Mapping[tuple[str, str], Json]) -> list[str]:
+    """Return each ratio that is worse than the recorded one: by more than the margin, and by its interval."""
     found = []
     for result in results:
         before = known.get((result.name, result.against))
-        if before is None:
+        if before is None or before["ratio"] is None or result.too_noisy:
             continue
-        fell = result.ratio < before * (1 - MARGIN)
-        rose = result.ratio > before * (1 + MARGIN)
+        if overlap(result.interval or (result.ratio, result.ratio), interval(before)):
+            continue
+        fell = result.ratio < before["ratio"] * (1 - MARGIN)
+        rose = result.ratio > before["ratio"] * (1 + MARGIN)
         if (fell and result.limit.at_least is not None) or (rose and result.limit.at_most is not None):
-            found.append(f"{result.name} against {result.against}: {result.ratio:.2f}, was {before:.2f}")
+            found.append(
+                f"{result.name} against {result.against}: {result.ratio:.2f} ({span(result.interval)}), "
+                f"was {before['ratio']:.2f} ({span(interval(before))})"
+            )
     return found

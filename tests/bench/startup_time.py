@@ -9,10 +9,12 @@ import http.client
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from typing import Final
 
 from tests.bench.environment import TOKEN, BenchEnvironment
 from tests.bench.measure import Limit, Result, Run, in_turns
+from tests.bench.placement import running_on
 from tests.support.services.installation import NAMES
 from tests.support.services.processes import ROOT, ServiceProcess
 
@@ -47,10 +49,11 @@ def _alive(port: int) -> bool:
         connection.close()
 
 
-def _started(process: ServiceProcess) -> float:
+def _started(process: ServiceProcess, measured: Collection[int]) -> float:
     """Start a service; return the milliseconds until its first response."""
     began = time.perf_counter()
-    process.start()
+    with running_on(measured):
+        process.start()
     try:
         while not _alive(process.port):
             assert process.process
@@ -61,23 +64,26 @@ def _started(process: ServiceProcess) -> float:
         process.kill()
 
 
-def _imported() -> float:
+def _imported(measured: Collection[int]) -> float:
     began = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "import fastapi, faststream"], cwd=ROOT, check=True)
+    with running_on(measured):
+        subprocess.run([sys.executable, "-c", "import fastapi, faststream"], cwd=ROOT, check=True)
     return 1000 * (time.perf_counter() - began)
 
 
 async def compare(bench: BenchEnvironment) -> list[Result]:
     """Start each service and import the frameworks in turns."""
     bench.say("start: from exec to the first answer")
-    runs: dict[str, Run] = {"": lambda: asyncio.to_thread(_imported)}
+    runs: dict[str, Run] = {"": lambda: asyncio.to_thread(_imported, bench.measured)}
     for name in NAMES:
         process = ServiceProcess(name, _environment(bench), bench.folder)
-        runs[name] = lambda process=process: asyncio.to_thread(_started, process)  # type: ignore[misc]
+        runs[name] = lambda process=process: asyncio.to_thread(  # type: ignore[misc]
+            _started, process, bench.measured
+        )
     if not bench.quick:
         for run in runs.values():
             await run()  # warm up the bytecode and the disk cache
-    times = await in_turns(runs, bench.rounds)
+    times = await in_turns(runs, bench.turns)
     against, limit = 'python -c "import fastapi, faststream"', Limit(at_most=4.0)
     return [
         Result(f"start of {name}, exec to /livez", against, "ms", times[name], times[""], limit)

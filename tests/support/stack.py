@@ -52,6 +52,11 @@ class Stack:
     service_url: str
     parts: str  # what they are, for the report
 
+    @property
+    def is_embedded(self) -> bool:
+        """True if both servers are child processes of this one."""
+        return self.parts == "Kafka: embedded; PostgreSQL: embedded"
+
     async def new_database(self) -> Database:
         """Clone the migrated template: about 50 ms."""
         name = f"test_{uuid4().hex}"

@@ -14,6 +14,7 @@ from deploy.embedded.servers import kafka_jars
 from deploy.embedded.servers.standalone import free_ports
 from tests.bench.environment import BenchEnvironment
 from tests.bench.inputs.backlog import rate_of
+from tests.bench.placement import running_on
 from tests.support.stack import Database
 
 LOCK: Final = Path(__file__).with_name("connect-jars.lock")
@@ -87,7 +88,7 @@ def _running(bench: BenchEnvironment, topic: str, database: Database) -> Iterato
     connector.write_text(_properties(_connector(topic, database)))
     classpath = ":".join(map(str, kafka_jars.classpath(bench.say, lock=LOCK)))
     command = [str(JAVA), "-Xmx1g", "-cp", classpath, "org.apache.kafka.connect.cli.ConnectStandalone"]
-    with (folder / "connect.log").open("wb") as log:
+    with (folder / "connect.log").open("wb") as log, running_on(bench.measured):
         process = subprocess.Popen([*command, str(worker), str(connector)], stdout=log, stderr=log)
     try:
         yield process
