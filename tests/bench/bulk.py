@@ -30,6 +30,7 @@ from deploy.embedded.servers.standalone import running_kafka
 from runtime.settings import Kafka
 from tests.bench.environment import TOKEN
 from tests.bench.inputs.large_database import Size, large_database
+from tests.bench.measure import percentile
 from tests.support.services.processes import ServiceProcess, processes
 
 COPY: Final = "bench_bulk"
@@ -50,7 +51,7 @@ class Load:
 
 
 def _p95(times: list[float]) -> float:
-    return sorted(times)[int(len(times) * 0.95)] if times else 0
+    return percentile(times, 0.95) if times else 0
 
 
 @contextmanager

@@ -19,10 +19,10 @@ from uuid import uuid4
 import asyncpg
 
 from contracts.leads import EXAMPLE
-from tests.bench.environment import TOKEN, BenchEnvironment, program
+from tests.bench.environment import TOKEN, BenchEnvironment, program, reference_gateway
 from tests.bench.inputs.connection import Connection, request
 from tests.bench.inputs.load import answered_in
-from tests.bench.measure import Limit, Result, in_turns
+from tests.bench.measure import Limit, Result, in_turns, percentile
 from tests.support.services.processes import ServiceProcess
 from tests.support.stack import Database
 from tests.support.wait import eventually
@@ -80,13 +80,7 @@ async def _ours(bench: BenchEnvironment) -> AsyncIterator[Chain]:
 @contextlib.asynccontextmanager
 async def _bare(bench: BenchEnvironment) -> AsyncIterator[Chain]:
     async with _parts(bench) as (database, environment), contextlib.AsyncExitStack() as running:
-        gateway = await running.enter_async_context(
-            program(
-                bench, "bare", environment,
-                "uvicorn", "--factory", "tests.bench.references.gateways:bare", "--port", "{port}",
-                "--no-access-log", "--log-level", "warning",
-            )
-        )  # fmt: skip
+        gateway = await running.enter_async_context(reference_gateway(bench, "bare", environment))
         loop = ServiceProcess("loop", environment, bench.folder)
         loop.program = ("tests.bench.references.bare_consumer",)
         loop.start()
@@ -131,11 +125,6 @@ async def _follow(chain: Chain, gateway: Connection, seconds: float) -> float:
     return 1000 * (time.perf_counter() - began)
 
 
-def _percentiles(times: list[float]) -> tuple[float, float]:
-    times = sorted(times)
-    return times[len(times) // 2], times[int(len(times) * 0.99)]
-
-
 async def _run(chain: Chain, seconds: float) -> Times:
     connection, gateway = await asyncpg.connect(chain.database.owner), await Connection.to(chain.gateway)
     await _follow(chain, gateway, JOIN_SECONDS)
@@ -155,7 +144,7 @@ async def _run(chain: Chain, seconds: float) -> Times:
     )
     await connection.close()
     assert row
-    return Times((row["ms"][0], row["ms"][1]), _percentiles(seen))
+    return Times((row["ms"][0], row["ms"][1]), (percentile(seen, 0.5), percentile(seen, 0.99)))
 
 
 async def compare(bench: BenchEnvironment) -> list[Result]:

@@ -1,13 +1,15 @@
 """The environment of a comparison: servers, folder, programs and duration."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Collection
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.bench.measure import Curve
 from tests.bench.placement import CORES, running_on
-from tests.support.services.processes import ServiceProcess
+from tests.support.services.processes import ROOT, ServiceProcess
 from tests.support.stack import Stack
 
 TOKEN = "a-token-of-a-website-1234567890"
@@ -34,6 +36,28 @@ class BenchEnvironment:
     def seconds(self) -> float:
         """The duration of one load."""
         return 2 if self.quick else 4
+
+
+@contextlib.contextmanager
+def input_process(name: str, *arguments: str) -> Iterator[None]:
+    """Run `tests.bench.inputs.NAME`, a partner that is not measured, while the block lasts."""
+    process = subprocess.Popen([sys.executable, "-m", f"tests.bench.inputs.{name}", *arguments], cwd=ROOT)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def reference_gateway(
+    bench: BenchEnvironment, name: str, environment: dict[str, str], workers: int = 1
+) -> contextlib.AbstractAsyncContextManager[ServiceProcess]:
+    """Run one of `references/gateways.py` under uvicorn while the block lasts."""
+    return program(
+        bench, name, environment,
+        "uvicorn", "--factory", f"tests.bench.references.gateways:{name}", "--port", "{port}",
+        "--workers", str(workers), "--no-access-log", "--log-level", "warning",
+    )  # fmt: skip
 
 
 @contextlib.asynccontextmanager

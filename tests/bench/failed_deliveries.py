@@ -19,6 +19,7 @@ from rich.console import Console
 from deploy.cli.migrate import migrate
 from deploy.embedded.servers.standalone import running_postgres
 from runtime.settings import Kafka, Postgres, SitesFile
+from tests.bench.measure import percentile
 from tests.support.services.admin import Admin, running_admin
 from tests.support.services.dashboard import sign_in
 from tests.support.services.webhooks import destination, write_sites
@@ -76,7 +77,7 @@ async def _time(admin: Admin, path: str, runs: int) -> list[float]:
         response = await admin.client.get(path)
         times.append((time.perf_counter() - began) * 1000)
         assert response.status_code == 200, response.text
-    return sorted(times[WARM_UP:])
+    return times[WARM_UP:]
 
 
 async def _measure(url: str, folder: Path, runs: int) -> dict[str, list[float]]:
@@ -101,7 +102,7 @@ def main(
         console.print(f"{rows} failed deliveries in {groups} groups, {runs} requests")
         measured: dict[str, Any] = asyncio.run(_measure(server.urls.service, Path(name), runs))
     for path, times in measured.items():
-        p95 = times[int(len(times) * 0.95)]
+        p95 = percentile(times, 0.95)
         console.print(
             f"{path:60} median {statistics.median(times):6.1f} ms, 95 % {p95:6.1f} ms", soft_wrap=True
         )

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
-from tests.bench.environment import TOKEN, BenchEnvironment, program
+from tests.bench.environment import TOKEN, BenchEnvironment, program, reference_gateway
 from tests.bench.inputs.load import accepted_a_second, answered_in, need_wrk
 from tests.bench.measure import Curve, Limit, Result, Run, in_turns
 
@@ -41,12 +41,8 @@ async def _contenders(bench: BenchEnvironment) -> AsyncIterator[dict[str, str]]:
             urls[name] = made.url
         for name in REFERENCES:
             made = await running.enter_async_context(
-                program(
-                    bench, name, _environment(bench) | shared,
-                    "uvicorn", "--factory", f"tests.bench.references.gateways:{name}", "--port", "{port}",
-                    "--no-access-log", "--log-level", "warning",
-                )
-            )  # fmt: skip
+                reference_gateway(bench, name, _environment(bench) | shared)
+            )
             urls[name] = made.url
         yield urls
     await bench.stack.drop_topics(kafka)

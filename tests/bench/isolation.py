@@ -7,8 +7,6 @@ mail server has taken the mail.
 
 import asyncio
 import contextlib
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -24,10 +22,9 @@ from contracts import topics
 from deploy.embedded.servers.standalone import free_ports
 from runtime.settings import Kafka
 from tests.bench import notifier
-from tests.bench.environment import BenchEnvironment, program
-from tests.bench.measure import Limit, Result, in_turns
+from tests.bench.environment import BenchEnvironment, input_process, program
+from tests.bench.measure import Limit, Result, in_turns, percentile
 from tests.support.factories import lead, producer
-from tests.support.services.processes import ROOT
 from tests.support.services.webhooks import VARIABLE, destination, write_sites
 from tests.support.stack import Database
 from tests.support.wait import eventually
@@ -44,29 +41,20 @@ SENT: Final = "SELECT lead_id, sent_at FROM email_delivery WHERE state = 'sent' 
 
 @dataclass(frozen=True)
 class Run:
-    """The latencies of one run in ms, sorted: of the good destination's events, and of the mails."""
+    """The latencies of one run in ms: of the good destination's events, and of the mails."""
 
     events: list[float]
     mails: list[float]
-
-
-def _p99(latencies: list[float]) -> float:
-    return latencies[int(len(latencies) * 0.99)]
 
 
 @contextlib.asynccontextmanager
 async def _destinations() -> AsyncIterator[str]:
     """Run the good and the slow destination in a process of their own, and return their URL."""
     port = free_ports(1)[0]
-    command = [sys.executable, "-m", "tests.bench.inputs.destinations", str(port), str(SLOW_SECONDS)]
-    process = subprocess.Popen(command, cwd=ROOT)  # noqa: ASYNC220 - started here, waited for below
     url = f"http://127.0.0.1:{port}"
-    try:
+    with input_process("destinations", str(port), str(SLOW_SECONDS)):
         await eventually(lambda: _is_up(f"{url}/clear"), until=bool, seconds=20)
         yield url
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 async def _is_up(url: str) -> bool:
@@ -78,7 +66,7 @@ async def _is_up(url: str) -> bool:
 
 async def _latencies(url: str) -> list[float]:
     async with aiohttp.ClientSession() as session, session.get(f"{url}/arrived") as response:
-        return sorted(await response.json())
+        return [float(each) for each in await response.json()]
 
 
 async def _publish(sender: AIOKafkaProducer, kafka: Kafka, seconds: float) -> dict[UUID, float]:
@@ -111,7 +99,7 @@ async def _mails(database: Database, published: Mapping[UUID, float]) -> list[fl
         )
     finally:
         await connection.close()
-    return sorted(1000 * (row["sent_at"].timestamp() - published[row["lead_id"]]) for row in rows)
+    return [1000 * (row["sent_at"].timestamp() - published[row["lead_id"]]) for row in rows]
 
 
 async def _run(bench: BenchEnvironment, url: str, smtp_port: int, seconds: float, *broken: str) -> Run:
@@ -159,10 +147,10 @@ async def compare(bench: BenchEnvironment) -> list[Result]:
                 runs[name].append(await _run(bench, url, smtp_port, seconds, "slow", "dead"))
             else:
                 runs[name].append(await _run(bench, url, smtp_port, seconds))
-            return _p99(runs[name][-1].events)
+            return percentile(runs[name][-1].events, 0.99)
 
         events = await in_turns({"beside": lambda: one("beside"), "alone": lambda: one("alone")}, bench.turns)
-    mails = {name: [_p99(run.mails) for run in done] for name, done in runs.items()}
+    mails = {name: [percentile(run.mails, 0.99) for run in done] for name, done in runs.items()}
     title = f"a destination beside a dead and a slow one at {RATE} leads/s, p99"
     limit = [LIMIT_MS] * len(events["beside"])
     return [

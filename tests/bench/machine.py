@@ -33,7 +33,7 @@ class Core:
 class Conditions:
     """What a comparison ran under. Shares are of the processor time that was used or stolen meanwhile.
 
-    `others` is None if the servers do not belong to this run, because they cannot be told apart then.
+    `others` is None if the servers do not belong to this run: it cannot tell them from other programs.
     """
 
     seconds: float

@@ -1,7 +1,7 @@
 """Compares two figures, measured in turns so that both see the same state of the machine."""
 
 import statistics
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -131,6 +131,11 @@ class Curve:
     x: str
     y: str
     lines: dict[str, list[tuple[float, float]]]
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the value that this share of the values is below: 0.99 for the p99."""
+    return sorted(values)[int(len(values) * share)]
 
 
 async def in_turns(contenders: Mapping[str, Run], turns: int) -> Figures:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import subprocess
 import sys
 from collections.abc import AsyncIterator
 from typing import Final
@@ -11,7 +10,7 @@ import asyncpg
 
 from deploy.embedded.servers.standalone import free_ports
 from services.notifier.settings import Settings
-from tests.bench.environment import BenchEnvironment, program
+from tests.bench.environment import BenchEnvironment, input_process, program
 from tests.bench.measure import Limit, Result, in_turns
 from tests.bench.placement import running_on
 from tests.support.factories import lead, post
@@ -24,19 +23,13 @@ CONNECTIONS: Final[int] = Settings.model_fields["connections"].default
 async def running_sink() -> AsyncIterator[int]:
     """Run the SMTP sink, and return its port."""
     port = free_ports(1)[0]
-    process = subprocess.Popen(  # noqa: ASYNC220 - started here, waited for below
-        [sys.executable, "-m", "tests.bench.inputs.smtp_sink", str(port)], cwd=ROOT
-    )
-    try:
+    with input_process("smtp_sink", str(port)):
         for _ in range(200):
             with contextlib.suppress(OSError):
                 await send_command(port, "RSET")
                 break
             await asyncio.sleep(0.1)
         yield port
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 async def send_command(port: int, command: str) -> str:

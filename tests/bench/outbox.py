@@ -32,6 +32,7 @@ from deploy.embedded.servers.standalone import running_postgres
 from runtime.database.postgres import _init_connection
 from services.admin.store.leads.status_changes import change_statuses
 from services.persister.store import SQL, _json
+from tests.bench.measure import percentile
 from tests.support.factories import lead
 
 LEADS: Final = 20_000
@@ -160,7 +161,7 @@ def main(
             ("change of a lead", cost.changes, cost.change_cpu),
             (f"batch of {BATCH} leads", cost.batches, cost.batch_cpu),
         ):
-            p95 = sorted(times)[int(len(times) * 0.95)]
+            p95 = percentile(times, 0.95)
             console.print(
                 f"{title:20} {what:20} median {statistics.median(times):6.2f} ms, 95 % {p95:6.2f} ms,"
                 f" CPU of the server per lead {statistics.median(cpu):6.3f} ms",

@@ -18,6 +18,7 @@ import typer
 
 from contracts.leads import EXAMPLE
 from tests.bench.inputs.connection import is_complete, request
+from tests.bench.measure import percentile
 
 CONNECTIONS = 64
 # A gateway that does not answer for so long ends the measurement.
@@ -82,11 +83,10 @@ def post(url: str, rate: float, seconds: float) -> dict[str, float]:
                 sent += 1
     finally:
         load.close()
-    took = sorted(load.took)
     return {
-        "p50": took[len(took) // 2],
-        "p99": took[int(len(took) * 0.99)],
-        "sent": len(took),
+        "p50": percentile(load.took, 0.5),
+        "p99": percentile(load.took, 0.99),
+        "sent": len(load.took),
         "refused": load.refused,
     }
 
