@@ -193,7 +193,7 @@ async def _connect_with_timeout(connection: Any) -> Any:
 
 
 def _abort_connection(connection: Any) -> None:
-    # aiokafka closes a connection that failed, and forgets it. With TLS the closing waits for the peer, for up to
+    # aiokafka closes a connection that failed, and forgets it. With TLS the closing waits for the peer, up to
     # 30 s (`ssl_shutdown_timeout`), and nobody waits for it: each attempt could add an open socket.
     protocol = connection._protocol  # noqa: SLF001 - aiokafka offers no other way
     if protocol is not None and (transport := protocol._transport) is not None:  # noqa: SLF001

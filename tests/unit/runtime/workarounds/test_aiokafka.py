@@ -170,7 +170,7 @@ async def test_regression_cancelled_bootstrap_closes_its_connection(monkeypatch:
 
 
 def serve_tls_in_silence(listener: socket.socket, ended: threading.Event) -> None:
-    """Complete a TLS handshake with one client. Then neither read nor write, so that no TLS closing is answered."""
+    """Complete a TLS handshake with one client, then neither read nor write: no TLS closing is answered."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("localhost").configure_cert(context)
     connection, _ = listener.accept()
