@@ -1,8 +1,8 @@
 #!/bin/sh
-# The command selects the role: a service, `migrate`, `mailbox`, or any program. Without one, all six services run.
+# The command selects the role: a service, `all` services in one process, `migrate`, `mailbox`, or any program. Without one, all six services run.
 set -eu
 case ${1:-} in
-  ingest | persister | notifier | webhooks | flusher | admin) exec python -m services "$@" ;;
+  ingest | persister | notifier | webhooks | flusher | admin | all) exec python -m services "$@" ;;
   migrate) python -m deploy.cli.migrate && exec python -m deploy.cli.topics ;;
   mailbox) exec python -m deploy.embedded.mailbox --host 0.0.0.0 --folder /var/lib/fastcore/mails ;;
   '') exec python -m deploy.container.all_in_one ;;

@@ -7,19 +7,19 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from fastapi import FastAPI
 
 from runtime import health, logs
 from runtime.database.ledger import Ledger
-from runtime.database.postgres import Pool, check_database, open_pool
+from runtime.database.postgres import OpenPool, Pool, check_database, open_pool
 from runtime.http.request_limits import RequestLimits
 from runtime.kafka.broker import build_broker
 from runtime.kafka.consumer import Consumer
 from runtime.kafka.handler import Handler
 from runtime.kafka.policy import Policy
-from runtime.kafka.publisher import Publisher, open_publisher
+from runtime.kafka.publisher import OpenPublisher, Publisher, open_publisher
 from runtime.kafka.reconcile import Reconciler
 from runtime.settings import Kafka, Log, Postgres, Tracing
 from runtime.tasks import run_in_background
@@ -64,6 +64,16 @@ class Stage:
     drain: Callable[[], Awaitable[None]] | None = None
 
 
+@dataclass(frozen=True)
+class Openers:
+    """How a service opens its pool and its publisher: its own, or those of the process."""
+
+    open_pool: OpenPool = open_pool
+    open_publisher: OpenPublisher = open_publisher
+
+
+OWN: Final = Openers()
+
 OpenStage = Callable[[Resources], AbstractAsyncContextManager[Stage]]
 
 
@@ -75,12 +85,13 @@ def create_consumer_app(
     open_stage: OpenStage,
     *,
     policy: Policy,
+    openers: Openers,
     extra_connections: int = 0,
 ) -> FastAPI:
     """Return the app of one consumer service. It connects to nothing before its lifespan begins.
 
-    `topics` and `group` are named without the topic prefix. `extra_connections` is added to the pool's
-    maximum size in the settings.
+    `topics` and `group` are named without the topic prefix. `openers` open the pool and the publisher.
+    `extra_connections` is added to the pool's maximum size in the settings.
     """
     logs.configure(name, settings.log.level)
     state = health.Health()
@@ -93,8 +104,8 @@ def create_consumer_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with (
             export_spans(settings.tracing, name),
-            open_pool(postgres, name) as pool,
-            open_publisher(settings.kafka, name, state) as publisher,
+            openers.open_pool(postgres, name) as pool,
+            openers.open_publisher(settings.kafka, name, state) as publisher,
             AsyncExitStack() as stack,
         ):
             state.check("database", check_database(postgres, pool))

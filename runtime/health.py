@@ -14,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from runtime import metrics
 from runtime.failures import Failure
 from runtime.logs import logger
+from runtime.service_metrics import current_registry
 
 # Below the 2 s timeout of the readiness probes (deploy/kubernetes), so that they get a report with the part.
 CHECK_SECONDS: Final = 1.5
@@ -139,6 +140,6 @@ def routes(health: Health, *reported: Health) -> APIRouter:
     @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
     async def metrics_page() -> Response:
         await asyncio.gather(*(each.refresh() for each in (health, *reported)))
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(current_registry()), media_type=CONTENT_TYPE_LATEST)
 
     return router

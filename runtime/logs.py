@@ -4,11 +4,15 @@ import logging
 import logging.config
 import sys
 import traceback
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from opentelemetry.trace import format_span_id, format_trace_id, get_current_span
 from structlog.typing import EventDict, WrappedLogger
+
+from runtime.current_service import current_service
+
+PROCESS: Final = "fastcore"
 
 
 def _add_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -45,7 +49,12 @@ def _add_span_ids(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def configure(service: str, level: str) -> None:
-    """Configure one JSON formatter for our own and the libraries' logs."""
+    """Configure one JSON formatter for our own and the libraries' logs.
+
+    Entries have the name of the service. If the process runs several services, they have the name of the
+    current one, and `PROCESS` outside of any service, as in the shared producer.
+    """
+    process = PROCESS if current_service() else service
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         _add_span_ids,
@@ -56,7 +65,7 @@ def configure(service: str, level: str) -> None:
     ]
 
     def add_service(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-        return {"service": service, **event}
+        return {"service": current_service() or process, **event}
 
     logging.config.dictConfig(
         {

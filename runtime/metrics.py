@@ -5,7 +5,7 @@ The comments become docs/metrics.md (`make docs`).
 
 from typing import Final
 
-from prometheus_client import Counter, Gauge, Histogram
+from runtime.service_metrics import Counter, Gauge, Histogram
 
 # --- every service -------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """Settings sections that several services compose, and the report of an invalid setting."""
 
+import re
 import ssl
 import sys
 from pathlib import Path
@@ -21,12 +22,16 @@ from pydantic import (
     FilePath,
     SecretStr,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 S = TypeVar("S", bound=BaseSettings)
+
+_PORT = re.compile(r"[a-z]+=[1-9][0-9]{0,4}")
+_PORT_MAX = 65535
 
 
 def section(prefix: str = "") -> SettingsConfigDict:
@@ -215,9 +220,11 @@ class Http(BaseSettings):
     model_config = section("FASTCORE_HTTP_")
     host: str = "127.0.0.1"
     """The address to listen on."""
-    port: int | None = Field(default=None, ge=1, le=65535)
+    port: int | None = Field(default=None, ge=1, le=_PORT_MAX)
     """The port. Defaults: ingest 8001, persister 8002, notifier 8003, flusher 8004, admin 8005, webhooks
     8006."""
+    ports: str = Field(default="", examples=["ingest=8001,admin=8005"])
+    """The ports of several services in one process (FASTCORE_ROLES): `name=port,...`. Defaults: as above."""
     graceful_timeout_seconds: int = Field(default=50, ge=1)
     """How long a stop waits for open requests. Keep it below the container's stop grace period of 60 s."""
     head_timeout_seconds: float = Field(default=10.0, gt=0)
@@ -225,6 +232,21 @@ class Http(BaseSettings):
     allowed_hosts: str = Field(default="", examples=["leads.example.com,*.internal.example.com"])
     """Allowed Host headers. Empty: all. With DEBUG=true, empty allows only IP addresses and private names
     such as localhost, so that no website can use the example tokens (DNS rebinding)."""
+
+    @field_validator("ports")
+    @classmethod
+    def _check_ports(cls, value: str) -> str:
+        for each in value.split(","):
+            _, _, port = each.partition("=")
+            if each.strip() and not (_PORT.fullmatch(each.strip()) and int(port) <= _PORT_MAX):
+                raise ValueError("must be name=port, separated by commas")
+        return value
+
+    @property
+    def ports_by_service(self) -> dict[str, int]:
+        """Return the configured port of each service."""
+        pairs = (each.partition("=") for each in self.ports.split(",") if each.strip())
+        return {name.strip(): int(port) for name, _, port in pairs}
 
 
 def load(settings: type[S]) -> S:

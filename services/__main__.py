@@ -1,34 +1,46 @@
-"""`python -m services NAME`: run one service."""
+"""`python -m services [ROLES]`: run one service, or several in one process."""
 
 from typing import Annotated
 
 import typer
 
 from runtime.http.server import serve
-
-PORTS = {
-    "ingest": 8001,
-    "persister": 8002,
-    "notifier": 8003,
-    "flusher": 8004,
-    "admin": 8005,
-    "webhooks": 8006,
-}
+from runtime.settings import load
+from services.roles import PORTS, Roles, parse_roles, service_of
 
 
 def main(
-    name: Annotated[str, typer.Argument(help=f"One of: {', '.join(PORTS)}.")],
+    roles: Annotated[
+        str | None, typer.Argument(metavar="ROLES", help=f"`all`, or some of: {', '.join(PORTS)}.")
+    ] = None,
 ) -> None:
-    """Run one FASTCore service in the foreground.
+    """Run one FASTCore service in the foreground, or several in one process.
 
-    The settings come from the environment and `.env`; `.env.example` names all settings. The service listens
+    ROLES are the services, separated by commas. Without ROLES, they are those in FASTCORE_ROLES.
+
+    The settings come from the environment and `.env`; `.env.example` names all settings. A service listens
     on FASTCORE_HTTP_HOST (default 127.0.0.1) and FASTCORE_HTTP_PORT (default: each service has its own port,
-    from 8001 for ingest to 8006 for webhooks). After SIGTERM, the service finishes its current work and stops
-    within FASTCORE_HTTP_GRACEFUL_TIMEOUT_SECONDS.
+    from 8001 for ingest to 8006 for webhooks). Several services in one process listen on their own ports, or
+    on those in FASTCORE_HTTP_PORTS. After SIGTERM, a process finishes its current work and stops within
+    FASTCORE_HTTP_GRACEFUL_TIMEOUT_SECONDS.
     """
-    if name not in PORTS:
-        raise typer.BadParameter(f"there is no service {name!r}; choose one of: {', '.join(PORTS)}")
-    serve(f"services.{name}.app:create_app", PORTS[name], trust_proxy_headers=name == "admin")
+    names = load(Roles).names if roles is None else _parse(roles)
+    if not names:
+        raise typer.BadParameter("name a service, or set FASTCORE_ROLES to `all`")
+    if len(names) == 1:
+        serve(service_of(names[0]))
+    else:
+        # Imported here: a gateway alone needs no driver of PostgreSQL, and its memory.
+        from services.one_process import run_services  # noqa: PLC0415
+
+        run_services(names)
+
+
+def _parse(roles: str) -> tuple[str, ...]:
+    try:
+        return parse_roles(roles)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from deploy.settings import SERVICE_SETTINGS, missing_variables
 from runtime.settings import load
-from services.__main__ import PORTS
+from services.roles import PORTS
 
 EDGE_PORT = 8000
 # Longer than a service's drain (50 s), shorter than the container's grace period (60 s).

@@ -14,7 +14,7 @@ from urllib.request import urlopen
 import typer
 
 from runtime.settings import Http, load
-from services.__main__ import PORTS
+from services.roles import PORTS
 
 # After Kubernetes marks a pod as terminating, requests still arrive for some seconds.
 QUIET_SECONDS: Final = 5.0

@@ -5,8 +5,10 @@ from collections.abc import Mapping
 
 from dotenv import dotenv_values
 
+from deploy.embedded.errors import EmbeddedError
 from deploy.embedded.servers.postgres import DatabaseUrls
 from deploy.embedded.settings import ROOT, SERVICES, Stack
+from services.roles import parse_roles
 
 #: If the variable names an external server, the embedded one does not start.
 REPLACES = {
@@ -46,6 +48,14 @@ def read_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
 def embedded_servers(configured: Mapping[str, str]) -> list[str]:
     """Return the embedded servers to start: those for which `configured` names no external server."""
     return [server for variable, server in REPLACES.items() if variable not in configured]
+
+
+def services_together(configured: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the services that share one process (FASTCORE_ROLES). Raises `EmbeddedError`."""
+    try:
+        return parse_roles(configured.get("FASTCORE_ROLES", ""))
+    except ValueError as error:
+        raise EmbeddedError(f"FASTCORE_ROLES: {error}") from None
 
 
 def build_environment(

@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from deploy.embedded.environment import EXAMPLE_TOKENS
+from deploy.embedded.processes.programs import ONE_PROCESS
 from deploy.embedded.progress import Progress
-from deploy.embedded.settings import Stack
+from deploy.embedded.settings import SERVICES, Stack
 from deploy.embedded.state import State
 
 # soft_wrap below keeps a curl command on one line, so that it can be copied.
@@ -129,6 +130,13 @@ def _line(name: str, value: str, remark: str = "") -> str:
     return f"  [bold]{name:<12}[/] {escape(value):<38} [dim]{escape(remark)}[/]".rstrip()
 
 
+def _ports(program: str, stack: Stack) -> str:
+    if program != ONE_PROCESS:
+        return str(stack.port(program))
+    ports = [stack.port(name) for name in SERVICES]
+    return f"{min(ports)}-{max(ports)}"
+
+
 def status_table(programs: Mapping[str, dict[str, Any]], stack: Stack) -> str:
     """Return the table of programs and their states, one line for each program."""
     lines = [f"{'program':<10} {'state':<9} {'pid':>7} {'up for':>9}  port"]
@@ -138,6 +146,6 @@ def status_table(programs: Mapping[str, dict[str, Any]], stack: Stack) -> str:
         state = info["statename"].lower()
         colour = "green" if state == "running" else "red"
         lines.append(
-            f"{name:<10} [{colour}]{state:<9}[/] {info['pid'] or '-':>7} {uptime:>9}  {stack.port(name)}"
+            f"{name:<10} [{colour}]{state:<9}[/] {info['pid'] or '-':>7} {uptime:>9}  {_ports(name, stack)}"
         )
     return "\n".join(lines)

@@ -5,13 +5,18 @@ import fcntl
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 from deploy.embedded import secret_files, state
-from deploy.embedded.environment import MIGRATION_URL, build_environment, embedded_servers
+from deploy.embedded.environment import (
+    MIGRATION_URL,
+    build_environment,
+    embedded_servers,
+    services_together,
+)
 from deploy.embedded.errors import EmbeddedError
 from deploy.embedded.ports import require_free_ports
 from deploy.embedded.processes import orphans, programs
@@ -43,6 +48,7 @@ def start(
     must call `stop`.
     """
     folder, servers = stack.folder, embedded_servers(configured)
+    together = services_together(configured)
     with _exclusive_start(stack):
         if count := orphans.terminate(folder):
             progress(f"Stopped {count} processes that a crash had left running")
@@ -55,11 +61,11 @@ def start(
         supervisor = Supervisor(folder)
         progress("Starting " + ", ".join([*servers, "edge"]))
         process = supervisor.start(
-            _groups(stack, launches), {k: v for k, v in environment.items() if k != MIGRATION_URL}
+            _groups(stack, launches, together), {k: v for k, v in environment.items() if k != MIGRATION_URL}
         )
         try:
             states = ProgramStates(supervisor, process)
-            startup = Startup(stack, servers, environment, supervisor, states, progress)
+            startup = Startup(stack, servers, environment, supervisor, states, progress, together)
             asyncio.run(startup.run())
             url = f"http://localhost:{stack.edge_port}"
             running = State(process.pid, url, servers, variables, startup.mail_problem)
@@ -133,8 +139,8 @@ def _prepare_servers(stack: Stack, servers: list[str], progress: Progress) -> li
         return list(pool.map(lambda server: prepare[server](), servers))
 
 
-def _groups(stack: Stack, servers: list[Launch]) -> list[Group]:
-    gateway, *consumers = programs.services(stack)
+def _groups(stack: Stack, servers: list[Launch], together: Sequence[str]) -> list[Group]:
+    gateway, *consumers = programs.services(stack, together)
     groups = [
         Group("servers", tuple(servers), autostart=True),
         Group("consumers", tuple(consumers), autostart=False),

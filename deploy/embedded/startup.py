@@ -4,7 +4,7 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import httpx
 
 from deploy.embedded.errors import EmbeddedError
 from deploy.embedded.mailbox import smtp
+from deploy.embedded.processes import programs
 from deploy.embedded.processes.readiness import Alive, wait_until
 from deploy.embedded.processes.supervisor import Supervisor
 from deploy.embedded.progress import Progress
@@ -61,7 +62,9 @@ class Startup:
         supervisor: Supervisor,
         states: ProgramStates,
         progress: Progress,
+        together: Sequence[str] = (),
     ) -> None:
+        self._together = together
         self._stack, self._servers, self._environment = stack, servers, environment
         self._supervisor, self._states, self._progress = supervisor, states, progress
         self.mail_problem = ""
@@ -73,7 +76,9 @@ class Startup:
         """
         await asyncio.gather(self._prepare_database(), self._prepare_kafka(), self._wait_for_mailbox())
         self._progress(f"Starting the services: {', '.join(SERVICES)}")
-        for group in ("consumers", "gateway"):
+        # With all services in one process, that process is the gateway.
+        consumers = [] if set(self._together) == set(SERVICES) else ["consumers"]
+        for group in (*consumers, "gateway"):
             self._supervisor.start_group(group)
         async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
             # The edge passes the request on to ingest, so its answer covers the whole path.
@@ -101,6 +106,7 @@ class Startup:
     async def _wait_for_service(self, client: httpx.AsyncClient, name: str) -> None:
         url, last_answer = f"{self._stack.url(name)}/readyz", "nothing"
         mail_deadline = time.monotonic() + _MAIL_SECONDS
+        program = programs.program_of(name, self._together)
 
         async def is_ready() -> bool:
             nonlocal last_answer
@@ -116,8 +122,10 @@ class Startup:
 
         try:
             await self._wait_for(
-                name,
-                wait_until(is_ready, f"{name} on {url}", _SERVICES_READY_SECONDS, self._states.alive(name)),
+                program,
+                wait_until(
+                    is_ready, f"{name} on {url}", _SERVICES_READY_SECONDS, self._states.alive(program)
+                ),
             )
         except EmbeddedError as error:
             raise EmbeddedError(f"{error}\nIts last answer: {last_answer}") from None

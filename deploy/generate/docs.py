@@ -40,8 +40,8 @@ from deploy.generate.reasons_doc import reasons_table
 from deploy.generate.typescript import submission_schema, typescript_contract
 from deploy.settings import DoctorSettings, MigrationSettings, ReplicationSettings
 from runtime.settings import Http, Kafka, Log, Postgres, SitesFile, Tracing, is_section, variable_name
-from services.__main__ import PORTS
 from services.ingest.settings import Settings as Ingest
+from services.roles import PORTS, Roles
 
 VALUES: dict[str, type[BaseModel]] = {
     "leads.received.v1": LeadReceived,
@@ -97,6 +97,7 @@ def env_example() -> str:
         ("Logs", Log),
         ("Traces", Tracing),
         ("Listening", Http),
+        ("Roles", Roles),
         ("Sites", SitesFile),
         *((service, settings_of(service)) for service in PORTS),
         ("Doctor", DoctorSettings),

@@ -4,9 +4,10 @@ import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from types import TracebackType
+from typing import Any, Final, Protocol, TypeAlias
 
 import aiosql
 import asyncpg
@@ -27,7 +28,42 @@ from runtime.workarounds.asyncpg import (
 
 # Strings: the drivers' classes are generic in their stubs only.
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
-Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+
+
+class Lease(Protocol):
+    """A connection of the pool, while the context lasts."""
+
+    async def __aenter__(self) -> Connection: ...
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> bool | None: ...
+
+
+class Pool(Protocol):
+    """A pool of asyncpg, or one service's share of it."""
+
+    def acquire(self, *, timeout: float | None = None) -> Lease:
+        """Return a connection, as a context. Raises `TimeoutError` if none is free in time."""
+
+    async def expire_connections(self) -> None:
+        """Replace each connection at its next use."""
+
+    def get_size(self) -> int:
+        """Return the number of open connections."""
+
+    def get_idle_size(self) -> int:
+        """Return the number of open connections that nobody uses."""
+
+    def get_max_size(self) -> int:
+        """Return the largest number of connections."""
+
+
+OpenPool: TypeAlias = Callable[[Postgres, str], AbstractAsyncContextManager[Pool]]
+"""Opens a pool with these settings, for the service with this name."""
 
 ACQUIRE_SECONDS: Final = 10.0
 # Below the timeout of a health check (`health.CHECK_SECONDS`), so that the reason says what is wrong.
@@ -107,7 +143,7 @@ async def _reset_nothing(_: "asyncpg.Connection[asyncpg.Record]") -> None:
 
 
 @asynccontextmanager
-async def open_pool(settings: Postgres, name: str) -> AsyncIterator[Pool]:
+async def open_pool(settings: Postgres, name: str) -> AsyncIterator["asyncpg.Pool[asyncpg.Record]"]:
     """Open a pool that connects on first use, so that a service starts while the database is unavailable."""
     url = settings.url.get_secret_value()
     pool = asyncpg.create_pool(

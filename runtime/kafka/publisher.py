@@ -3,9 +3,9 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any, Final
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Final, TypeAlias
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordTooLargeError
@@ -184,10 +184,26 @@ async def _close_producer(producer: AIOKafkaProducer) -> None:
         await asyncio.wait_for(producer.stop(), STOP_SECONDS)
 
 
+OpenPublisher: TypeAlias = Callable[[Kafka, str, Health], AbstractAsyncContextManager[Publisher]]
+"""Opens a publisher with these settings and this client id, and adds its health check."""
+
+
 @asynccontextmanager
 async def open_publisher(settings: Kafka, client_id: str, health: Health) -> AsyncIterator[Publisher]:
     """Run a publisher in the background while the context lasts, and add its health check."""
+    async with run_publisher(settings, client_id) as publisher:
+        add_check(health, publisher)
+        yield publisher
+
+
+@asynccontextmanager
+async def run_publisher(settings: Kafka, client_id: str) -> AsyncIterator[Publisher]:
+    """Run a publisher in the background while the context lasts."""
     publisher = Publisher(settings, client_id)
-    health.check("kafka_producer", publisher.check)
     async with run_in_background(publisher.run(), "publisher"):
         yield publisher
+
+
+def add_check(health: Health, publisher: Publisher) -> None:
+    """Add the publisher's health check as the part `kafka_producer`."""
+    health.check("kafka_producer", publisher.check)

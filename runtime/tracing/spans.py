@@ -27,6 +27,7 @@ from structlog.contextvars import bound_contextvars
 
 from contracts import headers as h
 from runtime import VERSION
+from runtime.current_service import current_service
 from runtime.failures import Failure
 from runtime.settings import Tracing
 
@@ -45,18 +46,26 @@ _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # The correlation ids that the gateway accepts. Other producers may write anything.
 _CORRELATION_ID: Final = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
 
-_tracer: Tracer | None = None
+# The tracer of each service in this process.
+_tracers: dict[str, Tracer] = {}
 
 
 def enabled() -> bool:
     """Return True if spans are created."""
-    return _tracer is not None
+    return bool(_tracers)
+
+
+def _current_tracer() -> Tracer | None:
+    if not _tracers:
+        return None
+    if len(_tracers) > 1:
+        return _tracers.get(current_service())
+    return next(iter(_tracers.values()))
 
 
 @asynccontextmanager
 async def export_spans(settings: Tracing, service: str) -> AsyncIterator[None]:
     """Create and export spans while the context lasts, if the settings name a collector."""
-    global _tracer  # noqa: PLW0603 - one process, one tracer; a test opens another
     if not settings.exporter_otlp_endpoint:
         yield
         return
@@ -64,21 +73,22 @@ async def export_spans(settings: Tracing, service: str) -> AsyncIterator[None]:
     from runtime.tracing import otlp  # noqa: PLC0415
 
     provider = otlp.open_provider(settings.exporter_otlp_endpoint, service)
-    _tracer = provider.get_tracer("fastcore", VERSION)
+    _tracers[service] = provider.get_tracer("fastcore", VERSION)
     try:
         yield
     finally:
-        _tracer = None
+        _tracers.pop(service, None)
         await otlp.close_provider(provider)
 
 
 @contextmanager
 def span(name: str, kind: SpanKind = SpanKind.INTERNAL) -> Iterator[Span]:
     """Run the body in a child span of the current span."""
-    if _tracer is None:
+    tracer = _current_tracer()
+    if tracer is None:
         yield INVALID_SPAN
         return
-    with _start_span(_tracer, name, kind, contexts.get_current(), {}) as new_span:
+    with _start_span(tracer, name, kind, contexts.get_current(), {}) as new_span:
         yield new_span
 
 
@@ -89,12 +99,13 @@ def producer_span(topic: str, headers: h.Headers, key: bytes | None) -> Iterator
     If the current span belongs to a single record, it is the parent. In any other case, the parent is the
     span in the `traceparent` of `headers`.
     """
-    if _tracer is None:
+    tracer = _current_tracer()
+    if tracer is None:
         yield headers
         return
     parent = contexts.get_current() if contexts.get_value(_IS_SINGLE) else _parent_context(headers)
     attributes = {**_messaging_attributes("send", topic), **_lead_attribute(key)}
-    with _start_span(_tracer, f"send {topic}", SpanKind.PRODUCER, parent, attributes) as new_span:
+    with _start_span(tracer, f"send {topic}", SpanKind.PRODUCER, parent, attributes) as new_span:
         traceparent = _traceparent_of_span(new_span)
         others = [header for header in headers if header[0] != h.TRACEPARENT]
         yield [*others, (h.TRACEPARENT, traceparent.encode())] if traceparent else headers
@@ -108,16 +119,17 @@ def consumer_span(records: "Sequence[Record]") -> Iterator[None]:
     trace. With several records, the current span is a new batch span, which links to the records' spans
     (OpenTelemetry's messaging conventions). The spans of queries belong to the batch span.
     """
-    if _tracer is None:
+    tracer = _current_tracer()
+    if tracer is None:
         yield
         return
-    spans = {_position(record): _start_record_span(_tracer, record, len(records)) for record in records}
+    spans = {_position(record): _start_record_span(tracer, record, len(records)) for record in records}
     recording = [each for each in spans.values() if each.is_recording()]
     batch_span = recording[0] if len(records) == 1 and recording else INVALID_SPAN
     if len(records) > 1 and recording:
         links = [Link(each.get_span_context()) for each in recording]
         attributes: Any = {"messaging.system": "kafka", "messaging.batch.message_count": len(records)}
-        batch_span = _tracer.start_span("process batch", Context(), SpanKind.CONSUMER, attributes, links)
+        batch_span = tracer.start_span("process batch", Context(), SpanKind.CONSUMER, attributes, links)
         for each in recording:
             each.add_link(batch_span.get_span_context())
     context = contexts.set_value(_RECORD_SPANS, spans, set_span_in_context(batch_span))
@@ -171,17 +183,19 @@ def client_span(name: str, traceparent: str | None) -> Iterator[str | None]:
     The parent is the span in `traceparent`. If `traceparent` is None, the span begins a new trace. While
     tracing is off, the argument `traceparent` is yielded unchanged.
     """
-    if _tracer is None:
+    tracer = _current_tracer()
+    if tracer is None:
         yield traceparent
         return
     parent = _parent_context([(h.TRACEPARENT, traceparent.encode())] if traceparent else [])
-    with _start_span(_tracer, name, SpanKind.CLIENT, parent, {}) as new_span:
+    with _start_span(tracer, name, SpanKind.CLIENT, parent, {}) as new_span:
         yield _traceparent_of_span(new_span)
 
 
 def set_attributes(**attributes: str | int | bool) -> None:
     """Set attributes of the current span, each as `fastcore.<name>`."""
-    if _tracer is not None:
+    tracer = _current_tracer()
+    if tracer is not None:
         get_current_span().set_attributes({f"fastcore.{name}": value for name, value in attributes.items()})
 
 
@@ -190,11 +204,12 @@ def record_query(name: str, seconds: float, error: BaseException | None) -> None
 
     Without a current span (as in idle polling), do nothing.
     """
-    if _tracer is None or not get_current_span().is_recording():
+    tracer = _current_tracer()
+    if tracer is None or not get_current_span().is_recording():
         return
     end = time.time_ns()
     attributes = {"db.system.name": "postgresql", "db.query.summary": name}
-    query_span = _tracer.start_span(
+    query_span = tracer.start_span(
         name, kind=SpanKind.CLIENT, attributes=attributes, start_time=end - int(seconds * 1e9)
     )
     if error is not None:
@@ -205,11 +220,12 @@ def record_query(name: str, seconds: float, error: BaseException | None) -> None
 @contextmanager
 def server_span(method: str, headers: h.Headers) -> Iterator[Span]:
     """Run the body in a server span. Its parent is the span in the `traceparent` of the request's headers."""
-    if _tracer is None:
+    tracer = _current_tracer()
+    if tracer is None:
         yield INVALID_SPAN
         return
     attributes = {"http.request.method": method}
-    with _start_span(_tracer, method, SpanKind.SERVER, _parent_context(headers), attributes) as new_span:
+    with _start_span(tracer, method, SpanKind.SERVER, _parent_context(headers), attributes) as new_span:
         token = contexts.attach(contexts.set_value(_IS_SINGLE, True))
         try:
             yield new_span

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from runtime import health, logs
-from runtime.database.postgres import check_database, open_pool
+from runtime.database.postgres import OpenPool, check_database, open_pool
 from runtime.http.allowed_hosts import AllowedHosts
 from runtime.http.request_limits import RequestLimits
 from runtime.http.request_tracing import ServerSpans
@@ -66,7 +66,7 @@ DOCS_FILES: Final = "/admin/docs-static"
 LOGIN_MAX_BYTES: Final = 4096
 
 
-def create_app(config: settings.Settings | None = None) -> FastAPI:
+def create_app(config: settings.Settings | None = None, open_pool: OpenPool = open_pool) -> FastAPI:
     """Return the app. It opens no connection before its lifespan begins."""
     config = config or settings.read()
     logs.configure(NAME, config.log.level)

@@ -8,7 +8,7 @@ from typing import Final, get_args
 from fastapi import FastAPI
 
 from contracts import failures, topics
-from runtime.consumer_app import Resources, Stage, create_consumer_app
+from runtime.consumer_app import OWN, Openers, Resources, Stage, create_consumer_app
 from runtime.database.retry_schedules import RetrySchedule, report_retry_schedules
 from runtime.kafka.failure_publisher import FailurePublisher
 from runtime.kafka.policy import Policy
@@ -43,7 +43,7 @@ NAME: Final = "flusher"
 FAILURE_SECONDS: Final = 5.0
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, openers: Openers = OWN) -> FastAPI:
     """Return the app, which opens no connection before its lifespan begins. Exits if a token is weak."""
     settings = settings or load(Settings)
     sites = load_sites(settings.sites_file.path)
@@ -55,6 +55,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         topics.consumed_by(NAME),
         topics.GROUPS[NAME],
         partial(_open_stage, settings, sites),
+        openers=openers,
         policy=Policy(),
         extra_connections=CONNECTIONS,
     )

@@ -25,7 +25,7 @@ from runtime.http.request_limits import RequestLimits, Uploads
 from runtime.http.request_tracing import ServerSpans
 from runtime.http.swagger_ui import add_docs_page
 from runtime.kafka.mail_event_publisher import MailEventPublisher
-from runtime.kafka.publisher import open_publisher
+from runtime.kafka.publisher import OpenPublisher, open_publisher
 from runtime.settings import load
 from runtime.sites.file import SitesFileError, environment, exit_with, load_sites
 from runtime.sites.watcher import watch_sites
@@ -71,7 +71,7 @@ CORS_ALLOW_HEADERS: Final = (
 CORS_EXPOSE_HEADERS: Final = ("X-Request-ID", "Idempotent-Replayed", "Retry-After", "RateLimit")
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, open_publisher: OpenPublisher = open_publisher) -> FastAPI:
     """Return the app. It opens no connection before its lifespan begins.
 
     Exits with a one-line error if a setting is invalid, or if a token is weak. Debug mode permits weak

@@ -26,11 +26,6 @@ from services.ingest.idempotency_cache import CachedResponse, IdempotencyCache
 from services.ingest.settings import Settings
 from services.ingest.spam import SpamRules, check_content, visitor_network
 
-# Looked up once, because looking up a label costs more than counting.
-_RECEIVED, _HELD, _SPAM, _REPLAYED = (
-    metrics.LEADS_ACCEPTED.labels(outcome=outcome) for outcome in ("received", "held", "spam", "replayed")
-)
-
 
 class LeadSink(Protocol):
     """Stores accepted leads durably."""
@@ -82,6 +77,11 @@ class LeadAcceptance:
         self._ip_limiter = RateLimiter(settings.leads_per_ip_per_hour, 3600)
         self._email_limiter = RateLimiter(settings.leads_per_email_per_hour, 3600)
         self._log = logger("receive")
+        # Looked up once, because looking up a label costs more than counting.
+        self._received, self._held, self._spam, self._replayed = (
+            metrics.LEADS_ACCEPTED.labels(outcome=outcome)
+            for outcome in ("received", "held", "spam", "replayed")
+        )
 
     def was_accepted(self, site: str, key: str, within_seconds: float) -> bool:
         """Return True if the cache has a lead of this site and key, accepted in the last `within_seconds`."""
@@ -112,7 +112,7 @@ class LeadAcceptance:
         if cached and cached.body_sha256 != digest:
             raise ProblemError(problems.KEY_REUSED)
         if cached:
-            _REPLAYED.inc()
+            self._replayed.inc()
             return AcceptedLead(lead_id, cached.timestamp, replayed=True)
         now = self.now()
         reasons = (*self._spam_reasons(submission, lead_id, now, request), *spam_reasons)
@@ -132,9 +132,9 @@ class LeadAcceptance:
         timestamp = utc_text(now)
         self._idempotency.add(lead_id, CachedResponse(digest, timestamp))
         if reasons:
-            (_HELD if LIMIT_REASONS.issuperset(reasons) else _SPAM).inc()
+            (self._held if LIMIT_REASONS.issuperset(reasons) else self._spam).inc()
         else:
-            _RECEIVED.inc()
+            self._received.inc()
         return AcceptedLead(lead_id, timestamp, replayed=False)
 
     async def _publish(self, record: LeadRecord, lead_id: UUID, correlation_id: str) -> None:

@@ -11,7 +11,7 @@ from uuid import uuid4
 from fastapi import FastAPI
 
 from contracts import topics
-from runtime.consumer_app import Resources, Stage, create_consumer_app
+from runtime.consumer_app import OWN, Openers, Resources, Stage, create_consumer_app
 from runtime.database.circuit_breaker import CircuitBreaker
 from runtime.kafka.failure_publisher import FailurePublisher
 from runtime.kafka.policy import Policy
@@ -44,7 +44,7 @@ NAME: Final = "notifier"
 FAILURE_SECONDS: Final = 5.0
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, openers: Openers = OWN) -> FastAPI:
     """Return the app. It opens no connection before its lifespan begins."""
     settings = settings or load(Settings)
     identities = open_identities(settings)
@@ -55,6 +55,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         topics.consumed_by(NAME),
         topics.GROUPS[NAME],
         partial(_open_stage, settings, identities, signers),
+        openers=openers,
         # A stop waits only for mails whose body is being sent.
         policy=Policy(
             max_records=settings.batch_max_records, drain_seconds=settings.mail_timeout_seconds + 1

@@ -8,7 +8,7 @@ from typing import Final
 from fastapi import FastAPI
 
 from contracts import topics
-from runtime.consumer_app import Resources, Stage, create_consumer_app
+from runtime.consumer_app import OWN, Openers, Resources, Stage, create_consumer_app
 from runtime.database.circuit_breaker import CircuitBreaker
 from runtime.kafka.failure_publisher import FailurePublisher
 from runtime.kafka.policy import Policy
@@ -22,7 +22,7 @@ NAME: Final = "persister"
 FAILURE_SECONDS: Final = 10.0
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, openers: Openers = OWN) -> FastAPI:
     """Return the app. It opens no connection before its lifespan begins."""
     settings = settings or load(Settings)
     return create_consumer_app(
@@ -31,6 +31,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         topics.consumed_by(NAME),
         topics.GROUPS[NAME],
         partial(_open_stage, settings),
+        openers=openers,
         policy=Policy(max_records=settings.batch_max_records),
     )
 

@@ -9,7 +9,7 @@ from typing import Final
 from fastapi import FastAPI
 
 from contracts import topics
-from runtime.consumer_app import Resources, Stage, create_consumer_app
+from runtime.consumer_app import OWN, Openers, Resources, Stage, create_consumer_app
 from runtime.database.retry_schedules import RetrySchedule, report_retry_schedules
 from runtime.kafka.failure_publisher import FailurePublisher
 from runtime.kafka.policy import Policy
@@ -33,7 +33,7 @@ FAILURE_SECONDS: Final = 10.0
 LEASE_MARGIN: Final = timedelta(seconds=15)
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, openers: Openers = OWN) -> FastAPI:
     """Return the app. It opens no connection before its lifespan begins.
 
     Exits if the sites file has a mistake, or if a secret of a destination is missing.
@@ -50,6 +50,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         topics.consumed_by(NAME),
         topics.GROUPS[NAME],
         partial(_open_stage, settings, destinations),
+        openers=openers,
         policy=Policy(),
     )
 

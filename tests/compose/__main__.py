@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from services.__main__ import PORTS
+from services.roles import PORTS
 from tests.compose.load import Load
 from tests.compose.project import Project, running_project
 from tests.support.wait import eventually

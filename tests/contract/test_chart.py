@@ -13,9 +13,9 @@ from contracts import topics
 from deploy.generate.chart import CASES, CHART, RENDERED, check_without_tools, is_custom, manifests, validate
 from deploy.generate.docs import env_example
 from runtime.settings import Http
-from services.__main__ import PORTS
 from services.ingest.settings import Settings as Ingest
 from services.notifier.settings import Settings as Notifier
+from services.roles import PORTS
 
 SETTINGS = set(re.findall(r"^#?([A-Z][A-Z0-9_]*)=", env_example(), re.MULTILINE))
 # Variables that uvicorn reads.

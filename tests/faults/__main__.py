@@ -38,6 +38,9 @@ def main(
     keep: Annotated[
         bool, typer.Option("--keep", help="Keep data and logs of a run without violations.")
     ] = False,
+    one_process: Annotated[
+        bool, typer.Option("--one-process", help="Run all services in one process.")
+    ] = False,
     list_: Annotated[bool, typer.Option("--list", help="List all faults and exit.")] = False,
 ) -> None:
     """Post leads while processes and servers fail, then check every guarantee.
@@ -65,7 +68,7 @@ def main(
     logging.disable(
         logging.CRITICAL
     )  # aiokafka logs each lost connection, which these faults cause on purpose
-    suite = Suite(folder, Traffic(load_seconds, rate, spam), typer.echo, keep=keep)
+    suite = Suite(folder, Traffic(load_seconds, rate, spam), typer.echo, keep=keep, one_process=one_process)
     done = asyncio.run(_run(suite, seed, planned, first, minutes))
     typer.echo("\n" + report.render(done))
     report.save(done, folder / "report.json")

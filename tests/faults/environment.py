@@ -26,6 +26,7 @@ from tests.faults.injections.proxy import Proxy, own_port
 from tests.faults.receiver import SECRET, Receiver
 from tests.faults.servers import listen_behind_proxy, start_part
 from tests.support.mail.smtp import SmtpServer
+from tests.support.services.one_process import OneProcess, Role
 from tests.support.services.processes import ServiceProcess
 from tests.support.services.webhooks import VARIABLE, destination, write_sites
 
@@ -70,7 +71,8 @@ class Environment:
     smtp: SmtpServer
     poison: Poisoner
     receiver: Receiver
-    services: dict[str, ServiceProcess] = field(default_factory=dict)
+    one_process: bool = False
+    services: dict[str, ServiceProcess | Role] = field(default_factory=dict)
     extras: list[ServiceProcess] = field(default_factory=list)
     mails: Counter[tuple[str, str]] = field(default_factory=Counter)  # (lead id, kind) -> mails accepted
     restarts: list[str] = field(default_factory=list)  # services that ended unexpectedly
@@ -81,7 +83,8 @@ class Environment:
     _locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
 
     @classmethod
-    async def build(cls, folder: Path) -> "Environment":
+    async def build(cls, folder: Path, *, one_process: bool = False) -> "Environment":
+        """Return an installation that is not started, with a process for each service or for all."""
         folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - once, at the start
         proxied_port, kafka_proxy_port = own_port(), own_port()
         kafka = await asyncio.to_thread(standalone.Kafka, folder, own_port())
@@ -98,14 +101,18 @@ class Environment:
             smtp=smtp,
             poison=Poisoner(kafka.bootstrap_servers),
             receiver=Receiver(folder),
+            one_process=one_process,
         )
         name_service.write_address(environment.names, name_service.RECEIVER)
         events = ["lead.received", "lead.updated", "lead.status_changed"]
         crm = destination(DESTINATION, environment.receiver.url, events=events, allow_private=False)
         with write_sites(folder, crm).open("a") as file:
             file.write(f'[sites.{DIGEST_SITE}]\nalert_frequency = "hourly"\n')
-        for name in SERVICES:
-            environment.services[name] = environment.service(name)
+        if one_process:
+            whole = environment.whole_process()
+            environment.services = {name: Role(whole, name) for name in SERVICES}
+        else:
+            environment.services = {name: environment.service(name) for name in SERVICES}
         environment.services["ingest"].environment |= power_cut.variables(folder)
         environment.services["admin"].environment |= {
             "FASTCORE_ADMIN_GATEWAY_URLS": environment.services["ingest"].url
@@ -121,13 +128,24 @@ class Environment:
         if name in ("webhooks", "admin", "notifier"):
             made.environment["FASTCORE_SITES_FILE"] = str(self.folder / "sites.toml")
         if name == "webhooks":
-            made.program = ("tests.faults.injections.name_service", name)
-            made.environment |= {
-                VARIABLE: SECRET,
-                name_service.VARIABLE: str(self.names),
-                "SSL_CERT_FILE": str(self.receiver.authority),
-            }
+            self._use_receiver(made)
         return made
+
+    def whole_process(self) -> OneProcess:
+        """Return one process with all services, not started."""
+        made = OneProcess(self.variables, self.folder, own_port)
+        made.environment["FASTCORE_SITES_FILE"] = str(self.folder / "sites.toml")
+        self._use_receiver(made)
+        return made
+
+    def _use_receiver(self, process: ServiceProcess) -> None:
+        """Let the process deliver to the receiver, and look up its name in a file."""
+        process.program = ("tests.faults.injections.name_service", process.roles)
+        process.environment |= {
+            VARIABLE: SECRET,
+            name_service.VARIABLE: str(self.names),
+            "SSL_CERT_FILE": str(self.receiver.authority),
+        }
 
     @property
     def names(self) -> Path:
@@ -205,9 +223,12 @@ class Environment:
     async def exclusive(self, *parts: str) -> AsyncIterator[None]:
         """Prevent other faults from stopping or starting these parts, which could start a service twice."""
         async with contextlib.AsyncExitStack() as locks:
-            for part in sorted(parts):
+            for part in sorted({self._lock_of(part) for part in parts}):
                 await locks.enter_async_context(self._locks[part])
             yield
+
+    def _lock_of(self, part: str) -> str:
+        return "services" if self.one_process and part in SERVICES else part
 
     @contextlib.contextmanager
     def allow_503(self) -> Iterator[None]:

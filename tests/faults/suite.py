@@ -67,11 +67,20 @@ class Round:
 class Suite:
     """Runs rounds in one environment. It replaces an environment that had a violation."""
 
-    def __init__(self, folder: Path, traffic: Traffic, say: Callable[[str], None], *, keep: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        traffic: Traffic,
+        say: Callable[[str], None],
+        *,
+        keep: bool,
+        one_process: bool = False,
+    ) -> None:
         self._folder = folder
         self._traffic = traffic
         self._say = say
         self._keep = keep
+        self._one_process = one_process
         self._environments = 0
         self._began = 0.0
         self._ends: dict[tuple[str, int], int] = {}
@@ -134,8 +143,11 @@ class Suite:
     async def _build(self) -> Environment:
         self._environments += 1
         folder = self._folder / f"environment-{self._environments}"
-        self._say(f"starting Kafka, PostgreSQL, a mail server, a receiver and six services in {folder}")
-        environment = self._environment = await Environment.build(folder)
+        shared = " in one process" if self._one_process else ""
+        self._say(
+            f"starting Kafka, PostgreSQL, a mail server, a receiver and six services{shared} in {folder}"
+        )
+        environment = self._environment = await Environment.build(folder, one_process=self._one_process)
         await environment.start()
         office = Office(environment.services["admin"].url, ADMIN_TOKEN)
         tokens = {"default": SITE_TOKEN, DIGEST_SITE: DIGEST_SITE_TOKEN}

@@ -134,7 +134,14 @@ def kill_before(name: str, place: str) -> Action:
         async with environment.exclusive(name):
             service = environment.services[name]
             await service.stop()
-            program, service.program = service.program, ("tests.faults.injections.failpoint", name, place)
+            program, service.program = (
+                service.program,
+                (
+                    "tests.faults.injections.failpoint",
+                    service.roles,
+                    place,
+                ),
+            )
             service.start()
             assert service.process
             deadline = time.monotonic() + rng.uniform(20, 30)

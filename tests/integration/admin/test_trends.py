@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from contracts.visit import Source
-from runtime.database.postgres import Pool, open_pool
+from runtime.database.postgres import Pool, autocommit, open_pool
 from runtime.settings import Postgres
 from services.admin.store.leads.responses import Decisions, Responses, ResponseTime
 from services.admin.store.leads.trends import Count, Trends
@@ -31,7 +31,8 @@ async def pool(postgres: Postgres) -> Any:
 async def summarize(pool: Pool) -> None:
     """Run the flusher's job once."""
     clock = Clock()
-    await pool.execute("UPDATE scheduled_job SET requested_at = now()")
+    async with autocommit(pool) as connection:
+        await connection.execute("UPDATE scheduled_job SET requested_at = now()")
     assert await lead_summary_job(pool, JobRuns(pool, clock), clock).tick()
 
 

@@ -33,7 +33,8 @@ class ServiceProcess:
             "FASTCORE_HTTP_HOST": "127.0.0.1",
             "FASTCORE_HTTP_PORT": str(self.port),
         }
-        self.program: tuple[str, ...] = ("services", name)  # arguments of `python -m`
+        self.roles = name  # the argument of `python -m services`
+        self.program: tuple[str, ...] = ("services", self.roles)  # arguments of `python -m`
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -48,18 +49,22 @@ class ServiceProcess:
 
     async def ready(self, seconds: float = 30) -> None:
         """Wait for `/readyz` to answer 200."""
+        await self.answers_ready(self.url, seconds)
+
+    async def answers_ready(self, url: str, seconds: float) -> None:
+        """Wait for `/readyz` of this URL to answer 200."""
 
         async def probe() -> str:
             assert self.process is not None
             assert self.process.poll() is None, f"{self.name} ended: {self.log.read_text()[-2000:]}"
             async with plain_client() as client:
                 with contextlib.suppress(httpx.HTTPError):
-                    answer = await client.get(f"{self.url}/readyz", timeout=2)
+                    answer = await client.get(f"{url}/readyz", timeout=2)
                     return "ready" if answer.status_code == 200 else answer.text
             return "no answer"
 
         await eventually(
-            probe, until=lambda said: said == "ready", seconds=seconds, what=f"{self.name} ready"
+            probe, until=lambda said: said == "ready", seconds=seconds, what=f"{self.name} ready on {url}"
         )
 
     def kill(self) -> None:

@@ -1,0 +1,35 @@
+"""Runs several services in one process: one event loop, one pool of PostgreSQL, one producer of Kafka."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from runtime import metrics
+from runtime.consumer_app import Openers
+from runtime.http.server import serve_all
+from runtime.service_metrics import separate_services
+from runtime.settings import Http, Kafka, Postgres, load
+from runtime.shared_connections import SharedConnections
+from services.roles import PORTS, service_of
+
+
+def run_services(names: Sequence[str]) -> None:
+    """Run these services until SIGTERM.
+
+    Exits with one line if a setting is invalid. If it is a setting of one service, the line begins with the
+    service's name.
+    """
+    http = load(Http)
+    if http.port:
+        sys.exit("wrong settings: FASTCORE_HTTP_PORT: use FASTCORE_HTTP_PORTS for several services")
+    if unknown := http.ports_by_service.keys() - PORTS.keys():
+        sys.exit(f"wrong settings: FASTCORE_HTTP_PORTS: there is no service {min(unknown)!r}")
+    separate_services(names, vars(metrics).values())
+    shared = SharedConnections(load(Kafka), load(Postgres))
+    openers: dict[str, dict[str, Any]] = {
+        "ingest": {"open_publisher": shared.open_publisher},
+        "admin": {"open_pool": shared.open_pool},
+    }
+    consumer = {"openers": Openers(shared.open_pool, shared.open_publisher)}
+    services = [service_of(name, **openers.get(name, consumer)) for name in names]
+    serve_all(services, shared.opened())
