@@ -1,5 +1,6 @@
 #!/bin/sh
-# The command selects the role: a service, `all` services in one process, `migrate`, `mailbox`, or any program. Without one, all six services run.
+# The command selects the role: a service, `all` services in one process, `migrate`, `mailbox`, or any program.
+# Without one, all services run in one process, behind the edge.
 set -eu
 case ${1:-} in
   ingest | persister | notifier | webhooks | flusher | admin | all) exec python -m services "$@" ;;

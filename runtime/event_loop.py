@@ -6,6 +6,7 @@ addresses of a host one after the other, so one dead IPv6 address uses up the wh
 
 import asyncio
 import itertools
+import os
 import socket
 import sys
 from collections.abc import Coroutine, Iterable
@@ -94,6 +95,15 @@ def _interleave(addresses: Iterable[AddressInfo]) -> list[AddressInfo]:
         families.setdefault(address[0], []).append(address)
     rounds = itertools.zip_longest(*families.values())
     return [address for each in rounds for address in each if address]
+
+
+def allow_lookups(count: int) -> None:
+    """Let names of `count` hosts be looked up at once. Call it before the process looks up its first name.
+
+    uvloop looks names up in libuv's threads: four, of which two may wait for a name server. So two names
+    whose servers do not answer would hold up each new connection of the process, to any host.
+    """
+    os.environ.setdefault("UV_THREADPOOL_SIZE", str(2 * count))
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

@@ -1,7 +1,8 @@
 """Runs several services in one process: one event loop, one pool of PostgreSQL, one producer of Kafka."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from runtime import metrics
@@ -13,8 +14,8 @@ from runtime.shared_connections import SharedConnections
 from services.roles import PORTS, service_of
 
 
-def run_services(names: Sequence[str]) -> None:
-    """Run these services until SIGTERM.
+def run_services(names: Sequence[str], *beside: AbstractAsyncContextManager[None]) -> None:
+    """Run these services until SIGTERM. `beside` are entered before the first service starts.
 
     Exits with one line if a setting is invalid. If it is a setting of one service, the line begins with the
     service's name.
@@ -32,4 +33,12 @@ def run_services(names: Sequence[str]) -> None:
     }
     consumer = {"openers": Openers(shared.open_pool, shared.open_publisher)}
     services = [service_of(name, **openers.get(name, consumer)) for name in names]
-    serve_all(services, shared.opened())
+    serve_all(services, _open_all(shared.opened(), *beside))
+
+
+@asynccontextmanager
+async def _open_all(*contexts: AbstractAsyncContextManager[None]) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        for context in contexts:
+            await stack.enter_async_context(context)
+        yield

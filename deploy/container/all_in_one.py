@@ -1,60 +1,60 @@
-"""`python -m deploy.container.all_in_one`: run all services and the edge in one container, to try FASTCore.
+"""`python -m deploy.container.all_in_one`: run all services and the edge in one container.
 
-It needs an external Kafka, PostgreSQL and mail server. In production, use one container for each service.
+It needs an external Kafka, PostgreSQL and mail server. The services share one process, and the edge is its
+child.
 """
 
+import asyncio
+import contextlib
 import os
 import sys
 import tempfile
-from pathlib import Path
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from deploy.settings import SERVICE_SETTINGS, missing_variables
 from runtime.settings import load
+from runtime.tasks import run_in_background
+from services.one_process import run_services
 from services.roles import PORTS
 
 EDGE_PORT = 8000
-# Longer than a service's drain (50 s), shorter than the container's grace period (60 s).
-STOP_SECONDS = 55
+EDGE_STOP_SECONDS = 5.0
 
 
-def render(folder: Path) -> str:
-    """Return supervisord's configuration. It restarts programs that exit, and writes all logs to stdout.
+class EdgeEnded(Exception):
+    """The edge ended by itself. The container must end, so that the engine starts it again."""
 
-    supervisord writes its pid file into `folder`. Caddy stores its state there.
-    """
-    commands = {name: f"-m services {name}" for name in PORTS}
-    commands["edge"] = f"-m deploy.embedded.servers.edge --host 0.0.0.0 --port {EDGE_PORT} --folder {folder}"
-    programs = [
-        f"""\
-[program:{name}]
-command = {sys.executable} {command}
-environment = FASTCORE_HTTP_HOST="127.0.0.1",FASTCORE_HTTP_PORT="{PORTS.get(name, EDGE_PORT)}"
-autorestart = true
-startretries = 1000
-stopwaitsecs = {STOP_SECONDS}
-stdout_logfile = /dev/stdout
-stdout_logfile_maxbytes = 0
-redirect_stderr = true
-"""
-        for name, command in commands.items()
-    ]
-    # One group, so that all programs get their SIGTERM at the same time.
-    head = f"""\
-[supervisord]
-nodaemon = true
-silent = true
-logfile = /dev/null
-logfile_maxbytes = 0
-pidfile = {folder}/supervisord.pid
 
-[group:fastcore]
-programs = {",".join(commands)}
-"""
-    return "\n".join([head, *programs])
+@asynccontextmanager
+async def running_edge(*command: str) -> AsyncIterator[None]:
+    """Run the edge while the context lasts. If it ends by itself, this process drains and ends."""
+    process = await asyncio.create_subprocess_exec(*command)
+
+    async def watch() -> None:
+        raise EdgeEnded(f"the edge exited with {await process.wait()}")
+
+    try:
+        async with run_in_background(watch(), "edge"):
+            yield
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), EDGE_STOP_SECONDS)
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+def edge_command(folder: str) -> list[str]:
+    """Return the command of the edge. Caddy stores its state in `folder`."""
+    options = ["--host", "0.0.0.0", "--port", str(EDGE_PORT), "--folder", folder]  # noqa: S104 - published
+    return [sys.executable, "-m", "deploy.embedded.servers.edge", *options]
 
 
 def main() -> None:
-    """Check the settings of all services, then replace this process by supervisord."""
+    """Check the settings of all services, then run the services and the edge until SIGTERM."""
     missing = sorted({name for settings in SERVICE_SETTINGS for name in missing_variables(settings)})
     if missing:
         sys.exit(
@@ -68,11 +68,10 @@ def main() -> None:
         "FASTCORE_ADMIN_SERVICE_URLS", ",".join(f"{name}={url}" for name, url in urls.items())
     )
     os.environ.setdefault("FASTCORE_FLUSHER_GATEWAY_URL", urls["ingest"])
-    folder = Path(tempfile.mkdtemp(prefix="fastcore-"))
-    configuration = folder / "supervisord.conf"
-    configuration.write_text(render(folder))
-    command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(configuration)]
-    os.execv(sys.executable, command)  # noqa: S606 - supervisord must be the container's main process
+    # Only the edge can be reached from outside of the container.
+    os.environ |= {"FASTCORE_HTTP_HOST": "127.0.0.1", "FASTCORE_HTTP_PORT": "", "FASTCORE_HTTP_PORTS": ""}
+    with tempfile.TemporaryDirectory(prefix="fastcore-") as folder:
+        run_services(list(PORTS), running_edge(*edge_command(folder)))
 
 
 if __name__ == "__main__":

@@ -11,13 +11,14 @@ from fastapi import FastAPI
 from contracts import topics
 from runtime.consumer_app import OWN, Openers, Resources, Stage, create_consumer_app
 from runtime.database.retry_schedules import RetrySchedule, report_retry_schedules
+from runtime.event_loop import allow_lookups
 from runtime.kafka.failure_publisher import FailurePublisher
 from runtime.kafka.policy import Policy
 from runtime.kafka.reconcile import Reconciler
 from runtime.settings import load
 from runtime.sites.file import SitesFileError, environment, exit_with, load_sites
 from runtime.sites.watcher import watch_sites
-from services.webhooks.client import open_client
+from services.webhooks.client import LOOKUPS_MAX, open_client
 from services.webhooks.destinations import Destinations
 from services.webhooks.handlers import Handler
 from services.webhooks.retry_schedule import JITTER
@@ -38,6 +39,7 @@ def create_app(settings: Settings | None = None, openers: Openers = OWN) -> Fast
 
     Exits if the sites file has a mistake, or if a secret of a destination is missing.
     """
+    allow_lookups(LOOKUPS_MAX)
     settings = settings or load(Settings)
     sites = load_sites(settings.sites_file.path)
     try:

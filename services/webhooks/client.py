@@ -9,7 +9,6 @@ import contextlib
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -22,8 +21,9 @@ from services.webhooks.outcome import Outcome, Result, outcome_of
 from services.webhooks.public_addresses import AddressRefusedError, create_public_socket
 
 RESPONSE_MAX_BYTES: Final = 64 * 1024
-# Lookups of names that hang each hold a thread. A destination has at most about 15 before it is paused.
-LOOKUP_THREADS: Final = 100
+# Lookups of names that hang each hold a thread. A destination has at most about 15 before it is paused. The
+# threads take 1 MB in total.
+LOOKUPS_MAX: Final = 100
 SocketFactory = Callable[[tuple[Any, ...]], socket.socket]
 USER_AGENT: Final = "FASTCore-Webhooks/1"
 
@@ -96,8 +96,6 @@ async def _read_start(response: aiohttp.ClientResponse, deadline: float) -> str:
 @contextlib.asynccontextmanager
 async def open_client(timeout_seconds: float) -> AsyncIterator[DestinationClient]:
     """Open the client, which connects on its first request. It closes with the context."""
-    loop = asyncio.get_running_loop()
-    loop.set_default_executor(ThreadPoolExecutor(LOOKUP_THREADS, "lookup"))
     context = ssl.create_default_context(cafile=certifi.where())
     context.load_default_certs()  # also the system's, for a company's own authority
 

@@ -2,9 +2,11 @@
 
 import json
 import logging
+from contextvars import copy_context
 
 import pytest
 
+from runtime.current_service import set_current_service
 from runtime.logs import configure, logger
 
 
@@ -22,3 +24,18 @@ def test_exception_is_logged_without_its_text(
     assert all(line["service"] == "test" for line in lines)
     assert all("test_logs.py" in line["where"][-1] for line in lines)
     assert "bob@" not in str(lines)
+
+
+def test_services_of_one_process_log_their_own_names(capsys: pytest.CaptureFixture[str]) -> None:
+    def start(service: str) -> None:
+        set_current_service(service)
+        configure(service, "INFO")
+
+    contexts = {name: copy_context() for name in ("ingest", "admin")}
+    for name, context in contexts.items():
+        context.run(start, name)
+    for context in contexts.values():
+        context.run(logger("start").info, "ready")
+    logger("publisher").info("of no single service")
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["service"] for line in lines] == ["ingest", "admin", "fastcore"]

@@ -1,13 +1,15 @@
-"""The all-in-one container: its check of the settings, and supervisord's configuration."""
+"""The all-in-one container: its check of the settings, and its edge."""
 
-import configparser
+import asyncio
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from deploy.container import all_in_one
-from deploy.embedded.settings import SERVICES
 from deploy.settings import SERVICE_SETTINGS, missing_variables
+from tests.support.wait import eventually
 
 REQUIRED = {
     "ADMIN_EMAIL", "DATABASE_URL", "FASTCORE_ADMIN_TOKEN", "FASTCORE_SITE_INGEST_TOKEN",
@@ -33,14 +35,32 @@ def test_a_variable_that_is_set_is_not_missing(monkeypatch: pytest.MonkeyPatch) 
     assert {name for each in SERVICE_SETTINGS for name in missing_variables(each)} == {"SMTP_HOST"}
 
 
-def test_all_in_one_runs_services_and_edge_and_stops_them_together(tmp_path: Path) -> None:
-    made = configparser.RawConfigParser()
-    made.read_string(all_in_one.render(tmp_path))
-    programs = made["group:fastcore"]["programs"].split(",")
-    assert sorted(programs) == sorted([*SERVICES, "edge"])
-    for name in programs:
-        assert made[f"program:{name}"]["autorestart"] == "true"
-        # Above the drain's 50 s, below the container's 60 s.
-        assert 50 < int(made[f"program:{name}"]["stopwaitsecs"]) < 60
-        assert made[f"program:{name}"]["stdout_logfile"] == "/dev/stdout"
-    assert "--host 0.0.0.0" in made["program:edge"]["command"]
+def test_the_edge_is_reachable_from_outside_the_container() -> None:
+    command = all_in_one.edge_command("state")
+    assert command[1:3] == ["-m", "deploy.embedded.servers.edge"]
+    assert command[command.index("--host") + 1] == "0.0.0.0"  # noqa: S104
+    assert command[command.index("--folder") + 1] == "state"
+
+
+async def test_the_edge_ends_with_the_services(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    program = (
+        "import os, pathlib, sys, time;"
+        " pathlib.Path(sys.argv[1]).write_text(str(os.getpid())); time.sleep(60)"
+    )
+    async with all_in_one.running_edge(sys.executable, "-c", program, str(pid_file)):
+        pid = int(await eventually(lambda: asyncio.to_thread(_read, pid_file), seconds=30))
+        os.kill(pid, 0)  # it runs
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def _read(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+async def test_an_edge_that_ends_by_itself_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    stopping = asyncio.Event()
+    monkeypatch.setattr("runtime.tasks.end_process", stopping.set)
+    async with all_in_one.running_edge(sys.executable, "-c", "raise SystemExit(1)"):
+        await asyncio.wait_for(stopping.wait(), 20)

@@ -1,11 +1,14 @@
 """Without a collector there are no spans, and headers stay as they are."""
 
+import asyncio
 import subprocess
 import sys
 import tomllib
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from runtime import VERSION
+from runtime.current_service import set_current_service
 from runtime.settings import Tracing
 from runtime.tracing import spans
 
@@ -76,3 +79,18 @@ def test_only_a_valid_traceparent_is_read() -> None:
     for odd in (b"", b"\xff", b"bob@example.com", zero, HEADERS[0][1] + b"-x", HEADERS[0][1].upper()):
         assert spans.traceparent_of([("traceparent", odd)]) is None
     assert spans.traceparent_of([]) is None
+
+
+async def test_services_of_one_process_have_spans_of_their_own() -> None:
+    async def service_of_span(name: str) -> object:
+        set_current_service(name)
+        with spans.span("work") as span:
+            return getattr(span, "resource").attributes["service.name"]  # noqa: B009 - of the SDK's class
+
+    collector = Tracing(exporter_otlp_endpoint="http://127.0.0.1:9")
+    async with AsyncExitStack() as stack:
+        for name in ("ingest", "admin"):
+            await stack.enter_async_context(spans.export_spans(collector, name))
+        found = [await asyncio.create_task(service_of_span(name)) for name in ("ingest", "admin")]
+    assert found == ["fastcore-ingest", "fastcore-admin"]
+    assert not spans.enabled()
