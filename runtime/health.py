@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
@@ -117,10 +117,32 @@ class Health:
         }
 
 
-def routes(health: Health, *reported: Health) -> APIRouter:
+class Readiness(Protocol):
+    """What `/readyz` reports. `Health` is that of one process."""
+
+    @property
+    def ready(self) -> bool:
+        """Return True if every part that counts works."""
+
+    async def refresh(self) -> None:
+        """Run the checks. Returns in less than the 2 s that a probe waits."""
+
+    def report(self) -> dict[str, object]:
+        """Return the state of each part, ready for JSON."""
+
+
+def write_own_metrics() -> bytes:
+    """Return the metrics of the current service of this process."""
+    return generate_latest(current_registry())
+
+
+def routes(
+    health: Readiness, *reported: Health, write_metrics: Callable[[], bytes] = write_own_metrics
+) -> APIRouter:
     """Return the routes that every service has.
 
     `/metrics` also contains the parts of the `reported` objects. Those parts do not affect readiness.
+    `write_metrics` returns the page after all checks.
     """
     router = APIRouter(tags=["operations"])
 
@@ -140,6 +162,6 @@ def routes(health: Health, *reported: Health) -> APIRouter:
     @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
     async def metrics_page() -> Response:
         await asyncio.gather(*(each.refresh() for each in (health, *reported)))
-        return Response(generate_latest(current_registry()), media_type=CONTENT_TYPE_LATEST)
+        return Response(write_metrics(), media_type=CONTENT_TYPE_LATEST)
 
     return router

@@ -11,6 +11,7 @@ from opentelemetry.trace import format_span_id, format_trace_id, get_current_spa
 from structlog.typing import EventDict, WrappedLogger
 
 from runtime.current_service import current_service
+from runtime.worker import current_worker
 
 PROCESS: Final = "fastcore"
 
@@ -52,8 +53,11 @@ def configure(service: str, level: str) -> None:
     """Configure one JSON formatter for our own and the libraries' logs.
 
     Entries have the name of the service. If the process runs several services, they have the name of the
-    current one, and `PROCESS` outside of any service, as in the shared producer.
+    current one, and `PROCESS` outside of any service, as in the shared producer. If several workers share
+    the port of the service, entries have the number of their worker.
     """
+    worker = current_worker()
+    number = {"worker": worker.number} if worker else {}
     process = PROCESS if current_service() else service
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -65,7 +69,7 @@ def configure(service: str, level: str) -> None:
     ]
 
     def add_service(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-        return {"service": current_service() or process, **event}
+        return {"service": current_service() or process, **number, **event}
 
     logging.config.dictConfig(
         {

@@ -5,17 +5,30 @@ The comments become docs/metrics.md (`make docs`).
 
 from typing import Final
 
+from prometheus_client import values
+
 from runtime.service_metrics import Counter, Gauge, Histogram
+from runtime.worker import current_worker
+
+if (_worker := current_worker()) is not None:
+    # By number, not by process id: a worker that takes another's place continues its counters. Before the
+    # first metric, which creates its value. `multiprocess_mode` applies to workers only.
+    _number = _worker.number
+    values.ValueClass = values.MultiProcessValue(lambda: _number)  # type: ignore[no-untyped-call]
 
 # --- every service -------------------------------------------------------------------------------
 
 # 1 if a part that the process needs (database, kafka, smtp, consumer) works, else 0. Checked at each scrape.
-PART_UP: Final = Gauge("fastcore_part_up", "A required part works.", ["part"])
+PART_UP: Final = Gauge("fastcore_part_up", "A required part works.", ["part"], multiprocess_mode="livemin")
 # 1, with the first 12 digits of the digest of the sites file that applies. All replicas show the same digest.
 # Absent without a sites file.
-SITES_FILE: Final = Gauge("fastcore_sites_file_info", "The sites file that applies.", ["digest"])
+SITES_FILE: Final = Gauge(
+    "fastcore_sites_file_info", "The sites file that applies.", ["digest"], multiprocess_mode="livemax"
+)
 # 1 if the sites file was changed and is invalid now: the version before still applies. Alert if it stays 1.
-SITES_FILE_INVALID: Final = Gauge("fastcore_sites_file_invalid", "The changed sites file is invalid.")
+SITES_FILE_INVALID: Final = Gauge(
+    "fastcore_sites_file_invalid", "The changed sites file is invalid.", multiprocess_mode="livemax"
+)
 
 # --- every consumer ------------------------------------------------------------------------------
 
@@ -95,6 +108,12 @@ PUBLISH_SECONDS: Final = Histogram(
 # Audit entries about rejected requests that were not published: too many at once, or Kafka was unavailable.
 AUDIT_DROPPED: Final = Counter("fastcore_audit_dropped_total", "Audit entries dropped.")
 
+# Workers of this gateway that do not answer. Always 0 if FASTCORE_INGEST_WORKERS is 1. Alert if it stays
+# above 0.
+WORKERS_MISSING: Final = Gauge(
+    "fastcore_workers_missing", "Workers that do not answer.", multiprocess_mode="livemostrecent"
+)
+
 # --- the notifier --------------------------------------------------------------------------------
 
 # Emails with an outcome (sent, waiting, dead, unknown, suppressed), by kind (welcome, admin_alert, and
@@ -118,7 +137,9 @@ MAIL_SECONDS: Final = Histogram(
 
 # Current limit of emails per second of a notifier: FASTCORE_NOTIFIER_MAILS_PER_SECOND, or less after
 # rate-limit replies of the provider. +Inf means no limit.
-MAIL_RATE: Final = Gauge("fastcore_mail_rate_limit_per_second", "Limit of emails per second.")
+MAIL_RATE: Final = Gauge(
+    "fastcore_mail_rate_limit_per_second", "Limit of emails per second.", multiprocess_mode="livemax"
+)
 # Replies of the mail server that it receives too many emails, or too quickly. Each slows the notifier down,
 # and the email is sent again.
 MAILS_THROTTLED: Final = Counter("fastcore_mails_throttled_total", "Rate-limit replies of the mail server.")
@@ -144,9 +165,13 @@ DESTINATION_FAILING: Final = Gauge(
     "fastcore_destination_failing", "The destination takes no deliveries.", ["destination"]
 )
 # Changes of leads that are not published to leads.changed.v1 yet. Normally 0. Reported by admin.
-OUTBOX_ROWS: Final = Gauge("fastcore_outbox_rows", "Changes of leads that are not published.")
+OUTBOX_ROWS: Final = Gauge(
+    "fastcore_outbox_rows", "Changes of leads that are not published.", multiprocess_mode="livemax"
+)
 # Age of the oldest of them. Reported by admin.
-OUTBOX_OLDEST: Final = Gauge("fastcore_outbox_oldest_seconds", "Age of the oldest unpublished change.")
+OUTBOX_OLDEST: Final = Gauge(
+    "fastcore_outbox_oldest_seconds", "Age of the oldest unpublished change.", multiprocess_mode="livemax"
+)
 # One attempt, from connecting to the end of the response.
 WEBHOOK_SECONDS: Final = Histogram(
     "fastcore_webhook_seconds",
@@ -159,21 +184,29 @@ WEBHOOK_SECONDS: Final = Histogram(
 
 # Leads in this gateway's spool that Kafka has not acknowledged yet. Normally 0. A file that cannot be read
 # counts as at least one.
-SPOOL_LEADS: Final = Gauge("fastcore_spool_leads", "Leads in the spool.")
+SPOOL_LEADS: Final = Gauge("fastcore_spool_leads", "Leads in the spool.", multiprocess_mode="livemostrecent")
 # Disk space that the spool uses; beyond FASTCORE_INGEST_SPOOL_MAX_BYTES the gateway answers 503.
-SPOOL_BYTES: Final = Gauge("fastcore_spool_bytes", "Disk space used by the spool.")
+SPOOL_BYTES: Final = Gauge(
+    "fastcore_spool_bytes", "Disk space used by the spool.", multiprocess_mode="livemostrecent"
+)
 # How full the spool is, from 0 to 1: the larger of leads and bytes relative to their limits. At 1 leads are
 # rejected.
-SPOOL_FULL: Final = Gauge("fastcore_spool_full_ratio", "Used share of the spool.")
+SPOOL_FULL: Final = Gauge(
+    "fastcore_spool_full_ratio", "Used share of the spool.", multiprocess_mode="livemostrecent"
+)
 # Age of the oldest spooled lead; it grows while Kafka is unavailable.
-SPOOL_OLDEST_AGE: Final = Gauge("fastcore_spool_oldest_age_seconds", "Age of the oldest spooled lead.")
+SPOOL_OLDEST_AGE: Final = Gauge(
+    "fastcore_spool_oldest_age_seconds", "Age of the oldest spooled lead.", multiprocess_mode="livemax"
+)
 # Leads that went through the spool since the process started.
 LEADS_SPOOLED: Final = Counter("fastcore_leads_spooled_total", "Leads spooled.")
 # Lines whose checksum was wrong (a faulty disk), or that Kafka will never accept. The file stays as .damaged.
 SPOOL_DAMAGED: Final = Counter("fastcore_spool_damaged_total", "Damaged lines in the spool.")
 # Such files on the disk, including those from before the start. If it is not 0, examine them: they may hold
 # a lead.
-SPOOL_DAMAGED_FILES: Final = Gauge("fastcore_spool_damaged_files", "Damaged files in the spool's folder.")
+SPOOL_DAMAGED_FILES: Final = Gauge(
+    "fastcore_spool_damaged_files", "Damaged files in the spool's folder.", multiprocess_mode="livemax"
+)
 
 # --- emails that come back -----------------------------------------------------------------------
 

@@ -27,6 +27,11 @@ def main(
     names = load(Roles).names if roles is None else _parse(roles)
     if not names:
         raise typer.BadParameter("name a service, or set FASTCORE_ROLES to `all`")
+    if names == ("ingest",):
+        # Imported here: the other services need none of the gateway's modules.
+        from services.ingest.workers.start import start_workers  # noqa: PLC0415
+
+        start_workers(PORTS["ingest"])
     if len(names) == 1:
         serve(service_of(names[0]))
     else:

@@ -5,6 +5,7 @@ keys were still there after they had expired. Also, a thread walks all keys ever
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Final
 from uuid import UUID
@@ -26,6 +27,8 @@ class RateLimiter:
         self._max_keys = max_keys
         # By key: the item of each hit and the time of the hit, the oldest first.
         self._hits: OrderedDict[str, dict[object, float]] = OrderedDict()
+        self.on_hit: Callable[[str, UUID | None], None] | None = None
+        """Called with the key and the item of each hit that `allow` counts."""
 
     def allow(self, key: str, now: float, item: UUID | None = None, limit: int | None = None) -> bool:
         """Count a hit and return True, or return False if the window is full. A rejected hit is not counted.
@@ -36,17 +39,30 @@ class RateLimiter:
         limit = self.limit if limit is None else limit
         if not limit:
             return True
+        hits = self._hits_within(key, now)
+        if item is not None and item in hits:
+            return True
+        if len(hits) >= limit:
+            return False
+        hits[object() if item is None else item] = now
+        if self.on_hit:
+            self.on_hit(key, item)
+        return True
+
+    def record(self, key: str, now: float, item: UUID | None = None) -> None:
+        """Count a hit that another process has allowed, even beyond the limit, without a call of `on_hit`."""
+        hits = self._hits_within(key, now)
+        hits.setdefault(object() if item is None else item, now)
+
+    def _hits_within(self, key: str, now: float) -> dict[object, float]:
+        """Return the hits of a key that count, and note that the key was used."""
         hits = self._hits.setdefault(key, {})
         while hits and hits[oldest := next(iter(hits))] <= now - self.seconds:
             del hits[oldest]
-        repeated = item is not None and item in hits
-        allowed = repeated or len(hits) < limit
-        if allowed and not repeated:
-            hits[object() if item is None else item] = now
         self._hits.move_to_end(key)
         if len(self._hits) > self._max_keys:
             self._hits.popitem(last=False)
-        return allowed
+        return hits
 
     def remaining(self, key: str) -> int:
         """Return how many more hits the key may have, as counted by the last `allow` for the key.

@@ -8,6 +8,7 @@ import contextlib
 import gc
 import resource
 import signal
+import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -26,6 +27,7 @@ from runtime.http.direct_route import DirectRoute, direct_protocol
 from runtime.http.protocol import bounded_protocol
 from runtime.http.security_headers import SecurityHeaders
 from runtime.settings import Http, load
+from runtime.worker import current_worker
 
 
 class Service(NamedTuple):
@@ -42,14 +44,17 @@ class Service(NamedTuple):
 
 
 def serve(service: Service) -> None:
-    """Serve one service until SIGTERM or SIGINT, then finish the open requests in time."""
+    """Serve one service until SIGTERM or SIGINT, then finish the open requests in time.
+
+    A worker accepts connections from the sockets of its supervisor.
+    """
     http = load(Http)
     _raise_open_file_limit()
     config = _server_config(service, http, http.port or service.port)
     tune_gc()
-    server = uvicorn.Server(config)
+    server, worker = uvicorn.Server(config), current_worker()
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C, after the drain
-        server.run()
+        server.run([socket.socket(fileno=each) for each in worker.listeners] if worker else None)
     if not server.started:
         sys.exit(STARTUP_FAILURE)
 

@@ -12,6 +12,7 @@ from runtime.logs import logger
 from runtime.sites.file import SitesFileError, parse_sites, read_bytes
 from runtime.sites.model import Sites
 from runtime.sites.watched_files import FileReader, FileWarning, check_repeatedly
+from runtime.worker import current_worker
 
 PART: Final = "sites_file"
 
@@ -83,6 +84,7 @@ class SitesWatcher:
         except SitesFileError as error:
             self._report_invalid(error, digest)
             return
+        metrics.SITES_FILE.labels(digest=self._digest[:12]).set(0)
         self._digest = digest
         self._log.info("sites file applied", digest=digest, sites=len(sites.by_name))
         self._report_valid()
@@ -94,7 +96,8 @@ class SitesWatcher:
         self._rejected = ""
         self._warning.show("")
         metrics.SITES_FILE_INVALID.set(0)
-        metrics.SITES_FILE.clear()
+        if current_worker() is None:  # files of workers keep their series; their page leaves out a 0
+            metrics.SITES_FILE.clear()
         metrics.SITES_FILE.labels(digest=self._digest[:12]).set(1)
 
     def _report_invalid(self, error: SitesFileError, version: str) -> None:

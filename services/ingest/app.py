@@ -1,8 +1,9 @@
 """The gateway's ASGI application: builds the adapters and opens and closes them in order."""
 
 import os
+import sys
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any, Final, cast
 
 import httpx
@@ -10,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -18,6 +19,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from runtime import health, logs
 from runtime.access_tokens import refuse_weak_tokens
+from runtime.current_service import current_service
 from runtime.http.allowed_hosts import AllowedHosts
 from runtime.http.direct_route import DirectRoute
 from runtime.http.problem_details import add_exception_handlers
@@ -31,6 +33,7 @@ from runtime.sites.file import SitesFileError, environment, exit_with, load_site
 from runtime.sites.watcher import watch_sites
 from runtime.tasks import run_in_background
 from runtime.tracing.spans import export_spans
+from runtime.worker import current_worker
 from services.ingest import problems
 from services.ingest.builders.endpoint import PATH as HOOK_PATH
 from services.ingest.builders.endpoint import HookEndpoint
@@ -49,10 +52,12 @@ from services.ingest.publisher import (
     LeadPublisher,
     RefusedLeadPublisher,
 )
-from services.ingest.routes import PATH, LeadEndpoint, status_response
+from services.ingest.routes import PATH, LeadEndpoint, status_body
 from services.ingest.settings import Settings
 from services.ingest.site_directory import SiteDirectory
 from services.ingest.spool.spool import Spool
+from services.ingest.spool.totals import SpoolTotals
+from services.ingest.workers.gateway_worker import GatewayWorker
 
 NAME: Final = "ingest"
 SCRIPTS: Final = "/inbound/static"
@@ -78,6 +83,8 @@ def create_app(settings: Settings | None = None, open_publisher: OpenPublisher =
     tokens.
     """
     settings = settings or load(Settings)
+    if current_service() and settings.workers > 1:
+        sys.exit("wrong settings: FASTCORE_INGEST_WORKERS: ingest must have a process of its own")
     if not settings.debug.on:
         refuse_weak_tokens("FASTCORE_SITE_INGEST_TOKEN", list(settings.sites()))
     sites = load_sites(settings.sites_file.path)
@@ -88,8 +95,19 @@ def create_app(settings: Settings | None = None, open_publisher: OpenPublisher =
     logs.configure(NAME, settings.log.level)
     # Kafka has its own health state, because the gateway stays ready without Kafka: it has its spool.
     readiness, kafka_health = health.Health(), health.Health()
-    spool = Spool(settings.spool_folder, settings.spool_max_bytes, settings.spool_max_leads)
+    worker = current_worker()
+    spool = Spool(
+        settings.spool_folder,
+        settings.spool_max_bytes,
+        settings.spool_max_leads,
+        totals=SpoolTotals(worker) if worker else None,
+    )
     watching = watch_sites(settings.sites_file.path, sites, readiness, directory.apply)
+
+    async def own_status() -> dict[str, Any]:
+        return await status_body(kafka_health, spool, api.state.lead_writer.breaker)
+
+    sharing = GatewayWorker(worker, readiness, spool, own_status) if worker else None
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -98,7 +116,7 @@ def create_app(settings: Settings | None = None, open_publisher: OpenPublisher =
             open_publisher(settings.kafka, NAME, kafka_health) as kafka,
             httpx.AsyncClient() as client,
         ):
-            audit = AuditPublisher(kafka)
+            audit = AuditPublisher(kafka, settings.workers)
             writer = LeadWriter(LeadPublisher(kafka, settings.publish_budget_seconds), spool, readiness)
             acceptance = LeadAcceptance(settings, writer)
             captcha = Captcha(directory, client)
@@ -117,11 +135,19 @@ def create_app(settings: Settings | None = None, open_publisher: OpenPublisher =
                 MailEventPublisher(kafka, settings.publish_budget_seconds),
             )
             api.state.lead_writer = writer
+            if sharing:
+                limiters = {
+                    "form": api.state.form_endpoint.site_limiter,
+                    "token": api.state.lead_endpoint.token_limiter,
+                    "hook": api.state.hook_endpoint.token_limiter,
+                }
+                sharing.share(acceptance, limiters)
             async with (
                 run_in_background(spool.run_writer(), "spool writer"),
                 run_in_background(writer.run_drain(), "spool drain"),
                 run_in_background(audit.run(), "audit publisher"),
                 run_in_background(watching(), "sites file"),
+                sharing.run() if sharing else nullcontext(),
             ):
                 yield
                 await audit.drain(AUDIT_DRAIN_SECONDS)
@@ -141,16 +167,11 @@ def create_app(settings: Settings | None = None, open_publisher: OpenPublisher =
     )
 
     async def status() -> Response:
-        return await status_response(kafka_health, spool, api.state.lead_writer.breaker)
+        return JSONResponse(await (sharing.status() if sharing else own_status()))
 
-    api.router.routes.append(Route(PATH, _StateRoute("lead_endpoint"), methods=["POST"]))
-    api.router.routes.append(Route(forms.PATH, trust_proxies(_StateRoute("form_endpoint")), methods=["POST"]))
-    api.router.routes.append(Route(HOOK_PATH, _StateRoute("hook_endpoint"), methods=["POST"]))
-    api.router.routes.append(Route(mail_events.PATH, _StateRoute("mail_event_endpoint"), methods=["POST"]))
-    add_form_routes(api, directory)
-    api.mount(SCRIPTS, _CachedScripts(directory=forms.STATIC), name="scripts")
+    _add_routes(api, directory)
     api.add_api_route("/internal/status", status, include_in_schema=False)
-    api.include_router(health.routes(readiness, kafka_health))
+    api.include_router(sharing.routes(kafka_health) if sharing else health.routes(readiness, kafka_health))
     add_exception_handlers(
         api,
         {
@@ -162,6 +183,16 @@ def create_app(settings: Settings | None = None, open_publisher: OpenPublisher =
     describe(api)
     _add_middleware(api, settings, directory)
     return api
+
+
+def _add_routes(api: FastAPI, directory: SiteDirectory) -> None:
+    """Add the routes that accept leads and mail events, and the files for forms."""
+    api.router.routes.append(Route(PATH, _StateRoute("lead_endpoint"), methods=["POST"]))
+    api.router.routes.append(Route(forms.PATH, trust_proxies(_StateRoute("form_endpoint")), methods=["POST"]))
+    api.router.routes.append(Route(HOOK_PATH, _StateRoute("hook_endpoint"), methods=["POST"]))
+    api.router.routes.append(Route(mail_events.PATH, _StateRoute("mail_event_endpoint"), methods=["POST"]))
+    add_form_routes(api, directory)
+    api.mount(SCRIPTS, _CachedScripts(directory=forms.STATIC), name="scripts")
 
 
 class SiteCors(CORSMiddleware):

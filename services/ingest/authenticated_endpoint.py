@@ -5,7 +5,7 @@ It limits the rate of requests, sets the correlation id, responds with problems,
 
 import math
 from abc import ABC, abstractmethod
-from typing import Protocol
+from typing import Final, Protocol
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -43,7 +43,7 @@ class AuthenticatedEndpoint(ABC):
         self._sites = sites
         self._acceptance = acceptance
         self._audit = audit
-        self._token_limiter = RateLimiter(settings.requests_per_token_per_minute, 60)
+        self.token_limiter: Final = RateLimiter(settings.requests_per_token_per_minute, 60)
         self._log = logger("receive")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -80,7 +80,7 @@ class AuthenticatedEndpoint(ABC):
 
     def _limit_rate(self, site: str, headers: dict[str, str]) -> None:
         """Apply the rate limit and report it in `headers` (draft-ietf-httpapi-ratelimit-headers)."""
-        limiter = self._token_limiter
+        limiter = self.token_limiter
         if not limiter.limit:
             return
         now = self._acceptance.monotonic()

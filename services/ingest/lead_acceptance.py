@@ -59,7 +59,8 @@ class AcceptedLead(NamedTuple):
 class LeadAcceptance:
     """Stores each valid lead durably. Does not store a lead again while it is in the cache.
 
-    Each replica has its own cache of accepted leads and its own rate limiters. Their memory is bounded.
+    Each replica has its own cache of accepted leads and its own rate limiters, which its workers share. Their
+    memory is bounded.
     """
 
     def __init__(
@@ -73,9 +74,9 @@ class LeadAcceptance:
         self.now: Final = now
         self.monotonic: Final = monotonic
         self._spam_rules = SpamRules(settings.min_fill_seconds, settings.max_links)
-        self._idempotency = IdempotencyCache()
-        self._ip_limiter = RateLimiter(settings.leads_per_ip_per_hour, 3600)
-        self._email_limiter = RateLimiter(settings.leads_per_email_per_hour, 3600)
+        self.idempotency: Final = IdempotencyCache()
+        self.ip_limiter: Final = RateLimiter(settings.leads_per_ip_per_hour, 3600)
+        self.email_limiter: Final = RateLimiter(settings.leads_per_email_per_hour, 3600)
         self._log = logger("receive")
         # Looked up once, because looking up a label costs more than counting.
         self._received, self._held, self._spam, self._replayed = (
@@ -85,7 +86,7 @@ class LeadAcceptance:
 
     def was_accepted(self, site: str, key: str, within_seconds: float) -> bool:
         """Return True if the cache has a lead of this site and key, accepted in the last `within_seconds`."""
-        cached = self._idempotency.get(lead_id_for(site, key))
+        cached = self.idempotency.get(lead_id_for(site, key))
         if cached is None:
             return False
         return (self.now() - datetime.fromisoformat(cached.timestamp)).total_seconds() < within_seconds
@@ -108,7 +109,7 @@ class LeadAcceptance:
         """
         lead_id = lead_id_for(request.site, key) if key else uuid7()
         digest = body_sha256(submission)
-        cached = self._idempotency.get(lead_id)
+        cached = self.idempotency.get(lead_id)
         if cached and cached.body_sha256 != digest:
             raise ProblemError(problems.KEY_REUSED)
         if cached:
@@ -130,7 +131,7 @@ class LeadAcceptance:
         )
         await self._publish(record, lead_id, request.correlation_id)
         timestamp = utc_text(now)
-        self._idempotency.add(lead_id, CachedResponse(digest, timestamp))
+        self.idempotency.add(lead_id, CachedResponse(digest, timestamp))
         if reasons:
             (self._held if LIMIT_REASONS.issuperset(reasons) else self._spam).inc()
         else:
@@ -162,12 +163,12 @@ class LeadAcceptance:
         network = visitor_network(submission.meta.ip) if submission.meta else None
         # The key contains the site, because one person may write to two sites. It is unambiguous: a site's
         # name contains no blank.
-        if network and not self._ip_limiter.allow(
+        if network and not self.ip_limiter.allow(
             f"{request.site} {network}", seconds, lead_id, limits.leads_per_ip_per_hour
         ):
             reasons.append(SpamReason.RATE_IP)
         email = submission.email
-        if email and not self._email_limiter.allow(
+        if email and not self.email_limiter.allow(
             f"{request.site} {email.casefold()}", seconds, lead_id, limits.leads_per_email_per_hour
         ):
             reasons.append(SpamReason.RATE_EMAIL)

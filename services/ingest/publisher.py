@@ -81,13 +81,13 @@ class RefusedLeadPublisher:
 class AuditPublisher:
     """Publishes audit entries in the background, at a limited rate.
 
-    Counts the entries that it has to drop.
+    Counts the entries that it has to drop. The limit is shared by the workers of the gateway.
     """
 
-    def __init__(self, kafka: Publisher) -> None:
+    def __init__(self, kafka: Publisher, workers: int = 1) -> None:
         self._kafka = kafka
         self._queue = asyncio.Queue[AuditRecorded](AUDIT_QUEUE_SIZE)
-        self._pause_seconds = AUDIT_PAUSE_SECONDS
+        self._pause_seconds = AUDIT_PAUSE_SECONDS * workers
 
     def enqueue(self, entry: AuditRecorded) -> None:
         """Queue an entry without waiting. If the queue is full, drop the entry and count it as dropped."""

@@ -1,8 +1,8 @@
 """`POST /inbound/leads`, and the response of `GET /internal/status`."""
 
-from typing import Final
+from typing import Any, Final
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from runtime.health import Health
 from runtime.http.problem_details import ProblemError
@@ -49,19 +49,17 @@ class LeadEndpoint(AuthenticatedEndpoint):
         return created(lead, headers)
 
 
-async def status_response(kafka: Health, spool: Spool, breaker: str) -> JSONResponse:
-    """Return the gateway's state for the admin service. Checks the connection to Kafka first."""
+async def status_body(kafka: Health, spool: Spool, breaker: str) -> dict[str, Any]:
+    """Return the state of this process for the admin service. Checks the connection to Kafka first."""
     await kafka.refresh()
     part = kafka.parts.get("kafka_producer")
-    return JSONResponse(
-        {
-            "spool": {
-                "depth": spool.leads,
-                "bytes": spool.bytes,
-                "oldest_age_seconds": spool.oldest_age_seconds,
-                "damaged_files": spool.damaged_files,
-            },
-            "breaker": breaker,
-            "kafka": part and {"ok": part.ok, "reason": part.reason, "since": part.since.isoformat()},
-        }
-    )
+    return {
+        "spool": {
+            "depth": spool.leads,
+            "bytes": spool.bytes,
+            "oldest_age_seconds": spool.oldest_age_seconds,
+            "damaged_files": spool.damaged_files,
+        },
+        "breaker": breaker,
+        "kafka": part and {"ok": part.ok, "reason": part.reason, "since": part.since.isoformat()},
+    }

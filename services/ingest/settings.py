@@ -122,6 +122,9 @@ class Settings(BaseSettings):
     """Requests per token and minute. More are answered with 429. 0 disables the limit."""
     form_leads_per_site_per_hour: int = Field(default=1000, ge=0)
     """Leads of HTML forms per site and hour. More are stored as held. 0 disables the limit."""
+    workers: int = Field(default=1, ge=1, le=64)
+    """Processes of the gateway that share its port. A process uses one core: with more cores, set their
+    number. All other limits apply to the gateway, not to each process."""
     spool_folder: Path = Path(".fastcore/spool")
     """Folder for leads while Kafka is unavailable. It must outlive the process. Each host needs its own."""
     spool_max_bytes: int = Field(default=256 * 1024 * 1024, ge=1024)

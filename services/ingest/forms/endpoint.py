@@ -73,7 +73,7 @@ class FormEndpoint:
         self._sites = sites
         self._captcha = captcha
         self._acceptance = acceptance
-        self._site_limiter = RateLimiter(settings.form_leads_per_site_per_hour, 3600)
+        self.site_limiter: Final = RateLimiter(settings.form_leads_per_site_per_hour, 3600)
         self._log = logger("form")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -116,7 +116,7 @@ class FormEndpoint:
         reasons = []
         lead_id = lead_id_for(submitted.name, key)
         limits = submitted.site.limits
-        if not self._site_limiter.allow(
+        if not self.site_limiter.allow(
             submitted.name, self._acceptance.monotonic(), lead_id, limits.form_leads_per_hour
         ):
             reasons.append(SpamReason.RATE_SITE)

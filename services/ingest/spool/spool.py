@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from prometheus_client import Gauge
+
 from contracts.lead_record import LeadRecord
 from runtime import metrics
 from runtime.failures import DependencyUnavailable, PermanentError
@@ -18,6 +20,7 @@ from services.ingest.spool.damaged_segments import prune_damaged
 from services.ingest.spool.entries import SpoolEntry
 from services.ingest.spool.folder import DAMAGED_SUFFIX, SpoolFolder
 from services.ingest.spool.segments import Segment
+from services.ingest.spool.totals import SpoolTotals
 
 SEGMENT_MAX_BYTES: Final = 1 << 20
 PUBLISH_BATCH_SIZE: Final = 100
@@ -35,29 +38,63 @@ class SpoolUnavailable(DependencyUnavailable):
 class Spool:
     """A bounded, fsynced FIFO queue on disk.
 
-    Each worker process writes to a folder of its own, and adopts the folders of dead workers.
+    Each worker process writes to a folder of its own, and adopts the folders of dead workers. With `totals`,
+    the limits apply to the sum of all workers of the gateway.
     """
 
     def __init__(
-        self, root: Path, max_bytes: int, max_leads: int, now: Callable[[], float] = time.time
+        self,
+        root: Path,
+        max_bytes: int,
+        max_leads: int,
+        now: Callable[[], float] = time.time,
+        totals: SpoolTotals | None = None,
     ) -> None:
         self._root = root
         self._max_bytes = max_bytes
         self._max_leads = max_leads
         self._now = now
+        self._totals = totals
         self._folder: SpoolFolder | None = None
         self._segments: list[Segment] = []
         self._unadopted_segments = 0  # in folders of dead workers that cannot be adopted now
         self.damaged_files = 0
         self._pending: list[tuple[SpoolEntry | None, asyncio.Future[None]]] = []  # None: a probe
+        self._writing = 0  # records of the batch that is being written
         self._has_pending = asyncio.Event()
         self._folder_lock = asyncio.Lock()  # one thread at a time works in the folder
         self._log = logger("spool")
-        metrics.SPOOL_LEADS.set_function(lambda: self.leads)
-        metrics.SPOOL_BYTES.set_function(lambda: self.bytes)
-        metrics.SPOOL_FULL.set_function(lambda: max(self.leads / max_leads, self.bytes / max_bytes))
-        metrics.SPOOL_DAMAGED_FILES.set_function(lambda: self.damaged_files)
-        metrics.SPOOL_OLDEST_AGE.set_function(lambda: self.oldest_age_seconds or 0.0)
+        self._gauges: dict[Gauge, Callable[[], float]] = {
+            metrics.SPOOL_LEADS: lambda: self.total()[0],
+            metrics.SPOOL_BYTES: lambda: self.total()[1],
+            metrics.SPOOL_FULL: self._used_share,
+            metrics.SPOOL_DAMAGED_FILES: lambda: self.damaged_files,
+            metrics.SPOOL_OLDEST_AGE: lambda: self.oldest_age_seconds or 0.0,
+        }
+        for gauge, read in self._gauges.items():
+            gauge.set_function(read)
+
+    def write_gauges(self) -> None:
+        """Set the metrics. Only for a worker: otherwise, they are read when they are exported."""
+        for gauge, read in self._gauges.items():
+            gauge.set(read())
+
+    def total(self) -> tuple[int, int]:
+        """Return the leads that are not published, and the bytes on disk, of all workers of this gateway."""
+        self._share_total()
+        return self._totals.read() if self._totals else (self.leads, self.bytes)
+
+    def _share_total(self) -> None:
+        if self._totals:
+            self._totals.write(self.leads + self._unwritten, self.bytes)
+
+    @property
+    def _unwritten(self) -> int:
+        return len(self._pending) + self._writing
+
+    def _used_share(self) -> float:
+        leads, size = self.total()
+        return max(leads / self._max_leads, size / self._max_bytes)
 
     @property
     def leads(self) -> int:
@@ -93,10 +130,13 @@ class Spool:
         await self._enqueue_write(None)
 
     async def _enqueue_write(self, entry: SpoolEntry | None) -> None:
-        if self.leads + len(self._pending) >= self._max_leads or self.bytes >= self._max_bytes:
+        leads, size = self.total()
+        unwritten = 0 if self._totals else self._unwritten  # the totals contain it
+        if leads + unwritten >= self._max_leads or size >= self._max_bytes:
             raise SpoolUnavailable("spool is full")
         written = asyncio.get_running_loop().create_future()
         self._pending.append((entry, written))
+        self._share_total()
         self._has_pending.set()
         try:
             await asyncio.wait_for(written, APPEND_TIMEOUT_SECONDS)
@@ -115,13 +155,15 @@ class Spool:
             batch = [(entry, written) for entry, written in batch if not written.done()]
             if not batch:
                 continue
-            failed = False
+            failed, self._writing = False, len(batch)
             try:
                 async with self._folder_lock:
                     await asyncio.to_thread(self._write_entries, [entry for entry, _ in batch if entry])
             except OSError as error:
                 self._log.error("spool not written", reason=type(error).__name__, errno=error.errno)
                 failed = True
+            self._writing = 0
+            self._share_total()
             for _, written in batch:
                 if failed and not written.done():
                     written.set_exception(SpoolUnavailable("spool's disk failed"))
@@ -157,6 +199,7 @@ class Spool:
                     await asyncio.to_thread(self._count_leads, segment)
             if adopted:
                 self._segments = sorted([*adopted, *self._segments], key=lambda segment: segment.oldest_at)
+            self._share_total()
         if adopted:
             self._log.warning("adopted a dead worker's spool", leads=sum(each.leads for each in adopted))
 
@@ -238,6 +281,7 @@ class Spool:
                 elif isinstance(result, BaseException):
                     raise result
                 segment.published += 1
+            self._share_total()
         damaged = len(entries) - len(records) + segment.rejected
         if damaged:
             metrics.SPOOL_DAMAGED.inc(damaged)
@@ -248,6 +292,7 @@ class Spool:
         async with self._folder_lock:
             await asyncio.to_thread(segment.folder.remove_segment, segment.path, damaged=damaged)
             self._segments.remove(segment)
+            self._share_total()
             is_empty = all(other.folder is not segment.folder for other in self._segments)
             if is_empty and segment.folder is not self._folder:
                 await asyncio.to_thread(segment.folder.close)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import httpx
+import psutil
 
 from deploy.embedded.servers.standalone import free_ports
 from tests.support.wait import eventually
@@ -68,10 +69,22 @@ class ServiceProcess:
         )
 
     def kill(self) -> None:
-        """Kill it with `kill -9`, like a crash."""
+        """Kill it and its workers with `kill -9`, like a crash of the machine."""
         assert self.process is not None
+        workers = self.workers()
         self.process.kill()
         self.process.wait()
+        for worker in workers:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                worker.kill()
+                worker.wait(10)
+
+    def workers(self) -> list[psutil.Process]:
+        """Return the processes that a gateway with several workers has started. Others have none."""
+        assert self.process is not None
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return psutil.Process(self.process.pid).children()
+        return []
 
     async def stop(self, seconds: float = 55) -> int:
         """Send SIGTERM and return the exit code; fail if the drain is too slow."""

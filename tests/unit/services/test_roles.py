@@ -81,6 +81,13 @@ def test_a_wrong_setting_is_one_line_with_the_service(tmp_path: Path) -> None:
     assert line.startswith("admin: wrong settings: FASTCORE_ADMIN_TOKEN: ")
 
 
+def test_workers_need_a_process_of_ingest_alone(tmp_path: Path) -> None:
+    token = {"FASTCORE_SITE_INGEST_TOKEN": "a-token-of-a-website-1234567890"}
+    ended = run(tmp_path, FASTCORE_ROLES="all", FASTCORE_INGEST_WORKERS="2", **token, **KAFKA, **DATABASE)
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("ingest: wrong settings: FASTCORE_INGEST_WORKERS: ")
+
+
 def test_a_port_of_an_unknown_service_is_refused(tmp_path: Path) -> None:
     ended = run(tmp_path, FASTCORE_ROLES="all", FASTCORE_HTTP_PORTS="ingset=9001", **KAFKA, **DATABASE)
     assert ended.stderr == "wrong settings: FASTCORE_HTTP_PORTS: there is no service 'ingset'\n"

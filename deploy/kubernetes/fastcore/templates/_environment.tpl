@@ -81,6 +81,9 @@
 {{- end -}}
 {{- if eq .name "ingest" -}}
 {{- $_ := set $env "FASTCORE_INGEST_SPOOL_FOLDER" "/var/lib/fastcore/spool" -}}
+{{- if gt (int .root.Values.ingest.workers) 1 -}}
+{{- $_ := set $env "FASTCORE_INGEST_WORKERS" .root.Values.ingest.workers -}}
+{{- end -}}
 {{- end -}}
 {{- if eq .name "admin" -}}
 {{- $urls := list -}}

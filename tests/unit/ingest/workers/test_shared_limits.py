@@ -1,0 +1,101 @@
+"""Rate limits, accepted leads and the spool's limits of several workers, each in its own objects."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from runtime.http.rate_limiter import RateLimiter
+from runtime.worker import Worker
+from services.ingest.idempotency_cache import CachedResponse, IdempotencyCache
+from services.ingest.spool.totals import SpoolTotals
+from services.ingest.workers import broadcast as module
+from services.ingest.workers.broadcast import Broadcast
+from services.ingest.workers.shared_limits import share_accepted_leads, share_limits
+from tests.support.wait import eventually
+
+LEAD = UUID(int=1)
+
+
+def worker(folder: Path, number: int) -> Worker:
+    return Worker(number, 2, folder, (), -1)
+
+
+@asynccontextmanager
+async def two_broadcasts(folder: Path) -> AsyncIterator[tuple[Broadcast, Broadcast]]:
+    one, other = Broadcast(worker(folder, 1)), Broadcast(worker(folder, 2))
+    async with one.run(), other.run():
+        yield one, other
+
+
+def remaining(limiter: RateLimiter, key: str) -> Callable[[], Awaitable[int]]:
+    async def read() -> int:
+        return limiter.remaining(key)
+
+    return read
+
+
+async def test_hits_at_one_worker_count_at_the_other(tmp_path: Path) -> None:
+    limiters = [RateLimiter(3, 60), RateLimiter(3, 60)]
+    async with two_broadcasts(tmp_path) as broadcasts:
+        for broadcast, limiter in zip(broadcasts, limiters, strict=True):
+            share_limits(broadcast, {"token": limiter}, lambda: 5.0)
+        assert limiters[0].allow("www", 5)
+        assert limiters[0].allow("www", 5, LEAD)
+        await eventually(remaining(limiters[1], "www"), until=lambda n: n == 1)
+        assert limiters[1].allow("www", 5, LEAD)  # the same lead does not count twice
+        assert limiters[1].allow("www", 5)
+        assert not limiters[1].allow("www", 5)
+        await eventually(remaining(limiters[0], "www"), until=lambda n: n == 0)
+        assert not limiters[0].allow("www", 5)
+        assert limiters[0].allow("www", 66)
+
+
+async def test_accepted_lead_is_known_to_the_other_worker(tmp_path: Path) -> None:
+    caches = [IdempotencyCache(), IdempotencyCache()]
+    async with two_broadcasts(tmp_path) as broadcasts:
+        for broadcast, cache in zip(broadcasts, caches, strict=True):
+            share_accepted_leads(broadcast, cache)
+        caches[0].add(LEAD, CachedResponse("digest", "time"))
+
+        async def known() -> CachedResponse | None:
+            return caches[1].get(LEAD)
+
+        assert await eventually(known) == CachedResponse("digest", "time")
+
+
+async def test_messages_wait_for_a_worker_that_reads_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MESSAGES_PER_DATAGRAM", 1)
+    received = list[int]()
+    async with two_broadcasts(tmp_path) as (one, other):
+        other.subscribe("number", received.append)
+        for number in range(900):  # more than the queue of a socket holds
+            one.send("number", number)
+
+        async def read() -> list[int]:
+            return received
+
+        assert await eventually(read, until=lambda found: len(found) == 900) == list(range(900))
+
+
+async def test_dead_worker_holds_up_nobody(tmp_path: Path) -> None:
+    one = Broadcast(worker(tmp_path, 1))
+    async with one.run():
+        one.send("number", 1)
+        one._flush()
+        assert not any(one._backlogs.values())
+
+
+def test_spool_totals_are_those_of_all_workers(tmp_path: Path) -> None:
+    one, other = SpoolTotals(worker(tmp_path, 1)), SpoolTotals(worker(tmp_path, 2))
+    one.write(3, 300)
+    other.write(4, 400)
+    assert one.read() == other.read() == (7, 700)
+    successor = SpoolTotals(worker(tmp_path, 2))
+    assert successor.read() == (3, 300)
+    for totals in (one, other, successor):
+        totals.close()
