@@ -35,6 +35,7 @@ def main(
     load_seconds: Annotated[float, typer.Option(help="How long each round posts leads.")] = 12,
     rate: Annotated[float, typer.Option(help="Leads a second.")] = 40,
     spam: Annotated[float, typer.Option(min=0, max=1, help="Share of spam, which is not mailed.")] = 0.08,
+    workers: Annotated[int, typer.Option(min=1, help="Processes of the gateway on one port.")] = 1,
     keep: Annotated[
         bool, typer.Option("--keep", help="Keep data and logs of a run without violations.")
     ] = False,
@@ -68,7 +69,14 @@ def main(
     logging.disable(
         logging.CRITICAL
     )  # aiokafka logs each lost connection, which these faults cause on purpose
-    suite = Suite(folder, Traffic(load_seconds, rate, spam), typer.echo, keep=keep, one_process=one_process)
+    suite = Suite(
+        folder,
+        Traffic(load_seconds, rate, spam),
+        typer.echo,
+        keep=keep,
+        one_process=one_process,
+        workers=workers,
+    )
     done = asyncio.run(_run(suite, seed, planned, first, minutes))
     typer.echo("\n" + report.render(done))
     report.save(done, folder / "report.json")

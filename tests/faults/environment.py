@@ -83,7 +83,7 @@ class Environment:
     _locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
 
     @classmethod
-    async def build(cls, folder: Path, *, one_process: bool = False) -> "Environment":
+    async def build(cls, folder: Path, *, one_process: bool = False, workers: int = 1) -> "Environment":
         """Return an installation that is not started, with a process for each service or for all."""
         folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - once, at the start
         proxied_port, kafka_proxy_port = own_port(), own_port()
@@ -114,6 +114,7 @@ class Environment:
         else:
             environment.services = {name: environment.service(name) for name in SERVICES}
         environment.services["ingest"].environment |= power_cut.variables(folder)
+        environment.services["ingest"].environment["FASTCORE_INGEST_WORKERS"] = str(workers)
         environment.services["admin"].environment |= {
             "FASTCORE_ADMIN_GATEWAY_URLS": environment.services["ingest"].url
         }

@@ -75,12 +75,14 @@ class Suite:
         *,
         keep: bool,
         one_process: bool = False,
+        workers: int = 1,
     ) -> None:
         self._folder = folder
         self._traffic = traffic
         self._say = say
         self._keep = keep
         self._one_process = one_process
+        self._workers = workers
         self._environments = 0
         self._began = 0.0
         self._ends: dict[tuple[str, int], int] = {}
@@ -147,7 +149,9 @@ class Suite:
         self._say(
             f"starting Kafka, PostgreSQL, a mail server, a receiver and six services{shared} in {folder}"
         )
-        environment = self._environment = await Environment.build(folder, one_process=self._one_process)
+        environment = self._environment = await Environment.build(
+            folder, one_process=self._one_process, workers=self._workers
+        )
         await environment.start()
         office = Office(environment.services["admin"].url, ADMIN_TOKEN)
         tokens = {"default": SITE_TOKEN, DIGEST_SITE: DIGEST_SITE_TOKEN}

@@ -6,11 +6,15 @@ import random
 import signal
 import time
 
+import psutil
+
 from tests.faults.environment import Action, Environment
 from tests.faults.injections.database_faults import locked
 from tests.faults.injections.server_faults import frozen
 from tests.faults.servers import start_part
 from tests.support.mail.smtp import HANG
+from tests.support.services.one_process import Role
+from tests.support.services.processes import ServiceProcess
 
 PARTS = ("ingest", "persister", "notifier", "webhooks", "flusher")
 
@@ -21,13 +25,31 @@ def kill(name: str) -> Action:
     async def action(environment: Environment, rng: random.Random) -> None:
         for _ in range(rng.randint(1, 2)):
             async with environment.exclusive(name):
-                environment.log_event(f"kill -9 {name}")
-                environment.services[name].kill()
-                await asyncio.sleep(rng.uniform(0.2, 2))
-                environment.services[name].start()
+                await _kill_and_start(environment, environment.services[name], rng)
             await asyncio.sleep(rng.uniform(2, 4))
 
     return action
+
+
+async def _kill_and_start(
+    environment: Environment, service: ServiceProcess | Role, rng: random.Random
+) -> None:
+    """Kill a service. Of a gateway with several workers, kill all, the supervisor alone, or one worker."""
+    assert service.process
+    workers = service.workers()
+    victim = rng.choice(["", "supervisor", *workers]) if workers else ""
+    if isinstance(victim, psutil.Process):  # the supervisor starts another
+        environment.log_event(f"kill -9 a worker of {service.name}")
+        victim.kill()
+        return
+    environment.log_event(f"kill -9 {victim and 'the supervisor of '}{service.name}")
+    if victim:
+        service.process.kill()
+        service.process.wait()
+    else:
+        service.kill()
+    await asyncio.sleep(rng.uniform(0.2, 2))
+    service.start()
 
 
 def restart(name: str) -> Action:

@@ -72,11 +72,13 @@ async def fsync_fails(environment: Environment, rng: random.Random) -> None:
         with frozen(environment):
             await asyncio.sleep(rng.uniform(3, 4))  # so that a segment with good leads is open
             with environment.allow_503():
-                process = environment.services["ingest"].process
-                assert process
+                gateway = environment.services["ingest"]
+                assert gateway.process
+                traced = [gateway.process.pid, *(worker.pid for worker in gateway.workers())]
                 tracer = await asyncio.create_subprocess_exec(
                     *("strace", "-f", "-qq", "-o", str(trace), "-e", "trace=fsync,fdatasync"),
-                    *("-e", "inject=fsync,fdatasync:error=EIO", "-p", str(process.pid)),
+                    *("-e", "inject=fsync,fdatasync:error=EIO"),
+                    *(argument for pid in traced for argument in ("-p", str(pid))),
                 )
                 await asyncio.sleep(rng.uniform(3, 5))
                 assert tracer.returncode is None, "strace did not attach"

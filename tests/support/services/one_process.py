@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import psutil
 
 from deploy.embedded.servers.standalone import free_ports
 from services.roles import PORTS
@@ -106,6 +107,9 @@ class Role:
 
     def kill(self) -> None:
         self._whole.kill()
+
+    def workers(self) -> list[psutil.Process]:
+        return self._whole.workers()
 
     async def stop(self, seconds: float = 55) -> int:
         return await self._whole.stop(seconds)
