@@ -46,6 +46,7 @@ from services.ingest.lead_acceptance import LeadAcceptance
 from services.ingest.lead_writer import LeadWriter
 from services.ingest.mail_events import endpoint as mail_events
 from services.ingest.mail_events.endpoint import MailEventEndpoint, configured_providers
+from services.ingest.mail_events.mailgun import Mailgun
 from services.ingest.openapi import describe
 from services.ingest.publisher import (
     AuditPublisher,
@@ -130,8 +131,9 @@ def create_app(settings: Settings | None = None, open_publisher: OpenPublisher =
                 audit,
                 RefusedLeadPublisher(kafka, settings.publish_budget_seconds),
             )
+            providers = configured_providers(settings.mail_providers, client)
             api.state.mail_event_endpoint = MailEventEndpoint(
-                configured_providers(settings.mail_providers, client),
+                providers,
                 MailEventPublisher(kafka, settings.publish_budget_seconds),
             )
             api.state.lead_writer = writer
@@ -141,7 +143,10 @@ def create_app(settings: Settings | None = None, open_publisher: OpenPublisher =
                     "token": api.state.lead_endpoint.token_limiter,
                     "hook": api.state.hook_endpoint.token_limiter,
                 }
-                sharing.share(acceptance, limiters)
+                used = {"captcha": captcha.used}
+                if isinstance(mailgun := providers.get("mailgun"), Mailgun):
+                    used["mailgun"] = mailgun.used
+                sharing.share(acceptance, limiters, used)
             async with (
                 run_in_background(spool.run_writer(), "spool writer"),
                 run_in_background(writer.run_drain(), "spool drain"),

@@ -5,7 +5,6 @@ kinds.
 """
 
 import asyncio
-from collections import OrderedDict
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any, Final
@@ -18,6 +17,7 @@ from contracts.reasons import SpamReason
 from runtime.logs import logger
 from services.ingest.forms.body import FormBody
 from services.ingest.forms.form_lead import CAPTCHA_FIELDS
+from services.ingest.single_use import SingleUse
 from services.ingest.site_directory import SiteDirectory
 
 VERIFY_URLS = {
@@ -30,7 +30,6 @@ VERIFY_SECONDS: Final = 3.0
 CHALLENGE_SECONDS: Final = 1200
 # A browser needs about a second for 256 tries, and one check takes the gateway a few milliseconds.
 _ALGORITHM, _COST = "PBKDF2/SHA-256", 5_000
-_MAX_USED: Final = 100_000
 # No answer of a widget is longer.
 _MAX_LENGTH: Final = 8192
 
@@ -45,8 +44,9 @@ class Captcha:
     def __init__(self, sites: SiteDirectory, client: httpx.AsyncClient) -> None:
         self._sites = sites
         self._client = client
-        self._used = OrderedDict[bytes, UUID]()
-        self._verifying: dict[tuple[bytes, UUID], asyncio.Future[bool]] = {}
+        self.used: Final = SingleUse()
+        """The lead by the digest of the captcha's answer."""
+        self._verifying: dict[tuple[str, UUID], asyncio.Future[bool]] = {}
         self._log = logger("captcha")
 
     def create_challenge(self, site: str) -> dict[str, Any]:
@@ -71,7 +71,7 @@ class Captcha:
         if captcha.kind == "altcha":
             return self._check_solution(site, answer, lead_id)
         digest = _digest(answer)
-        if self._used.get(digest) == lead_id:  # the provider accepts an answer once
+        if self.used.user(digest) == str(lead_id):  # the provider accepts an answer once
             return None
         request = (digest, lead_id)
         if request not in self._verifying:  # a double click shares the verification of the first click
@@ -83,7 +83,7 @@ class Captcha:
         except (httpx.HTTPError, TimeoutError, ValueError) as error:
             self._log.warning("captcha not verified", site=site, reason=type(error).__name__)
             return SpamReason.CAPTCHA_UNVERIFIED
-        return None if verified and self._use(digest, lead_id) else SpamReason.CAPTCHA_FAILED
+        return None if verified and self.used.use(digest, str(lead_id)) else SpamReason.CAPTCHA_FAILED
 
     def _check_solution(self, site: str, answer: str, lead_id: UUID) -> SpamReason | None:
         try:
@@ -95,7 +95,8 @@ class Captcha:
         if not solved or challenge.parameters.data != {"site": site}:
             return SpamReason.CAPTCHA_FAILED
         # The signature names the challenge; the answer around it can be written in many ways.
-        return None if self._use(_digest(challenge.signature or ""), lead_id) else SpamReason.CAPTCHA_FAILED
+        is_unused = self.used.use(_digest(challenge.signature or ""), str(lead_id))
+        return None if is_unused else SpamReason.CAPTCHA_FAILED
 
     async def _is_verified(self, site: str, kind: str, answer: str, ip: str | None) -> bool:
         """Return True if the captcha's provider confirms the answer.
@@ -113,12 +114,6 @@ class Captcha:
             raise ValueError("the provider's response has no verdict")
         return success is True
 
-    def _use(self, digest: bytes, lead_id: UUID) -> bool:
-        """Return True unless another lead has used the answer. The same lead may use it again."""
-        if len(self._used) >= _MAX_USED:
-            self._used.popitem(last=False)
-        return self._used.setdefault(digest, lead_id) == lead_id
 
-
-def _digest(answer: str) -> bytes:
-    return sha256(answer.encode(errors="replace")).digest()
+def _digest(answer: str) -> str:
+    return sha256(answer.encode(errors="replace")).hexdigest()

@@ -6,7 +6,6 @@ signature for another event. Source: Mailgun, "Webhook payloads" and "Securing w
 
 import hashlib
 import hmac
-from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
@@ -24,8 +23,7 @@ from services.ingest.mail_events.provider import (
     read_json,
     text,
 )
-
-_TOKENS_MAX: Final = 100_000
+from services.ingest.single_use import SingleUse
 
 
 class Mailgun:
@@ -33,7 +31,8 @@ class Mailgun:
 
     def __init__(self, signing_keys: Sequence[str]) -> None:
         self._keys = [each.encode() for each in signing_keys]
-        self._used = OrderedDict[str, bytes]()  # the digest of the event by token
+        self.used: Final = SingleUse()
+        """The digest of the event by token."""
 
     def check_headers(self, header: Header) -> None:
         """Do nothing: the signature is in the body."""
@@ -46,7 +45,9 @@ class Mailgun:
         self._verify(timestamp, token, text(signature.get("signature")))
         check_window(timestamp, now)
         event = mapping(payload.get("event-data"))
-        self._use(token, hashlib.sha256(repr(event).encode(errors="replace")).digest())
+        # A signature covers only the token.
+        if not self.used.use(token, hashlib.sha256(repr(event).encode(errors="replace")).hexdigest()):
+            raise ForgedError
         return _parse(event)
 
     def _verify(self, timestamp: str, token: str, signature: str) -> None:
@@ -54,13 +55,6 @@ class Mailgun:
         expected = [hmac.digest(key, signed, hashlib.sha256).hex().encode() for key in self._keys]
         if not token or not sum(hmac.compare_digest(each, given) for each in expected):
             raise ForgedError
-
-    def _use(self, token: str, digest: bytes) -> None:
-        """Remember the event of a token. Raises `ForgedError` if the token was used for another event."""
-        if self._used.setdefault(token, digest) != digest:
-            raise ForgedError
-        while len(self._used) > _TOKENS_MAX:
-            self._used.popitem(last=False)
 
 
 def _parse(event: "dict[str, object] | object") -> Parsed:

@@ -12,13 +12,14 @@ from runtime.http.rate_limiter import RateLimiter
 from runtime.tasks import run_in_background
 from runtime.worker import Worker
 from services.ingest.lead_acceptance import LeadAcceptance
+from services.ingest.single_use import SingleUse
 from services.ingest.spool.spool import Spool
 from services.ingest.workers.broadcast import Broadcast
 from services.ingest.workers.connection import run_connection
 from services.ingest.workers.gateway_health import GatewayHealth, merge_status
 from services.ingest.workers.metrics_page import workers_page
 from services.ingest.workers.other_workers import OtherWorkers, State
-from services.ingest.workers.shared_limits import share_accepted_leads, share_limits
+from services.ingest.workers.shared_limits import share_accepted_leads, share_limits, share_used_keys
 
 
 class GatewayWorker:
@@ -53,14 +54,21 @@ class GatewayWorker:
         page = partial(workers_page, self._worker)
         return health.routes(GatewayHealth(self._workers), kafka_health, write_metrics=page)
 
-    def share(self, acceptance: LeadAcceptance, limiters: Mapping[str, RateLimiter]) -> None:
-        """Apply the rate limits to all workers, and have each know the leads that another has accepted.
+    def share(
+        self,
+        acceptance: LeadAcceptance,
+        limiters: Mapping[str, RateLimiter],
+        used: Mapping[str, SingleUse],
+    ) -> None:
+        """Apply the rate limits to all workers, and have each know what another has accepted.
 
-        `limiters` are those of the endpoints. The limiters of `acceptance` are added to them.
+        `limiters` are those of the endpoints; those of `acceptance` are added to them. `used` has what may be
+        used once.
         """
         limiters = {**limiters, "address": acceptance.ip_limiter, "email": acceptance.email_limiter}
         share_limits(self._broadcast, limiters, acceptance.monotonic)
         share_accepted_leads(self._broadcast, acceptance.idempotency)
+        share_used_keys(self._broadcast, used)
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:

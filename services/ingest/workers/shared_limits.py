@@ -6,6 +6,7 @@ from uuid import UUID
 
 from runtime.http.rate_limiter import RateLimiter
 from services.ingest.idempotency_cache import CachedResponse, IdempotencyCache
+from services.ingest.single_use import SingleUse
 from services.ingest.workers.broadcast import Broadcast
 
 
@@ -33,3 +34,10 @@ def share_accepted_leads(broadcast: Broadcast, cache: IdempotencyCache) -> None:
 
     cache.on_add = send
     broadcast.subscribe("lead", receive)
+
+
+def share_used_keys(broadcast: Broadcast, used: Mapping[str, SingleUse]) -> None:
+    """Know what was used at another worker. The name of a memory is the same in each worker."""
+    for name, memory in used.items():
+        memory.on_use = partial(broadcast.send, name)
+        broadcast.subscribe(name, memory.record)

@@ -10,10 +10,11 @@ import pytest
 from runtime.http.rate_limiter import RateLimiter
 from runtime.worker import Worker
 from services.ingest.idempotency_cache import CachedResponse, IdempotencyCache
+from services.ingest.single_use import SingleUse
 from services.ingest.spool.totals import SpoolTotals
 from services.ingest.workers import broadcast as module
 from services.ingest.workers.broadcast import Broadcast
-from services.ingest.workers.shared_limits import share_accepted_leads, share_limits
+from services.ingest.workers.shared_limits import share_accepted_leads, share_limits, share_used_keys
 from tests.support.wait import eventually
 
 LEAD = UUID(int=1)
@@ -64,6 +65,21 @@ async def test_accepted_lead_is_known_to_the_other_worker(tmp_path: Path) -> Non
             return caches[1].get(LEAD)
 
         assert await eventually(known) == CachedResponse("digest", "time")
+
+
+async def test_solved_captcha_of_one_worker_is_used_at_the_other(tmp_path: Path) -> None:
+    memories = [SingleUse(), SingleUse()]
+    async with two_broadcasts(tmp_path) as broadcasts:
+        for broadcast, memory in zip(broadcasts, memories, strict=True):
+            share_used_keys(broadcast, {"captcha": memory})
+        assert memories[0].use("answer", "lead")
+
+        async def user() -> str | None:
+            return memories[1].user("answer")
+
+        assert await eventually(user) == "lead"
+        assert memories[1].use("answer", "lead")
+        assert not memories[1].use("answer", "another lead")
 
 
 async def test_messages_wait_for_a_worker_that_reads_nothing(
