@@ -8,7 +8,7 @@ CREATE FUNCTION pg_temp.pick(words text[], x float8) RETURNS text LANGUAGE sql I
 RETURN words[1 + floor(x * cardinality(words))::int];
 -- More leads in later years than in earlier ones.
 CREATE FUNCTION pg_temp.moment(place float8, ends_at timestamptz) RETURNS timestamptz LANGUAGE sql STABLE
-RETURN ends_at - interval '730 days' * (1 - power(place, 0.7));
+RETURN ends_at - interval '1096 days' * (1 - power(place, 0.7));
 CREATE FUNCTION pg_temp.first_name(x float8) RETURNS text LANGUAGE sql IMMUTABLE RETURN pg_temp.pick(
     string_to_array('maria,anna,peter,thomas,laura,michael,sofia,daniel,julia,david,lena,jonas,emma,paul,sarah,'
     'lukas,nina,felix,clara,simon,eva,martin,lisa,jan,marta,pablo,chiara,luca,marie,pierre,ines,hugo,olga,ivan,'
@@ -142,6 +142,30 @@ SELECT md5('entry' || n || '.' || part)::uuid, event, actor, code, details, id, 
                          + greatest(0, :wanted::bigint - (SELECT count(*) FROM entry)) - 1) AS n
 ) AS audited ORDER BY at;
 
+-- name: add_deliveries!
+-- The event of each of these leads, and its delivery to one system. A spam lead has none, an erased one no body.
+WITH lead AS (
+    SELECT n, l.* FROM (SELECT n, md5('lead' || n)::uuid AS id FROM generate_series(:first::bigint, :last::bigint) AS n) AS wanted
+    JOIN lead_inbox AS l USING (id) WHERE l.status <> 'spam'
+), event AS (
+    INSERT INTO webhook_event (id, type, lead_id, site, occurred_at, body, delivery_count, created_at)
+    SELECT md5('event' || n)::uuid, 'lead.received', id, site, created_at_utc,
+           CASE WHEN status <> 'erased' THEN jsonb_build_object(
+               'type', 'lead.received', 'timestamp', created_at_utc, 'data', jsonb_build_object(
+                   'id', id, 'site', site, 'email', email, 'name', name, 'phone', phone, 'company', company,
+                   'service', service, 'message', message, 'consent', consent, 'locale', locale, 'source', source))::text END,
+           1, created_at_utc FROM lead ORDER BY n
+    RETURNING id, lead_id, position, created_at
+)
+INSERT INTO webhook_delivery (event_id, destination, lead_id, position, state, attempts, next_attempt_at, status_code,
+                              reason, created_at, updated_at, delivered_at, type)
+SELECT id, 'crm', lead_id, position, state, CASE state WHEN 'dead' THEN 10 ELSE 1 END, NULL,
+       CASE state WHEN 'dead' THEN 410 ELSE 204 END, CASE state WHEN 'dead' THEN 'destination answered 410' END,
+       created_at, created_at + interval '2 seconds',
+       CASE WHEN state = 'delivered' THEN created_at + interval '2 seconds' END, 'lead.received'
+FROM event CROSS JOIN LATERAL (
+    SELECT CASE WHEN pg_temp.chance(position, 61) < 0.003 THEN 'dead' ELSE 'delivered' END AS state) AS outcome;
+
 -- name: add_responses!
 -- When the answered leads were answered: minutes to days after they came.
 INSERT INTO lead_response (lead_id, received_at, responded_at, decided_at, outcome, assignee)
@@ -238,4 +262,5 @@ SELECT l.id AS lead, md5('replay')::uuid AS replay, l.email, l.request_id AS req
        (SELECT max(created_at_utc) FROM lead_inbox) AS now
 FROM lead_inbox AS l,
      (SELECT * FROM replay_queue WHERE state = 'dead' AND lead_id IS NOT NULL ORDER BY last_failed_at DESC LIMIT 1) AS q
-WHERE l.id = (SELECT id FROM lead_inbox WHERE status = 'won' ORDER BY created_at_utc DESC, id DESC OFFSET 5000 LIMIT 1);
+WHERE l.id = (SELECT id FROM lead_inbox WHERE status = 'won' ORDER BY created_at_utc DESC, id DESC
+              OFFSET (SELECT least(5000, count(*) / 2) FROM lead_inbox WHERE status = 'won') LIMIT 1);

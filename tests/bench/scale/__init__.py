@@ -1,0 +1,1 @@
+"""What the installation's work costs as the number of leads grows."""
