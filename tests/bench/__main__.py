@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
@@ -31,13 +32,14 @@ from tests.bench import (
 )
 from tests.bench.environment import BenchEnvironment
 from tests.bench.machine import Conditions, Watch
-from tests.bench.measure import Curve, Result
+from tests.bench.measure import Result
 from tests.bench.placement import CORES
 from tests.support.stack import running_stack
 
 Compare = Callable[[BenchEnvironment], Coroutine[Any, Any, list[Result]]]
 COMPARISONS: Final[dict[str, Compare]] = {
-    "gateway": gateway.compare,
+    "gateway": gateway.compare_per_core,
+    "workers": gateway.compare_per_machine,
     "persister": persister.compare,
     "consumers": consumers.compare,
     "notifier": notifier.compare,
@@ -49,8 +51,8 @@ COMPARISONS: Final[dict[str, Compare]] = {
 # In these, one process is compared with one other: each alone on a core. In the others, several processes of
 # FASTCore work together, and nothing is pinned.
 ONE_PROCESS: Final = {"gateway", "persister", "notifier", "start"}
-# Too slow for a quick run: memory growth, and comparisons with several group members.
-FULL_ONLY: Final = {"consumers", "memory"}
+# Too slow for a quick run: memory growth, several group members, and a p99 of few leads a second.
+FULL_ONLY: Final = {"consumers", "memory", "isolation"}
 LAST: Final = ROOT / ".fastcore" / "bench" / "results.json"
 
 
@@ -63,6 +65,10 @@ def main(
     keep: Annotated[
         bool, typer.Option("--keep", help="Make this the known run, and draw its curves.")
     ] = False,
+    turns: Annotated[
+        int | None,
+        typer.Option(min=2, help="Of each contender, an even number; by default 8, in a quick run 4."),
+    ] = None,
     pin: Annotated[bool, typer.Option(help="Measure single processes on a core of their own.")] = True,
     known: Annotated[Path, typer.Option(help="The run that this one must not be worse than.")] = report.KNOWN,
 ) -> None:
@@ -76,36 +82,45 @@ def main(
     if unknown := set(only or ()) - set(COMPARISONS):
         raise typer.BadParameter(f"there is no {', '.join(unknown)}; choose of: {', '.join(COMPARISONS)}")
     os.environ.setdefault("FASTCORE_TEST_PARTS", "embedded")
-    began, results, curves = time.monotonic(), list[Result](), list[Curve]()
+    turns = turns or (4 if quick else 8)
+    if turns % 2:
+        raise typer.BadParameter("two turns are a block, A B B A: give an even number")
+    began, results, said = time.monotonic(), list[Result](), dict[str, Any]()
     conditions = dict[str, Conditions]()
     before = report.rows(json.loads(known.read_text())) if known.exists() else {}
     with (
         tempfile.TemporaryDirectory(prefix="fastcore-bench-") as folder,
         running_stack(Path(folder), fsync=True) as stack,
     ):
-        bench = BenchEnvironment(
-            stack, Path(folder), quick, lambda text: console.print(f"... {text}"), curves
-        )
+        bench = BenchEnvironment(stack, Path(folder), quick, turns, lambda text: console.print(f"... {text}"))
         for name in only or [name for name in COMPARISONS if not (quick and name in FULL_ONLY)]:
-            pinned = pin and name in ONE_PROCESS and placement.can_pin()
-            placement.move_all(CORES[1:] if pinned else CORES)
-            watch = Watch()
-            found = asyncio.run(COMPARISONS[name](replace(bench, measured=CORES[:1] if pinned else CORES)))
-            conditions[name] = watch.conditions(
-                placement.MEASURED_ALONE if pinned else placement.NOT_PINNED, own_servers=stack.is_embedded
-            )
-            results += [replace(result, conditions=conditions[name]) for result in found]
+            found, conditions[name] = _compare(bench, name, pin=pin)
+            results += found
             # After each comparison, so that an interrupted run keeps its results.
-            said = report.document(results, stack.parts, curves, conditions, quick=quick)
+            said = report.document(bench, results, conditions)
             report.write(out, said)
     if keep:
         report.write(known, said)
-        plots.draw(curves)
+        plots.draw(bench.curves)
         performance_page.write(said)
-    console.print(report.table(results, quick=quick), *report.conditions(said), sep="\n")
+    console.print(report.table(said), *report.conditions(said), sep="\n")
+    verdicts = Counter(result.verdict for result in results)
+    console.print(", ".join(f"{count} {verdict}" for verdict, count in verdicts.items()))
     console.print(f"{time.monotonic() - began:.0f} s; written to {out}")
     if faults := report.worse(results, before):
         sys.exit("\n".join([f"worse than {known} by more than {report.MARGIN:.0%}:", *faults]))
+
+
+def _compare(bench: BenchEnvironment, name: str, *, pin: bool) -> tuple[list[Result], Conditions]:
+    """Run one comparison, and observe the machine meanwhile. Servers of others cannot be moved."""
+    own_servers = bench.stack.is_embedded
+    pin = pin and name in ONE_PROCESS and own_servers and placement.can_pin()
+    placement.move_all(CORES[1:] if pin else CORES)
+    watch = Watch()
+    found = asyncio.run(COMPARISONS[name](replace(bench, measured=CORES[:1] if pin else CORES)))
+    where = placement.MEASURED_ALONE if pin else placement.NOT_PINNED
+    seen = watch.conditions(where, own_servers=own_servers)
+    return [replace(result, conditions=seen) for result in found], seen
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench.bootstrap import overlap
-from tests.bench.report import Json, interval, rows, span
+from tests.bench.report import Json, form, interval, rows, span
 
 DIFFERS: Final = "differs"
 
@@ -31,9 +31,8 @@ def compare(one: Json, other: Json) -> dict[tuple[str, str], str]:
     return found
 
 
-def _quick(name: Path, data: Json) -> str:
-    kind = "a quick run" if data["quick"] else "a whole run"
-    return f"{name}: {kind}" + ("" if "method" in data else ", lowest and highest ratio instead of intervals")
+def _form(name: Path, data: Json) -> str:
+    return f"{name}: {form(data) if 'method' in data else 'lowest and highest ratio instead of intervals'}"
 
 
 def main(
@@ -48,7 +47,7 @@ def main(
     for key, said in found.items():
         each = [rows(data).get(key) for data in runs]
         shown.add_row(*key, *(span(interval(row)) if row else "" for row in each), said)
-    console.print(shown, *(map(_quick, (one, other), runs)), sep="\n")
+    console.print(shown, *(map(_form, (one, other), runs)), sep="\n")
     console.print(", ".join(f"{count} {said}" for said, count in Counter(found.values()).items()))
     sys.exit(DIFFERS in found.values())
 

@@ -9,7 +9,7 @@ from tests.bench.inputs.backlog import STORED, made, persisters, post, rate_of
 from tests.bench.measure import Curve, Limit, Result, Run, in_turns
 
 COUNTS: Final = (1, 2, 3)
-LEADS: Final = 40_000
+LEADS: Final = 30_000
 
 
 async def compare(bench: BenchEnvironment) -> list[Result]:

@@ -17,20 +17,18 @@ TOKEN = "a-token-of-a-website-1234567890"
 
 @dataclass(frozen=True)
 class BenchEnvironment:
-    """`quick` selects the short form without curves. `say` prints the current measurement."""
+    """`quick` selects shorter loads without curves; each contender is measured in so many `turns`.
+
+    `say` prints the current measurement. The measured processes run on the cores `measured`.
+    """
 
     stack: Stack
     folder: Path
     quick: bool
+    turns: int
     say: Callable[[str], None]
     curves: list[Curve] = field(default_factory=list)
-    # Where the measured processes run: on these cores.
     measured: Collection[int] = tuple(CORES)
-
-    @property
-    def turns(self) -> int:
-        """How often each contender is measured: an even number. A 95 % interval of a median needs six."""
-        return 4 if self.quick else 8
 
     @property
     def seconds(self) -> float:

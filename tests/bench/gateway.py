@@ -7,8 +7,8 @@ from typing import Final
 from tests.bench.environment import TOKEN, BenchEnvironment, program, reference_gateway
 from tests.bench.inputs.load import accepted_a_second, answered_in, need_wrk
 from tests.bench.measure import Curve, Limit, Result, Run, in_turns
+from tests.bench.placement import CORES
 
-RATE: Final = "gateway, leads a second per core"
 REFERENCES: Final = {
     "modelled": ("FastAPI and the model, no publishing", Limit(at_least=1.0)),
     "bare": ("bare Starlette with the same publish", Limit(at_least=0.7)),
@@ -28,10 +28,17 @@ def _environment(bench: BenchEnvironment, bootstrap_servers: str | None = None) 
 
 
 @contextlib.asynccontextmanager
-async def _contenders(bench: BenchEnvironment) -> AsyncIterator[dict[str, str]]:
-    """Run the gateway, the gateway without Kafka, and the references; return their URLs."""
+async def _contenders(bench: BenchEnvironment, workers: int) -> AsyncIterator[dict[str, str]]:
+    """Run the gateway, the gateway without Kafka, and the references, with so many workers; return URLs.
+
+    They are warm.
+    """
     kafka, database = await bench.stack.new_topics(), await bench.stack.new_database()
-    shared = {"KAFKA_TOPIC_PREFIX": kafka.topic_prefix, "DATABASE_URL": database.service}
+    shared = {
+        "KAFKA_TOPIC_PREFIX": kafka.topic_prefix,
+        "DATABASE_URL": database.service,
+        "FASTCORE_INGEST_WORKERS": str(workers),
+    }
     async with contextlib.AsyncExitStack() as running:
         urls: dict[str, str] = {}
         for name, servers in (("ours", None), ("away", NOWHERE)):
@@ -41,29 +48,36 @@ async def _contenders(bench: BenchEnvironment) -> AsyncIterator[dict[str, str]]:
             urls[name] = made.url
         for name in REFERENCES:
             made = await running.enter_async_context(
-                reference_gateway(bench, name, _environment(bench) | shared)
+                reference_gateway(bench, name, _environment(bench) | shared, workers)
             )
             urls[name] = made.url
+        for url in urls.values():
+            await accepted_a_second(url, 1)
         yield urls
     await bench.stack.drop_topics(kafka)
     await bench.stack.drop_database(database)
 
 
-async def compare(bench: BenchEnvironment) -> list[Result]:
-    """Measure everything with the same running programs."""
+async def compare_per_machine(bench: BenchEnvironment) -> list[Result]:
+    """Measure leads a second with a worker for each core."""
     need_wrk()
-    async with _contenders(bench) as urls:
-        for url in urls.values():
-            await accepted_a_second(url, 1)  # warm
-        rates = await _rates(bench, urls)
+    async with _contenders(bench, len(CORES)) as urls:
+        return await _rates(bench, urls, f"{len(CORES)} workers")
+
+
+async def compare_per_core(bench: BenchEnvironment) -> list[Result]:
+    """Measure everything with one worker each, and the same running programs."""
+    need_wrk()
+    async with _contenders(bench, 1) as urls:
+        rates = await _rates(bench, urls, "one worker")
         latencies = await _latencies(bench, urls, rates[0])
         if not bench.quick:
             bench.curves.append(await _curve(bench, urls, min(rates[0].ours)))
         return [*rates, *latencies]
 
 
-async def _rates(bench: BenchEnvironment, urls: Mapping[str, str]) -> list[Result]:
-    bench.say("gateway: leads a second")
+async def _rates(bench: BenchEnvironment, urls: Mapping[str, str], workers: str) -> list[Result]:
+    bench.say(f"gateway: leads a second, {workers}")
     runs: dict[str, Run] = {
         name: lambda url=url: accepted_a_second(url, bench.seconds / 2)  # type: ignore[misc]
         for name, url in urls.items()
@@ -71,10 +85,12 @@ async def _rates(bench: BenchEnvironment, urls: Mapping[str, str]) -> list[Resul
     # Short and frequent turns, because the speed of the machine changes within seconds.
     rates = await in_turns(runs, bench.turns)
     results = [
-        Result(RATE, against, "leads/s", rates["ours"], rates[name], limit)
+        Result(
+            f"gateway with {workers}, leads a second", against, "leads/s", rates["ours"], rates[name], limit
+        )
         for name, (against, limit) in REFERENCES.items()
     ]
-    spooling = "gateway with Kafka away, leads a second fsynced"
+    spooling = f"gateway with {workers} and Kafka away, leads a second fsynced"
     return [
         *results,
         Result(

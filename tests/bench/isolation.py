@@ -34,6 +34,7 @@ RATE: Final = 100
 LIMIT_MS: Final = 500.0
 SLOW_SECONDS: Final = 2.0
 WARM_SECONDS: Final = 3
+SECONDS: Final = 10
 DONE_SECONDS: Final = 60.0
 MAILS_PER_LEAD: Final = 2
 SENT: Final = "SELECT lead_id, sent_at FROM email_delivery WHERE state = 'sent' AND lead_id = ANY($1)"
@@ -137,16 +138,15 @@ async def _run(bench: BenchEnvironment, url: str, smtp_port: int, seconds: float
 
 async def compare(bench: BenchEnvironment) -> list[Result]:
     """Measure with the broken destinations and without them, in turns."""
-    seconds = 5 if bench.quick else 15
     bench.say(f"isolation: {RATE} leads a second to a good, a slow and a dead destination")
     runs: dict[str, list[Run]] = {"beside": [], "alone": []}
     async with _destinations() as url, notifier.running_sink() as smtp_port:
 
         async def one(name: str) -> float:
             if name == "beside":
-                runs[name].append(await _run(bench, url, smtp_port, seconds, "slow", "dead"))
+                runs[name].append(await _run(bench, url, smtp_port, SECONDS, "slow", "dead"))
             else:
-                runs[name].append(await _run(bench, url, smtp_port, seconds))
+                runs[name].append(await _run(bench, url, smtp_port, SECONDS))
             return percentile(runs[name][-1].events, 0.99)
 
         events = await in_turns({"beside": lambda: one("beside"), "alone": lambda: one("alone")}, bench.turns)

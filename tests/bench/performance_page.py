@@ -23,9 +23,9 @@ def figures(said: dict[str, Any]) -> str:
         f"{machine['system']}; "
         f"Python {machine['python']}; {packages}. {machine['servers']}."
     )
-    if said["quick"]:
-        head += f" `make bench-quick`{report.QUICK}."
     has_intervals = "method" in said
+    if has_intervals:
+        head += f" A {report.form(said)}."
     rows = [
         f"| what | held against | ours | reference | ratio | {_SPREAD[has_intervals]} limit |",
         "|---|---|--:|--:|--:|--:|" + ("--:|---|" if has_intervals else "---|"),

@@ -33,7 +33,7 @@ ENTRY: Final = (
 
 def size(bench: BenchEnvironment) -> int:
     """Return the number of leads in the backlog."""
-    return 20_000 if bench.quick else 100_000
+    return 20_000 if bench.quick else 60_000
 
 
 async def compare(bench: BenchEnvironment) -> list[Result]:

@@ -14,14 +14,16 @@ from rich.table import Table
 
 from tests.bench import bootstrap
 from tests.bench.bootstrap import Interval, overlap
+from tests.bench.environment import BenchEnvironment
 from tests.bench.machine import MOST_OF_OTHERS, MOST_STOLEN, Conditions
-from tests.bench.measure import SAME, WIDEST, Curve, Result
+from tests.bench.measure import SAME, WIDEST, Result
 
 KNOWN: Final = Path(__file__).with_name("results.json")
 # How far a ratio may differ between two runs of one machine: two short runs of one tree, one after the other,
 # differed by up to 31 %, and from a whole one by up to 42 %.
 MARGIN: Final = 0.5
-QUICK: Final = ": a quick run, whose four turns are too few for a 95 % interval"
+# The lowest to the highest of five ratios contain the true median with a probability of 94 %.
+ENOUGH_TURNS: Final = 6
 METHOD: Final = bootstrap.METHOD | {
     "order": "A B B A",
     "too_noisy": {
@@ -65,23 +67,27 @@ def _processor() -> str:
     )
 
 
-def table(results: Iterable[Result], *, quick: bool) -> Table:
-    """Return a table of all comparisons with their ratios, intervals and limits."""
-    title = "ours against a reference, measured in turns" + (QUICK if quick else "")
-    shown = Table(title=title, title_justify="left")
+def form(data: Json) -> str:
+    """Return in what form a run was made, and whether its intervals are exact."""
+    few = ", too few for a 95 % interval" if data["turns"] < ENOUGH_TURNS else ""
+    return f"{'quick' if data['quick'] else 'whole'} run, {data['turns']} turns{few}"
+
+
+def table(data: Json) -> Table:
+    """Return a table of all comparisons of a run with their ratios, intervals and limits."""
+    shown = Table(title=f"ours against a reference ({form(data)})", title_justify="left")
     for name in ("what", "against", "unit"):
         shown.add_column(name)
     for name in ("ours", "reference", "ratio", f"{bootstrap.LEVEL:.0%} interval", "itself"):
         shown.add_column(name, justify="right")
     shown.add_column("limit")
-    for result in results:
-        data = result.as_json()
+    for row in data["results"]:
         shown.add_row(
-            *(data[name] for name in ("name", "against", "unit")),
-            *(number(data[name]) for name in ("ours", "reference")),
-            "too noisy" if data["ratio"] is None else f"{data['ratio']:.2f}",
-            *(span(data[name]) for name in ("interval", "itself")),
-            verdict(data),
+            *(row[name] for name in ("name", "against", "unit")),
+            *(number(row[name]) for name in ("ours", "reference")),
+            "too noisy" if row["ratio"] is None else f"{row['ratio']:.2f}",
+            *(span(row[name]) for name in ("interval", "itself")),
+            verdict(row),
         )
     return shown
 
@@ -121,21 +127,17 @@ def _mhz(both: Sequence[float | None]) -> str:
 
 
 def document(
-    results: Iterable[Result],
-    parts: str,
-    curves: Iterable[Curve],
-    conditions: Mapping[str, Conditions],
-    *,
-    quick: bool,
+    bench: BenchEnvironment, results: Iterable[Result], conditions: Mapping[str, Conditions]
 ) -> Json:
     """Return a run as JSON data."""
     return {
-        "machine": machine(parts),
-        "quick": quick,
+        "machine": machine(bench.stack.parts),
+        "quick": bench.quick,
+        "turns": bench.turns,
         "method": METHOD,
         "conditions": {name: seen.as_json() for name, seen in conditions.items()},
         "results": [result.as_json() for result in results],
-        "curves": [asdict(curve) for curve in curves],
+        "curves": [asdict(curve) for curve in bench.curves],
     }
 
 

@@ -36,20 +36,17 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._seen += data
-        if self._answer and is_complete(self._seen):
+        head, end, body = self._seen.partition(b"\r\n\r\n")
+        if (
+            self._answer
+            and end
+            and len(body) >= int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        ):
             self._answer.set_result(self._seen)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._answer and not self._answer.done():
             self._answer.set_exception(exc or ConnectionResetError("closed before its answer"))
-
-
-def is_complete(response: bytes) -> bool:
-    """Return True if a response with a Content-Length has all of its body."""
-    head, end, body = response.partition(b"\r\n\r\n")
-    return bool(end) and len(body) >= int(
-        head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
-    )
 
 
 def request(method: str, path: str, body: bytes = b"", request_id: str = "-") -> bytes:

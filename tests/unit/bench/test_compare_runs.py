@@ -13,7 +13,7 @@ from tests.bench.compare_runs import compare, main
 
 def run(**rows: dict[str, Any]) -> dict[str, Any]:
     results = [{"name": name, "against": "bare", "ratio": 1.0} | row for name, row in rows.items()]
-    return {"quick": False, "method": {}, "results": results}
+    return {"quick": False, "turns": 8, "method": {}, "results": results}
 
 
 def states(one: dict[str, Any], other: dict[str, Any]) -> dict[str, str]:
@@ -63,4 +63,4 @@ def test_a_row_that_differs_ends_the_command_with_1(other: dict[str, Any], code:
     said = CliRunner().invoke(app, [str(path) for path in paths])
     assert said.exit_code == code
     assert ("1 differs" in said.output) is bool(code)
-    assert "other.json: a whole run" in said.output
+    assert "other.json: whole run, 8 turns" in said.output

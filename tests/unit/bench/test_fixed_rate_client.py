@@ -39,7 +39,7 @@ async def test_a_stall_lengthens_every_answer_that_was_due_in_it() -> None:
         pass
 
     async with serving(Stalling) as url:
-        said = await asyncio.to_thread(post, url, 200, 0.5)
+        said = await asyncio.to_thread(asyncio.run, post(url, 200, 0.5))
     assert said["sent"] == Stalling.requests == 100
     assert said["refused"] == 0
     # 60 of the 100 requests were due while the server stalled, and waited for 150 ms on average.
@@ -53,5 +53,5 @@ async def test_refusals_are_counted() -> None:
         requests = 1  # no stall
 
     async with serving(Refusing) as url:
-        said = await asyncio.to_thread(post, url, 500, 0.1)
+        said = await asyncio.to_thread(asyncio.run, post(url, 500, 0.1))
     assert said["refused"] == said["sent"] == 50

@@ -7,10 +7,12 @@ from typing import Any
 from rich.console import Console
 
 from tests.bench import report
+from tests.bench.environment import BenchEnvironment
 from tests.bench.machine import Conditions, Core
 from tests.bench.measure import Limit, Result
 from tests.bench.performance_page import figures, is_true, written
 from tests.bench.report import MARGIN, worse
+from tests.support.stack import Stack
 
 EARLIER = {"ratio": 1.0, "lowest": 0.9, "highest": 1.1}
 NOISY = [1.0, 2, 3, 4, 5, 6, 7, 8]
@@ -23,7 +25,9 @@ def result(ratio: float, limit: Limit, spread: float = 0.01) -> Result:
 
 
 def run(*results: Result, quick: bool = False) -> dict[str, Any]:
-    return report.document(results, "Kafka: embedded", [], {"gateway": QUIET}, quick=quick)
+    stack = Stack("", "", "", "", "Kafka: embedded")
+    bench = BenchEnvironment(stack, Path(), quick, 4 if quick else 8, print)
+    return report.document(bench, results, {"gateway": QUIET})
 
 
 def test_only_what_became_worse_by_more_than_the_margin_is_a_fault() -> None:
@@ -52,11 +56,11 @@ def test_what_is_too_noisy_is_neither_a_fault_nor_compared() -> None:
 def test_the_table_says_too_noisy_instead_of_a_ratio() -> None:
     noisy = Result("gateway", "bare", "leads/s", [4.0] * 8, NOISY, Limit(at_least=0.1))
     console = Console(file=io.StringIO(), width=250)
-    console.print(report.table([noisy, result(1, Limit(at_least=0.5))], quick=False))
+    console.print(report.table(run(noisy, result(1, Limit(at_least=0.5)))))
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert "at least 0.1: too noisy: the interval is" in shown
     assert "at least 0.5  " in shown
-    assert "quick" not in shown
+    assert "whole run, 8 turns)" in shown
 
 
 def test_the_page_shows_intervals_noise_and_the_state_of_the_machine() -> None:
@@ -68,8 +72,8 @@ def test_the_page_shows_intervals_noise_and_the_state_of_the_machine() -> None:
     assert "| memory | itself | 76.50 MB | 74.10 | 1.03 | - | - | at most 1.2 |" in page
     assert "**at least 1.005: undecided**" in page
     assert "stolen 0.1%, other programs 2.0%; core 0: 2596 to 2600 MHz" in page
-    assert "quick" not in page
-    assert report.QUICK in figures(run(once, quick=True))
+    assert "A whole run, 8 turns." in page
+    assert "A quick run, 4 turns, too few for a 95 % interval." in figures(run(once, quick=True))
 
 
 def test_a_page_is_true_until_a_figure_changes(tmp_path: Path) -> None:

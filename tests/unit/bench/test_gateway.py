@@ -1,0 +1,75 @@
+"""What the gateway is compared with, per core and per machine."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from runtime.settings import Kafka
+from tests.bench import gateway
+from tests.bench.environment import BenchEnvironment
+from tests.bench.placement import CORES
+from tests.support.stack import Database, Stack
+
+GATEWAYS = {"ingest", *gateway.REFERENCES}
+
+
+class FakeStack:
+    bootstrap_servers = "127.0.0.1:1"
+
+    async def new_topics(self) -> Kafka:
+        return Kafka(bootstrap_servers=self.bootstrap_servers, topic_prefix="t.")
+
+    async def new_database(self) -> Database:
+        return Database("owner", "service")
+
+    async def drop_topics(self, _: Kafka) -> None: ...
+
+    async def drop_database(self, _: Database) -> None: ...
+
+
+@pytest.fixture
+def workers(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """Start nothing; return with how many workers each gateway would have been started."""
+    started = dict[str, int]()
+
+    @contextlib.asynccontextmanager
+    async def run(_: Any, name: str, environment: dict[str, str], count: int = 0) -> AsyncIterator[Any]:
+        started[name] = count or int(environment["FASTCORE_INGEST_WORKERS"])
+        yield SimpleNamespace(url=f"http://{name}")
+
+    async def rate(*_: Any) -> float:
+        return 100.0
+
+    async def answers(*_: Any) -> Any:
+        return SimpleNamespace(p50=1.0, p99=2.0, refused=0)
+
+    monkeypatch.setattr(gateway, "program", run)
+    monkeypatch.setattr(gateway, "reference_gateway", run)
+    monkeypatch.setattr(gateway, "accepted_a_second", rate)
+    monkeypatch.setattr(gateway, "answered_in", answers)
+    monkeypatch.setattr(gateway, "need_wrk", lambda: None)
+    return started
+
+
+def bench() -> BenchEnvironment:
+    return BenchEnvironment(cast("Stack", FakeStack()), Path(), quick=True, turns=2, say=lambda _: None)
+
+
+async def test_per_core_everybody_has_one_worker(workers: dict[str, int]) -> None:
+    results = await gateway.compare_per_core(bench())
+    assert workers == dict.fromkeys(GATEWAYS, 1)
+    assert results[0].name == "gateway with one worker, leads a second"
+    assert {result.unit for result in results} == {"leads/s", "ms"}
+
+
+async def test_per_machine_everybody_has_a_worker_for_each_core(workers: dict[str, int]) -> None:
+    results = await gateway.compare_per_machine(bench())
+    assert workers == dict.fromkeys(GATEWAYS, len(CORES))
+    assert results[0].name == f"gateway with {len(CORES)} workers, leads a second"
+    assert [result.against for result in results[:3]] == [
+        against for against, _ in gateway.REFERENCES.values()
+    ]

@@ -1,0 +1,63 @@
+"""Where a comparison runs."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.bench import __main__ as bench_main
+from tests.bench import placement
+from tests.bench.environment import BenchEnvironment
+from tests.bench.measure import Limit, Result
+from tests.bench.placement import CORES
+from tests.support.stack import Stack
+
+BENCH = BenchEnvironment(
+    Stack("", "", "", "", "Kafka: embedded; PostgreSQL: embedded"), Path(), quick=True, turns=4, say=print
+)
+
+
+@pytest.fixture(autouse=True)
+def two_cores(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[int], Any]]:
+    """Pretend that there are the cores 0 and 1, move nothing, and record where what would have run."""
+    moved = list[tuple[list[int], Any]]()
+
+    async def comparison(bench: BenchEnvironment) -> list[Result]:
+        moved[-1] = (moved[-1][0], bench.measured)
+        return [Result("what", "against", "ms", [1.0], [1.0], Limit())]
+
+    monkeypatch.setattr(bench_main, "CORES", [0, 1])
+    monkeypatch.setattr(placement, "CORES", [0, 1])
+    monkeypatch.setattr(placement, "move_all", lambda cores: moved.append((cores, None)))
+    monkeypatch.setattr(bench_main, "COMPARISONS", {"gateway": comparison, "way": comparison})
+    return moved
+
+
+def test_one_process_is_measured_on_a_core_of_its_own(two_cores: list[tuple[list[int], Any]]) -> None:
+    results, seen = bench_main._compare(BENCH, "gateway", pin=True)
+    assert two_cores == [([1], [0])]
+    assert seen.placement == placement.MEASURED_ALONE
+    assert [result.conditions for result in results] == [seen]
+
+
+@pytest.mark.parametrize(
+    ("bench", "name", "pin"),
+    [
+        (BENCH, "way", True),
+        (BENCH, "gateway", False),
+        (replace(BENCH, stack=Stack("", "", "", "", "given")), "gateway", True),
+    ],
+    ids=["several processes", "--no-pin", "servers of others"],
+)
+def test_else_nothing_is_pinned(
+    bench: BenchEnvironment, name: str, pin: bool, two_cores: list[tuple[list[int], Any]]
+) -> None:
+    before = os.sched_getaffinity(0)
+    _, seen = bench_main._compare(bench, name, pin=pin)
+    assert two_cores == [([0, 1], [0, 1])]
+    assert seen.placement == placement.NOT_PINNED
+    assert (seen.others is None) is (bench is not BENCH)
+    assert os.sched_getaffinity(0) == before
+    assert len(seen.before) == len(CORES)
