@@ -6,7 +6,7 @@ EMBEDDED := $(RUN) deploy.embedded
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help up down reset psql logs status env test test-compose coverage bench bench-quick bench-compare bench-admin bench-scale screenshots faults faults-brokers outage faults-quick fuzz ledger doctor mail check fmt docs texts chart alerts lock kafka-jars setup venv
+.PHONY: help up down reset psql logs status env test test-compose coverage bench bench-quick bench-compare bench-admin bench-idle bench-scale screenshots faults faults-brokers outage faults-quick fuzz ledger doctor mail check fmt docs texts chart alerts lock kafka-jars setup venv
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ bench-compare: $(READY) ## Say for two stored runs whether the intervals of each
 
 bench-admin: $(READY) ## Every query of the admin service at a million leads, with plans and times (a="--only audit")
 	@$(RUN) tests.bench.admin $(a)
+
+bench-idle: $(READY) ## What each process needs while no leads arrive: processor time, wake-ups, memory
+	@$(RUN) tests.bench.idle $(a)
 
 bench-scale: $(READY) ## What grows from 10,000 to a million leads: queries, writes, upkeep, room (LEADS=100000 for one size)
 	@$(RUN) tests.bench.scale $(if $(LEADS),--leads $(LEADS)) $(a)

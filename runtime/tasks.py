@@ -18,6 +18,17 @@ def end_process() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+def seconds_to_next(interval: float) -> float:
+    """Return the seconds until the event loop's clock is at a multiple of `interval` again.
+
+    Loops that sleep so long poll at the same moment. The process then wakes up once for all of them, and what
+    they read from the database can be read together.
+    """
+    left = interval - asyncio.get_running_loop().time() % interval
+    # A timer may end a little early.
+    return left if left > interval / 10 else left + interval
+
+
 @contextlib.asynccontextmanager
 async def run_in_background(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[None]:
     """Run `work` in the background while the body runs, and cancel it at the end.

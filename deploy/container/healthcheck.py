@@ -1,10 +1,11 @@
 """`python -m deploy.container.healthcheck [PATH]`: the image's health check.
 
-It runs every few seconds in a new process. It imports only the standard library, so that it starts quickly.
+It runs every few seconds in a new process, so it imports as little as possible: with `http.client` it takes
+twice the processor time.
 """
 
-import http.client
 import os
+import socket
 import sys
 
 # The edge of the all-in-one container, the six services, and the mailbox.
@@ -17,16 +18,19 @@ def request_status(port: int, path: str) -> int | None:
 
     Returns None if nothing listens on the port, and 0 if the request fails or takes too long.
     """
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)
+    request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n"
     try:
-        connection.request("GET", path)
-        return connection.getresponse().status
+        with socket.create_connection(("127.0.0.1", port), TIMEOUT_SECONDS) as connection:
+            connection.sendall(request.encode())
+            with connection.makefile("rb") as response:
+                status_line = response.readline(1000)
+                response.read()  # so that the server does not log a client that left
     except ConnectionRefusedError:
         return None
-    except (OSError, http.client.HTTPException):
+    except OSError:
         return 0
-    finally:
-        connection.close()
+    version, _, rest = status_line.partition(b" ")
+    return int(rest[:3]) if version.startswith(b"HTTP/1.") and rest[:3].isdigit() else 0
 
 
 def main(path: str = "/livez") -> None:
@@ -34,7 +38,7 @@ def main(path: str = "/livez") -> None:
     configured = os.environ.get("FASTCORE_HTTP_PORT")
     statuses = {port: request_status(port, path) for port in ([int(configured)] if configured else PORTS)}
     listening = {port: status for port, status in statuses.items() if status is not None}
-    failed = {port: status for port, status in listening.items() if status != http.client.OK}
+    failed = {port: status for port, status in listening.items() if status != 200}
     if not listening or failed:
         reasons = ", ".join(f"{status or 'no answer'} on port {port}" for port, status in failed.items())
         sys.exit(f"{path}: {reasons or 'nothing listens'}")

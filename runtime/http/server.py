@@ -26,6 +26,7 @@ from runtime.current_service import set_current_service
 from runtime.http.direct_route import DirectRoute, direct_protocol
 from runtime.http.protocol import bounded_protocol
 from runtime.http.security_headers import SecurityHeaders
+from runtime.http.uvicorn_server import Server, run
 from runtime.settings import Http, load
 from runtime.worker import current_worker
 
@@ -52,11 +53,8 @@ def serve(service: Service) -> None:
     _raise_open_file_limit()
     config = _server_config(service, http, http.port or service.port)
     tune_gc()
-    server, worker = uvicorn.Server(config), current_worker()
-    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C, after the drain
-        server.run([socket.socket(fileno=each) for each in worker.listeners] if worker else None)
-    if not server.started:
-        sys.exit(STARTUP_FAILURE)
+    worker = current_worker()
+    run(config, [socket.socket(fileno=each) for each in worker.listeners] if worker else None)
 
 
 def serve_all(services: Sequence[Service], shared: AbstractAsyncContextManager[None]) -> None:
@@ -104,7 +102,7 @@ def _server_config(service: Service, http: Http, port: int) -> uvicorn.Config:
     )
 
 
-class _GroupServer(uvicorn.Server):
+class _GroupServer(Server):
     """A server without signal handlers of its own: its group has them."""
 
     @contextlib.contextmanager

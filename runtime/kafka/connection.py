@@ -11,6 +11,7 @@ from runtime.failures import DependencyUnavailable
 from runtime.kafka.broker import check_brokers
 from runtime.kafka.policy import Policy
 from runtime.workarounds.aiokafka import force_close_consumer
+from runtime.workarounds.aiokafka_fetches import LongFetches
 from runtime.workarounds.faststream import stop_broker, subscribe_without_handler
 
 
@@ -27,6 +28,7 @@ class GroupConnection:
     ) -> None:
         self._broker = broker
         self._policy = policy
+        self._fetches: LongFetches | None = None
         self._subscriber = subscribe_without_handler(
             broker,
             *topics,
@@ -61,6 +63,12 @@ class GroupConnection:
     async def join(self) -> None:
         """Connect and join the group. Raises `KafkaError`, `OSError` or `TimeoutError`."""
         await asyncio.wait_for(self._broker.start(), self._policy.start_seconds)
+        self._fetches = LongFetches(self.consumer, self._policy.idle_fetch_seconds)
+
+    def abandon_fetches(self) -> None:
+        """Fetch again at once. Call it after a seek: the fetch that waits has the position before."""
+        if self._fetches:
+            self._fetches.abandon()
 
     async def leave(self, seconds: float, force_seconds: float) -> None:
         """Stop the consumer within `seconds`. If that fails, close it by force within `force_seconds`.

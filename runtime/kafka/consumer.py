@@ -108,6 +108,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
     async def drain(self) -> None:
         """Read no more records. Commit the current batch and leave the group, within a timeout."""
         self.stopping.set()
+        self._prefetcher.stop()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopped.wait(), self._policy.drain_seconds)
 

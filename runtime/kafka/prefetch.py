@@ -20,9 +20,10 @@ from runtime.logs import logger
 
 Result = TypeVar("Result")
 
-# How long one poll waits for records.
-POLL_SECONDS = 0.5
-# A fetch is answered after 50 ms at most. Kafka needs longer than this to elect another leader.
+# How long one poll waits for records. Below `Policy.take_seconds`, which a poll exceeds only in a rebalance.
+POLL_SECONDS = 2.0
+# A fetch is answered after a second at most (`Policy.idle_fetch_seconds`). Kafka needs longer than this to
+# elect another leader.
 GAP_MS: Final = 2000
 
 
@@ -75,6 +76,8 @@ class Prefetcher:
         self._error: BaseException | None = None  # of a prefetch, raised before the next batch
         self._paused_until = dict[TopicPartition, float]()  # monotonic
         self._prefetched: list[Record] = []
+        self._polling: asyncio.Task[None] | None = None  # by `next_batch`
+        self._stopped = False
         self._pauses_in_a_row = 0  # of all partitions
         self._log = logger("consume")
         self.gaps = FetchGaps()
@@ -84,28 +87,46 @@ class Prefetcher:
         return self._connection.consumer
 
     async def next_batch(self) -> list[Record]:
-        """Return the prefetched records; if there are none, those that arrive within half a second.
+        """Return the prefetched records; if there are none, those that arrive within `POLL_SECONDS`.
 
-        Raises the error of an earlier prefetch. The caller must then replace the consumer, because aiokafka
-        may have skipped records.
+        Returns earlier if a pause of partitions ends, or at `stop`. Raises the error of an earlier prefetch.
+        The caller must then replace the consumer, because aiokafka may have skipped records.
         """
         if self._error:
             error, self._error = self._error, None
             raise error
         if self._paused_until:
             self._resume()
-        if not self._prefetched:  # in a rebalance a poll waits for the assignment, however long that takes
-            try:
-                await asyncio.wait_for(
-                    self._fetch(POLL_SECONDS, self._policy.max_records), self._policy.take_seconds
-                )
-            except TimeoutError:
-                self._health.set("consumer", ok=False, reason="waits for the group's assignment")
-            else:
-                if not self._prefetched:  # the failing partition may have moved to another member
-                    self._health.set("consumer", ok=True)
+        # In a rebalance a poll waits for the assignment, however long that takes.
+        if not self._prefetched and not self._stopped:
+            await self._poll_idle()
         batch, self._prefetched = self._prefetched, []
         return batch
+
+    async def _poll_idle(self) -> None:
+        """Poll for the next records, and report whether the group has assigned partitions to this member."""
+        pause_ends = min(self._paused_until.values(), default=float("inf"))
+        seconds = max(0.0, min(POLL_SECONDS, pause_ends - time.monotonic()))
+        polling = asyncio.create_task(self._fetch(seconds, self._policy.max_records))
+        self._polling = polling
+        try:
+            ended, _ = await asyncio.wait({polling}, timeout=self._policy.take_seconds)
+        finally:
+            self._polling = None
+            polling.cancel()
+        if not ended:
+            await asyncio.wait({polling}, timeout=self._policy.stop_seconds)  # its cancellation
+            self._health.set("consumer", ok=False, reason="waits for the group's assignment")
+        elif not polling.cancelled():
+            polling.result()
+            if not self._prefetched:  # the failing partition may have moved to another member
+                self._health.set("consumer", ok=True)
+
+    def stop(self) -> None:
+        """End the poll of `next_batch`, and poll no more. `next_batch` then returns at once."""
+        self._stopped = True
+        if self._polling:
+            self._polling.cancel()
 
     async def run_while_polling(self, work: Coroutine[Any, Any, Result], room: int = 0) -> Result:
         """Run `work` and return its result. Poll meanwhile, so that the group keeps this member.
@@ -153,8 +174,11 @@ class Prefetcher:
     def seek(self, offsets: dict[TopicPartition, int]) -> None:
         """Continue at these offsets, in every partition that is still assigned."""
         # Never from the assignment callback: records arrive before it ends.
-        for partition in offsets.keys() & self._consumer.assignment():
+        found = offsets.keys() & self._consumer.assignment()
+        for partition in found:
             self._consumer.seek(partition, offsets[partition])
+        if found:
+            self._connection.abandon_fetches()
 
     def pause(self, partitions: Collection[tuple[str, int]], seconds: float, redelivered: Batch) -> None:
         """Pause these partitions for `seconds`, and seek back to the `redelivered` records.

@@ -24,7 +24,7 @@ from runtime.kafka.log_reader import LOOK_SECONDS
 from runtime.kafka.positions import Position, Positions, read_positions
 from runtime.logs import logger
 from runtime.settings import Kafka
-from runtime.workarounds.aiokafka import fetch_offsets
+from runtime.workarounds.aiokafka_offsets import fetch_committed, fetch_offsets
 
 # A rolled-back database is detected within this time, even if a pooler hides the failover.
 INTERVAL_SECONDS: Final = 60.0
@@ -156,7 +156,7 @@ class Reconciler:
             return {}
         # Read the commits before the ledger, and the ends after it: each can only grow meanwhile.
         async with asyncio.timeout(LOOK_SECONDS):
-            committed = {each: await consumer.committed(each) for each in assigned}
+            committed = await fetch_committed(consumer, assigned)
         starts = await fetch_offsets(consumer.beginning_offsets, assigned, LOOK_SECONDS)
         async with transaction(self._pool) as connection:
             entries: LedgerEntries = await self._ledger.read(connection, assigned)

@@ -10,7 +10,8 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from runtime import metrics
 from runtime.kafka.broker import SILENCE_SECONDS
 from runtime.kafka.positions import lag
-from runtime.workarounds.aiokafka import fetch_offsets, seconds_since_answer
+from runtime.workarounds.aiokafka import seconds_since_answer
+from runtime.workarounds.aiokafka_offsets import fetch_committed, fetch_offsets
 
 # Lag without progress for this time, and without a pause, means a dead coordinator task or a member that
 # never rejoined (aiokafka #1154).
@@ -68,9 +69,10 @@ class Watchdog:
             return  # the readiness check reports it
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
-                behind = {p: lag(await consumer.committed(p), starts[p], end) for p, end in ends.items()}
+                committed = await fetch_committed(consumer, ends)
         except (KafkaError, TimeoutError):
             return
+        behind = {each: lag(committed[each], starts[each], end) for each, end in ends.items()}
         lags = {(each.topic, str(each.partition)): records for each, records in behind.items()}
         current = {(each.topic, str(each.partition)) for each in assigned}
         # An assigned partition that does not answer retains its last lag.

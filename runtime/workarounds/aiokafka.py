@@ -1,4 +1,4 @@
-"""Workarounds for aiokafka. All were seen with version 0.14.0 and use its private names.
+"""More workarounds for aiokafka. All were seen with version 0.14.0 and use its private names.
 
 | workaround | shortcoming | remove it when aiokafka |
 |---|---|---|
@@ -9,7 +9,6 @@
 | (the same) | a refused login leaves a TLS connection open for up to 30 s | aborts it |
 | `seconds_since_answer` | it does not detect silent brokers | implements KIP-1102 |
 | `force_close_consumer` | a cancelled `stop` leaves the heartbeat running | stops fully when cancelled |
-| `fetch_offsets` | one partition without a leader blocks all others | answers per partition |
 | `retrieve_abandoned_commits` | asyncio logs the error of a commit that nobody awaits | retrieves it |
 
 `tests/integration/kafka/test_rebootstrap.py` and `tests/unit/runtime/workarounds` fail if a new version
@@ -19,12 +18,12 @@ changes the private names.
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer import fetcher
@@ -41,8 +40,6 @@ from runtime.logs import logger
 CONNECT_SECONDS: Final = 5.0
 # aiokafka requests metadata every 100 ms while no broker answers.
 REBOOTSTRAP_PAUSE_SECONDS: Final = 1.0
-# How long cancelled offset requests may take to end. aiokafka ends them at once.
-CANCEL_SECONDS: Final = 1.0
 # `force_close_consumer` divides its time by this number of steps.
 _CLOSE_STEPS: Final = 4
 
@@ -267,32 +264,3 @@ async def force_close_consumer(consumer: AIOKafkaConsumer, seconds: float) -> No
     for step in filter(None, steps):
         with contextlib.suppress(KafkaError, OSError, TimeoutError):
             await asyncio.wait_for(step(), seconds / _CLOSE_STEPS)
-
-
-# --- partitions without a leader -----------------------------------------------------------------
-# aiokafka repeats an offset request for several partitions for as long as one of them has no leader.
-
-
-async def fetch_offsets(
-    fetch: Callable[[list[TopicPartition]], Awaitable[Mapping[TopicPartition, int]]],
-    partitions: Collection[TopicPartition],
-    seconds: float,
-) -> dict[TopicPartition, int]:
-    """Return the offsets of the partitions that answer within `seconds`.
-
-    Each partition is requested separately. `fetch` is a consumer's `beginning_offsets` or `end_offsets`.
-    """
-    if not partitions:
-        return {}
-    tasks = [asyncio.ensure_future(fetch([each])) for each in partitions]
-    try:
-        answered, _ = await asyncio.wait(tasks, timeout=seconds)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
-    offsets = dict[TopicPartition, int]()
-    for task in answered:
-        if not isinstance(task.exception(), KafkaError | OSError):
-            offsets |= task.result()
-    return offsets

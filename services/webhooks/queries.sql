@@ -24,9 +24,9 @@ INSERT INTO webhook_destination (name) SELECT unnest(:names::text[]) ON CONFLICT
 UPDATE webhook_destination SET failures = 0, paused_until = NULL, paused_since = NULL, updated_at = now()
 WHERE name = ANY(:names::text[]) AND paused_until IS NOT NULL;
 
--- name: list_due_destinations
--- The destinations for which something may be sent now. Queried every second.
-SELECT w.name
+-- name: list_due_destinations$
+-- The names of the destinations for which something may be sent now. Queried every second.
+SELECT ARRAY(SELECT w.name
 FROM webhook_destination w
 WHERE w.name = ANY(:names::text[]) AND w.disabled_at IS NULL AND w.next_send_at <= now()
   AND (w.paused_until IS NULL OR w.paused_until <= now())
@@ -35,7 +35,7 @@ WHERE w.name = ANY(:names::text[]) AND w.disabled_at IS NULL AND w.next_send_at 
         ORDER BY d.next_attempt_at LIMIT 1) <= now()
        OR (SELECT d.lease_until FROM webhook_delivery d
            WHERE d.destination = w.name AND d.state = 'sending'
-           ORDER BY d.lease_until LIMIT 1) <= now());
+           ORDER BY d.lease_until LIMIT 1) <= now()));
 
 -- name: lock_destination^
 -- A destination's state, locked: one process at a time claims deliveries for it.

@@ -12,7 +12,7 @@ from contracts.lead_events import LeadChanged
 from runtime.database.erasure import block_erasures
 from runtime.database.lead_events import NewEvent, in_order, insert_events
 from runtime.database.ledger import Ledger
-from runtime.database.postgres import Connection, Pool, load_queries, transaction
+from runtime.database.postgres import Connection, Pool, autocommit, load_queries, transaction
 from runtime.database.replay_queue import resolve_replays
 from runtime.kafka.handler import Record
 from services.webhooks.attempts import Claim, NextState
@@ -102,9 +102,9 @@ class Store:
 
     async def due_destinations(self, names: Collection[str]) -> list[str]:
         """Return the destinations among `names` that have a delivery to send now."""
-        async with transaction(self._pool) as connection:
-            rows = SQL.list_due_destinations(connection, names=sorted(names))
-            return [row["name"] async for row in rows]
+        async with autocommit(self._pool) as connection:
+            due: list[str] = await SQL.list_due_destinations(connection, names=sorted(names))
+            return due
 
     async def claim(self, name: str, concurrency: int, gap: timedelta) -> list[Claim]:
         """Claim due deliveries of a destination. All processes together send at most `concurrency` at once.

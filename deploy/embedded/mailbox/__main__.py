@@ -9,6 +9,7 @@ import uvicorn
 from deploy.embedded.mailbox.store import MailStore
 from deploy.embedded.mailbox.web import create_app
 from runtime.http.protocol import bounded_protocol
+from runtime.http.uvicorn_server import run
 
 
 def main(
@@ -18,7 +19,7 @@ def main(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
 ) -> None:
     """Accept emails on one port, and show them on another."""
-    uvicorn.run(
+    config = uvicorn.Config(
         create_app(MailStore(folder), smtp_port, host),
         host=host,
         port=http_port,
@@ -28,6 +29,7 @@ def main(
         server_header=False,
         timeout_graceful_shutdown=3,
     )
+    run(config)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ from deploy.embedded.servers import kafka_jars
 # 150 MB after the start, 250 MB under load. One broker with 50 partitions needs only a small heap. The first
 # compiler tier alone starts faster and stores less code.
 JVM_FLAGS = (
-    "-Xms64m",
+    "-Xms48m",
+    "-Xmn16m",
     "-Xmx256m",
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
@@ -52,14 +53,20 @@ share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 
 # After a kill -9 the broker can register again only when its old session has expired: 9 s by default.
-broker.heartbeat.interval.ms=500
+broker.heartbeat.interval.ms=1000
 broker.session.timeout.ms=3000
+
+# An idle controller writes a record every 500 ms, only so that metrics show whether a quorum follows it
+# (KIP-835).
+metadata.max.idle.interval.ms=0
 
 # Small: the defaults are for a dedicated server (the log cleaner alone would take 128 MB).
 offsets.topic.num.partitions=5
 transaction.state.log.num.partitions=5
 share.coordinator.state.topic.num.partitions=1
 num.network.threads=2
+group.coordinator.threads=1
+share.coordinator.threads=1
 num.io.threads=4
 background.threads=2
 log.cleaner.dedupe.buffer.size=2097152

@@ -7,16 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from runtime.database.postgres import Pool, load_queries, transaction
+from services.flusher.jobs.pending_work import PendingWorkReader
 
 SQL: Any = load_queries(Path(__file__).with_name("job_runs.sql"))
 
 
 class JobRuns:
-    """Locks jobs and records their runs. Raises `RetryableError` and `DependencyUnavailable`."""
+    """Locks jobs and records their runs. Raises `RetryableError` and `DependencyUnavailable`.
+
+    `pending` reads which jobs and which other work wait.
+    """
 
     def __init__(self, pool: Pool, clock: Callable[[], datetime]) -> None:
         self._pool = pool
         self._clock = clock
+        self.pending = PendingWorkReader(pool)
 
     @asynccontextmanager
     async def job_lock(self, name: str) -> AsyncIterator[bool]:
@@ -26,9 +31,7 @@ class JobRuns:
 
     async def is_job_requested(self, name: str) -> bool:
         """Return True if a run of this job is requested."""
-        async with transaction(self._pool) as connection:
-            requested: bool = await SQL.is_job_requested(connection, name=name)
-            return requested
+        return name in (await self.pending.read()).jobs
 
     async def begin_run(self, name: str, schedule: str, next_run_at: datetime | None) -> int | None:
         """Record that a run begins, and return the run's number. Return None if no run is needed.

@@ -15,10 +15,6 @@ WHERE job.next_run_at IS DISTINCT FROM excluded.next_run_at OR job.last_outcome 
    OR job.requested_at IS NOT NULL
 RETURNING runs;
 
--- name: is_job_requested$
--- Return whether an admin requests a run of this job. Queried every second.
-SELECT EXISTS (SELECT 1 FROM scheduled_job WHERE name = :name AND requested_at IS NOT NULL);
-
 -- name: end_run!
 -- Record how a run went, unless a later one has begun.
 UPDATE scheduled_job

@@ -17,6 +17,7 @@ from runtime.database.postgres import Pool, load_queries, transaction
 from runtime.failures import Failure
 from runtime.kafka.publisher import Publisher
 from runtime.logs import logger
+from runtime.tasks import seconds_to_next
 from runtime.tracing.spans import producer_span
 from services.flusher.jobs.job_runs import JobRuns
 from services.flusher.jobs.scheduled_job import POLL_SECONDS, Report, ScheduledJob, failed_report
@@ -36,6 +37,7 @@ class OutboxRelay:
 
     def __init__(self, pool: Pool, runs: JobRuns, publisher: Publisher, clock: Clock) -> None:
         self._pool = pool
+        self._pending = runs.pending
         self._publisher = publisher
         self._log = logger("outbox")
         self._published = 0  # since the job's last run
@@ -47,14 +49,14 @@ class OutboxRelay:
         while True:
             await self.job.poll()
             await self.poll()
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(seconds_to_next(POLL_SECONDS))
 
     async def poll(self) -> None:
         """Publish the waiting events. A failure is logged once; the next poll tries again."""
         reason = ""
         try:
             # Without a connection each attempt would hold its locks for SEND_SECONDS.
-            if self._publisher.connected:
+            if self._publisher.connected and (await self._pending.read()).events:
                 await self.publish_all()
         except Failure as failure:
             reason = failure.reason

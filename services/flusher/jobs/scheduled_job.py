@@ -16,6 +16,7 @@ from contracts.reasons import Reason
 from runtime import metrics
 from runtime.failures import Backoff, Failure
 from runtime.logs import logger
+from runtime.tasks import seconds_to_next
 from services.flusher.jobs.job_runs import JobRuns
 from services.flusher.store import Clock
 
@@ -70,21 +71,23 @@ class ScheduledJob:
         self._events = log_events or LogEvents()
         self._attempt = 0
         # The first poll runs the job, unless a flusher has run this tick.
-        self._due = clock()
+        self._due = self._polled_at = clock()
 
     async def run(self) -> None:
         """Check every second whether the job must run, until cancelled."""
         while True:
             await self.poll()
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(seconds_to_next(POLL_SECONDS))
 
     async def poll(self) -> None:
         """Run the job if it is due or requested.
 
         After a failed run, the job waits for a backoff, even if a run is requested.
         """
-        # If the clock is set back, the next run must not be postponed by the same time.
-        self._due = min(self._due, self._trigger.get_next_fire_time(None, self._clock()) or self._due)
+        now = self._clock()
+        if now < self._polled_at:  # the clock was set back: do not postpone the next run by the same time
+            self._due = min(self._due, self._trigger.get_next_fire_time(None, now) or self._due)
+        self._polled_at = now
         try:
             # A requested run waits for the backoff too. A read-only database returns the request, but refuses
             # every run.

@@ -9,6 +9,7 @@ from typing import Any, Final
 from runtime.failures import Backoff, DependencyUnavailable, Failure
 from runtime.health import Health
 from runtime.logs import logger
+from runtime.tasks import seconds_to_next
 from services.flusher.jobs.job_runs import JobRuns
 from services.flusher.jobs.scheduled_job import (
     POLL_SECONDS,
@@ -51,6 +52,7 @@ class RetryScheduler:
         backoff: Backoff | None = None,
     ) -> None:
         self._publisher = publisher
+        self._pending = runs.pending
         self._health = health
         self._log = logger("replay")
         self._stopping = asyncio.Event()
@@ -88,6 +90,8 @@ class RetryScheduler:
         """Send the rows that an admin requests."""
 
         async def send() -> dict[str, int]:
+            if not (await self._pending.read()).rows:
+                return {}
             counts, _ = await self._sender.send_all("requested")
             return counts
 
@@ -95,7 +99,11 @@ class RetryScheduler:
 
     async def send_replays(self) -> None:
         """Send a chunk of each running replay."""
-        await self._send_and_report(self._sender.send_replays, "Replay took its turn")
+
+        async def send() -> dict[str, int]:
+            return await self._sender.send_replays() if (await self._pending.read()).replays else {}
+
+        await self._send_and_report(send, "Replay took its turn")
 
     async def _send_and_report(self, send: Callable[[], Awaitable[dict[str, int]]], event: str) -> None:
         """Call `send`, log the counts that it returns as `event`, and update the health."""
@@ -136,7 +144,7 @@ class RetryScheduler:
     async def _repeat(self, poll: Callable[[], Coroutine[Any, Any, None]]) -> None:
         while not self._stopping.is_set():
             await self._track(poll())
-            await self._sleep(POLL_SECONDS)
+            await self._sleep(seconds_to_next(POLL_SECONDS))
 
     async def _track(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Run `work` as a task that `drain` waits for."""

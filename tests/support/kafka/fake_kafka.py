@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import TopicPartition
+from aiokafka.structs import OffsetAndMetadata
 
 TOPIC = "t"
 PARTITION = TopicPartition(TOPIC, 0)
@@ -37,6 +38,19 @@ class FakeClient:
     async def close(self) -> None: ...
 
 
+class FakeCoordinator:
+    """The coordinator of a consumer's group, which knows the group's commits."""
+
+    def __init__(self, consumer: "FakeConsumer") -> None:
+        self._consumer = consumer
+
+    async def fetch_committed_offsets(
+        self, partitions: Collection[TopicPartition]
+    ) -> dict[TopicPartition, OffsetAndMetadata]:
+        committed = self._consumer.committed_offsets
+        return {each: OffsetAndMetadata(committed.get(each, -1), "") for each in partitions}
+
+
 class FakeConsumer:
     """A consumer that is assigned all partitions of one topic, and the broker that holds their records.
 
@@ -52,7 +66,8 @@ class FakeConsumer:
         self.paused_partitions = set[TopicPartition]()
         self.polled_at: int | None = 1
         self._client = FakeClient()
-        self._coordinator = self._fetcher = None  # what the product closes where a stop fails
+        self._coordinator = FakeCoordinator(self)
+        self._fetcher = None
         # Commits: each one waits for `commits_allowed`, then raises `commit_error` if that is set.
         self.commits_allowed = asyncio.Event()
         self.commits_allowed.set()

@@ -54,6 +54,10 @@ UPDATE bulk_change AS b SET cancelled_at = now(), updated_at = now()
 WHERE id = :bulk_id AND finished_at IS NULL AND cancelled_at IS NULL
 RETURNING {columns};
 
+-- name: has_running$
+-- Whether there is an action to work at. Queried every second, without a transaction.
+SELECT EXISTS (SELECT FROM bulk_change WHERE finished_at IS NULL AND cancelled_at IS NULL);
+
 -- name: take_running^
 -- The next action that can continue, locked, so that only one process at a time works at it. A cancellation waits
 -- until the chunk is done. An action with a rate continues once a second, with `allowed` leads, so that it does not

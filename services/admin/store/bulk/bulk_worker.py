@@ -25,10 +25,11 @@ from contracts.reasons import Reason
 from runtime import metrics
 from runtime.database import erasure
 from runtime.database.audit_log import append_entries
-from runtime.database.postgres import Connection, Pool, transaction, translate_error
+from runtime.database.postgres import Connection, Pool, autocommit, transaction, translate_error
 from runtime.failures import DependencyRefused, DependencyUnavailable, Failure
 from runtime.logs import logger
 from runtime.sites.model import Sites
+from runtime.tasks import seconds_to_next
 from runtime.workarounds.asyncpg import DRIVER_ERRORS, terminate_after_timeout
 from services.admin.rules.bulk_rules import is_unchanged, refusal
 from services.admin.schemas.bulk_changes import BulkAction
@@ -72,7 +73,7 @@ async def run_bulk_changes(pool: Pool, current_sites: Callable[[], Sites]) -> No
     while True:
         started = time.monotonic()
         try:
-            found = await work_chunk(pool, current_sites())
+            found = await _has_running(pool) and await work_chunk(pool, current_sites())
         except Failure as failure:
             log.warning("bulk change waits", reason=failure.reason)
             await asyncio.sleep(ERROR_SECONDS)
@@ -83,7 +84,13 @@ async def run_bulk_changes(pool: Pool, current_sites: Callable[[], Sites]) -> No
             await asyncio.sleep(ERROR_SECONDS)
             continue
         # Use at most half of the database's time, because new leads come first.
-        await asyncio.sleep(time.monotonic() - started if found else POLL_SECONDS)
+        await asyncio.sleep(time.monotonic() - started if found else seconds_to_next(POLL_SECONDS))
+
+
+async def _has_running(pool: Pool) -> bool:
+    async with autocommit(pool) as connection:
+        running: bool = await SQL.has_running(connection)
+        return running
 
 
 async def work_chunk(pool: Pool, sites: Sites) -> bool:

@@ -1,0 +1,1 @@
+"""What the stack needs while no leads arrive."""
