@@ -53,12 +53,15 @@ WHERE d.lead_id = taken.lead_id AND d.kind = 'admin_alert';
 -- differ from the requested ones if the lead is erased or the last retry has failed. This takes one commit
 -- and one round trip. A delivery is not written if this process lost its lease. A delivery does not become `sending`
 -- if its lead is erased. A statement that waited for the erasure sees the emptied row, but lead_inbox as it was
--- before, so both are checked. All processes lock rows in the same order.
+-- before, so both are checked. All processes lock rows in the same order. State and owner are compared where the row is
+-- locked and not again in the UPDATEs: a database at rest has no `reserved` row in its statistics, so the planner would read
+-- all open rows for each mail.
 WITH transitions AS (
     SELECT target.lead_id, target.kind, target.code, target.enhanced, target.answer, target.quote, target.tries,
            target.record_id, target.event_id, target.request_id, target.queue_id, next.state,
            CASE WHEN next.is_erased THEN 'erased' ELSE target.reason END AS reason,
-           CASE WHEN next.state = 'suppressed' THEN 'email.suppressed' ELSE target.event END AS event
+           CASE WHEN next.state = 'suppressed' THEN 'email.suppressed' ELSE target.event END AS event,
+           d.state AS state_before, d.recipient IS NULL AS is_emptied
     FROM email_delivery d
     JOIN unnest(:lead_ids::uuid[], :kinds::text[], :states::text[], :reasons::text[], :codes::int[], :enhanced::text[],
                 :answers::text[], :quotes::text[], :tries::int[], :record_ids::uuid[], :events::text[], :event_ids::uuid[],
@@ -71,6 +74,7 @@ WITH transitions AS (
                                CASE WHEN target.state = 'waiting' AND d.settled_by = target.record_id THEN 'dead'
                                     WHEN target.state = 'waiting' AND d.recipient IS NULL THEN 'suppressed'
                                     ELSE target.state END AS state) AS next
+    WHERE d.owner = :owner::uuid
     ORDER BY d.lead_id, d.kind
     FOR UPDATE OF d
 ), started AS (  -- from this commit on these mails may have been sent
@@ -78,7 +82,7 @@ WITH transitions AS (
     SET state = 'sending', lease_until = now() + make_interval(secs => :lease_seconds::float8), updated_at = now()
     FROM transitions target
     WHERE d.lead_id = target.lead_id AND d.kind = target.kind AND target.state = 'sending'
-      AND d.state = 'reserved' AND d.owner = :owner AND d.recipient IS NOT NULL
+      AND target.state_before = 'reserved' AND NOT target.is_emptied
       AND NOT EXISTS (SELECT FROM lead_inbox WHERE id = d.lead_id AND status = 'erased')
     RETURNING d.lead_id, d.kind, d.state
 ), finished AS (  -- the reply to a mail of an erased lead is not stored
@@ -89,7 +93,7 @@ WITH transitions AS (
         sent_at = CASE WHEN target.state = 'sent' THEN now() END, settled_by = target.record_id
     FROM transitions target
     WHERE d.lead_id = target.lead_id AND d.kind = target.kind AND target.state <> 'sending'
-      AND d.state IN ('reserved', 'sending') AND d.owner = :owner
+      AND target.state_before IN ('reserved', 'sending')
     RETURNING target.lead_id, target.kind, target.state, target.reason, target.code, target.enhanced,
               target.record_id, target.event, target.event_id, target.request_id, target.queue_id, d.attempts
 ), audited AS (

@@ -3,8 +3,10 @@
 import signal
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from runtime.settings import Kafka, Postgres
+from services.notifier import store
 from services.notifier.settings import Settings
 from tests.support.factories import lead, post
 from tests.support.mail.smtp import SmtpServer
@@ -163,3 +165,32 @@ def environment(kafka: Kafka, postgres: Postgres, smtp: SmtpServer) -> dict[str,
         "FROM_EMAIL": "hello@fast.example",
         "ADMIN_EMAIL": "boss@fast.example",
     }
+
+
+async def test_a_state_is_written_without_reading_the_other_open_mails(db: Any) -> None:
+    # At rest no row is `reserved`, so the planner expects none. It read all of them for each mail.
+    insert = """
+        INSERT INTO email_delivery (lead_id, kind, state, owner, lease_until, message_id, recipient)
+        SELECT gen_random_uuid(), 'welcome', $1, $2, now(), 'm', 'r' FROM generate_series(1, $3::int)
+        RETURNING lead_id"""
+    owner = uuid4()
+    await db.fetch(insert, "sent", owner, 3000)
+    await db.execute("ANALYZE email_delivery")
+    reserved = [row["lead_id"] for row in await db.fetch(insert, "reserved", owner, 500)][:10]
+    given = dict.fromkeys(store._SQL.driver_adapter.var_sorted["move_mails"], [None] * 10) | {
+        "owner": owner,
+        "lease_seconds": 50.0,
+        "lead_ids": reserved,
+        "kinds": ["welcome"] * 10,
+        "states": ["sending"] * 10,
+        "tries": [0] * 10,
+    }
+    rows = await db.fetch(
+        "EXPLAIN (ANALYZE, TIMING OFF) " + store._SQL.move_mails.sql,
+        *(given[name] for name in store._SQL.driver_adapter.var_sorted["move_mails"]),
+    )
+    plan = "\n".join(row[0] for row in rows)
+    assert "email_delivery_pkey" in plan
+    assert "email_delivery_open" not in plan
+    assert "Seq Scan on email_delivery" not in plan
+    assert await db.fetchval("SELECT count(*) FROM email_delivery WHERE state = 'sending'") == 10
