@@ -36,7 +36,7 @@ test: $(READY) ## Run every test on real Kafka and PostgreSQL, two files at a ti
 	@$(RUN) pytest -n 2 --dist loadfile --no-loadscope-reorder $(a)
 
 test-compose: $(READY) ## Tell the story of a lead on the composed stack (needs docker compose)
-	@$(RUN) pytest tests/compose/composed_stack.py $(a)
+	@$(RUN) pytest tests/compose/composed_stack.py tests/compose/one_process.py $(a)
 
 coverage: $(READY) ## Run every test and report the lines that none runs
 	@$(RUN) pytest --cov --cov-report=term-missing:skip-covered $(a)

@@ -30,9 +30,9 @@ def _free_subnet() -> str:
 
 
 class Project:
-    """`docker compose` for one project."""
+    """`docker compose` for one project, with the given compose files or the usual one."""
 
-    def __init__(self) -> None:
+    def __init__(self, *files: str) -> None:
         self.name = f"fastcore-test-{uuid4().hex[:6]}"
         edge, mailbox = free_ports(2)
         self.url = f"http://127.0.0.1:{edge}"
@@ -40,6 +40,7 @@ class Project:
         self._environment = {k: v for k, v in os.environ.items() if k.startswith(PASSED_ON)} | {
             "COMPOSE_PROJECT_NAME": self.name,
             "COMPOSE_DISABLE_ENV_FILE": "true",
+            "COMPOSE_FILE": ":".join(files or ["docker-compose.yml"]),
             "FASTCORE_COMPOSE_EDGE_SUBNET": _free_subnet(),
             "FASTCORE_COMPOSE_PORT": str(edge),
             "FASTCORE_COMPOSE_MAILBOX_PORT": str(mailbox),
@@ -154,9 +155,9 @@ class Project:
 
 
 @contextlib.contextmanager
-def running_project() -> Iterator[Project]:
+def running_project(*files: str) -> Iterator[Project]:
     """Build the image of this checkout, start everything, and remove everything at the end."""
-    project = Project()
+    project = Project(*files)
     try:
         project.build("this")
         project.up()
