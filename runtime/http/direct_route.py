@@ -1,27 +1,33 @@
-"""Serves one route without the app's middleware and without ASGI's messages, for speed (ADR 0053)."""
+"""Serves one route without the app's middleware and without ASGI, for speed (ADR 0053, ADR 0063)."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from runtime.http.allowed_hosts import AllowedHosts
-from runtime.http.protocol import BODY_COMPLETE, BoundedHttpProtocol
+from runtime.http.protocol import BoundedHttpProtocol
 from runtime.http.request_limits import BODY_MAX_BYTES
 from runtime.http.security_headers import with_security_headers
 
-Respond: TypeAlias = Callable[[Scope, Receive], Awaitable[Response]]
+RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
+Respond: TypeAlias = Callable[[RawHeaders, bytes], Awaitable[Response]]
 # The app handles requests with these headers: `origin` for CORS, `expect` for a 100 (Continue).
 _HEADERS_FOR_THE_APP: Final = frozenset({b"origin", b"expect"})
+# uvicorn's response if an app raises an exception, without its status line.
+_INTERNAL_ERROR: Final = (
+    b"content-type: text/plain; charset=utf-8\r\ncontent-length: 21\r\nconnection: close\r\n\r\n"
+    b"Internal Server Error"
+)
 
 
 class DirectRoute(NamedTuple):
     """A POST route of the app, and the function that returns its responses. The function must not raise.
 
-    `hosts` are the host names that the app allows.
+    `hosts` are the host names that the app allows. The function gets the headers of a request, with their
+    names in lower case, and its body.
     """
 
     path: str
@@ -29,57 +35,141 @@ class DirectRoute(NamedTuple):
     respond: Respond
 
 
+class _Exchange:
+    """A request without a scope, and its response: what uvicorn reads of a `RequestResponseCycle`."""
+
+    __slots__ = ("body", "disconnected", "headers", "keep_alive", "response_complete")
+
+    more_body = response_started = False
+    message_event = asyncio.Event()  # uvicorn sets it, and nobody waits for it
+
+    def __init__(self, headers: RawHeaders, *, keep_alive: bool) -> None:
+        self.headers = headers
+        self.body: list[bytes] = []
+        self.keep_alive = keep_alive
+        self.disconnected = self.response_complete = False
+
+
 class DirectHttpProtocol(BoundedHttpProtocol):
     """Passes requests to the function of `route`, or to the app if a middleware must handle them.
 
-    The app gets a request with a body that is large or has not arrived completely, with a host name that is
-    not allowed, or with a header that a middleware handles. Function and app return the same response.
+    The app gets a request whose body is large or not in the same chunk of data as the end of its head, that
+    arrives before the response to an earlier request, with a host name that is not allowed, or with a header
+    that a middleware handles. Function and app return the same response.
     """
 
     route: DirectRoute
+    route_url: bytes
+    # The current request, while it is unknown whether all of its body is in the current chunk of data.
+    _undecided: _Exchange | None = None
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        if cycle.scope["path"] == self.route.path and cycle.scope["method"] == "POST":
-            app = partial(self._serve, cycle)
-        super()._start_asgi_task(cycle, app)
-
-    async def _serve(self, cycle: RequestResponseCycle, scope: Scope, receive: Receive, send: Send) -> None:
-        # Decide in the task: when the task is created, the head has arrived, but the body is not parsed yet.
-        if not self._is_direct(cycle, scope):
-            app: Any = self.app
-            await app(scope, receive, send)
+    def on_message_begin(self) -> None:
+        """Begin a request. Its scope is created only if the app gets it."""
+        if self._resuming or self._is_responding:
+            super().on_message_begin()
             return
-        response = await self.route.respond(scope, receive)
-        if self.flow.write_paused:
-            await self.flow.drain()
-        if not cycle.disconnected:
-            self._write(cycle, response)
+        self._in_head = self._progress = True
+        self.url, self.headers, self.expect_100_continue = b"", [], False
+        self.scope = None  # type: ignore[assignment]
 
-    def _is_direct(self, cycle: RequestResponseCycle, scope: Scope) -> bool:
-        headers, hosts = scope["headers"], self.route.hosts
-        return (
-            BODY_COMPLETE in scope
-            and len(cycle.body) <= BODY_MAX_BYTES
-            and not any(name in _HEADERS_FOR_THE_APP for name, _ in headers)
-            and (not hosts.limited or hosts.allows(headers))
-        )
+    def start_request(self, version: str, names: list[bytes]) -> None:
+        """Wait for the body if the request may be answered directly. Otherwise start the app."""
+        parser, hosts = self.parser, self.route.hosts
+        if (
+            self.url == self.route_url
+            and parser.get_method() == b"POST"
+            and self.scope is None  # the responses to earlier requests were complete when this request began
+            and not parser.should_upgrade()
+            and _HEADERS_FOR_THE_APP.isdisjoint(names)
+            and (not hosts.limited or hosts.allows(self.headers))
+        ):
+            keep_alive = parser.should_keep_alive() and version != "1.0"
+            self._undecided = _Exchange(self.headers, keep_alive=keep_alive)
+            return
+        self._start_app(version, names)
 
-    def _write(self, cycle: RequestResponseCycle, response: Response) -> None:
+    def _start_app(self, version: str, names: list[bytes]) -> None:
+        if self.scope is None:
+            url, headers, expects = self.url, self.headers, self.expect_100_continue
+            super().on_message_begin()
+            self.url, self.expect_100_continue, self._in_head = url, expects, False
+            self.headers += headers  # the list that the scope has
+        super().start_request(version, names)
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            super()._feed(data)
+        finally:  # also if the body is malformed, as the base class has started the app by then
+            if self._undecided is not None:
+                self._pass_to_app(self._undecided)
+
+    def _pass_to_app(self, exchange: _Exchange) -> None:
+        """Start the app for an undecided request, with what has arrived of the body."""
+        self._undecided = None
+        self._start_app("", [])
+        self.cycle.keep_alive = exchange.keep_alive  # as it was at the end of the head
+        if exchange.body:
+            super().on_body(b"".join(exchange.body))
+
+    def on_body(self, body: bytes) -> None:
+        """Add a part of the body to an undecided request, or pass it to the app."""
+        if self._undecided is None:
+            super().on_body(body)
+        else:
+            self._progress = True
+            self._undecided.body.append(body)
+
+    def on_message_complete(self) -> None:
+        """Answer an undecided request, unless its body is large."""
+        exchange = self._undecided
+        if exchange is None:
+            super().on_message_complete()
+            return
+        body = b"".join(exchange.body)
+        if len(body) > BODY_MAX_BYTES:
+            self._pass_to_app(exchange)
+            super().on_message_complete()
+            return
+        self._undecided = None
+        self.cycle = exchange  # type: ignore[assignment]
+        task = self.loop.create_task(self._answer(exchange, body))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)  # a stop of the server waits for it
+
+    async def _answer(self, exchange: _Exchange, body: bytes) -> None:
+        try:
+            response = await self.route.respond(exchange.headers, body)
+            if self.flow.write_paused:
+                await self.flow.drain()
+        except BaseException as error:  # as uvicorn does, also for a task that a stop cancels
+            self.logger.error("Exception in ASGI application\n", exc_info=error)  # noqa: TRY400 - as uvicorn
+            exchange.keep_alive = False
+            self._write(exchange, STATUS_LINE[500], [], _INTERNAL_ERROR)
+        else:
+            headers = with_security_headers(response.raw_headers)
+            end = b"\r\n" if exchange.keep_alive else b"connection: close\r\n\r\n"
+            self._write(exchange, STATUS_LINE[response.status_code], headers, end + response.body)
+
+    def _write(self, exchange: _Exchange, status_line: bytes, headers: RawHeaders, rest: bytes) -> None:
         """Write a whole response, and end the request as `RequestResponseCycle.send` does."""
-        parts = [STATUS_LINE[response.status_code]]
-        for name, value in cycle.default_headers + with_security_headers(response.raw_headers):
+        if exchange.disconnected:
+            return
+        parts = [status_line]
+        for name, value in self.server_state.default_headers + headers:
             parts += (name, b": ", value, b"\r\n")
-        if not cycle.keep_alive:
-            parts.append(b"connection: close\r\n")
-        parts.append(b"\r\n")
-        self.transport.write(b"".join(parts) + response.body)
-        cycle.response_started = cycle.response_complete = True
-        if not cycle.keep_alive:
+        parts.append(rest)
+        self.transport.write(b"".join(parts))
+        exchange.response_complete = True
+        if not exchange.keep_alive:
             self.transport.close()
         self.on_response_complete()
 
 
 def direct_protocol(seconds: float, route: DirectRoute) -> type[DirectHttpProtocol]:
     """Return a subclass of the protocol for this route that allows `seconds` for a request's head."""
-    attributes: dict[str, Any] = {"head_timeout_seconds": seconds, "route": route}
+    attributes: dict[str, Any] = {
+        "head_timeout_seconds": seconds,
+        "route": route,
+        "route_url": route.path.encode(),
+    }
     return type("DirectHttpProtocol", (DirectHttpProtocol,), attributes)

@@ -119,10 +119,18 @@ class BoundedHttpProtocol(CorrectedHttpProtocol):
         elif len(self.pipeline) >= PIPELINE_MAX:
             self._close_after_responses()
         else:
-            super().on_head()
+            self.start_request(version, names)
             return
         # Stops the parser: nothing behind a rejected head is read as a request.
         raise ValueError("rejected")
+
+    def start_request(self, version: str, names: list[bytes]) -> None:
+        """Start the app for a request whose head is valid.
+
+        `version` is 1.0 or 1.1, and `names` are the names of the headers.
+        """
+        del version, names
+        super().on_head()
 
     def _transfer_coding(self) -> bytes:
         return [value for name, value in self.headers if name == b"transfer-encoding"][-1].strip().lower()

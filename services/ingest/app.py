@@ -21,7 +21,7 @@ from runtime import health, logs
 from runtime.access_tokens import refuse_weak_tokens
 from runtime.current_service import current_service
 from runtime.http.allowed_hosts import AllowedHosts
-from runtime.http.direct_route import DirectRoute
+from runtime.http.direct_route import DirectRoute, RawHeaders
 from runtime.http.problem_details import add_exception_handlers
 from runtime.http.request_limits import RequestLimits, Uploads
 from runtime.http.request_tracing import ServerSpans
@@ -53,6 +53,7 @@ from services.ingest.publisher import (
     LeadPublisher,
     RefusedLeadPublisher,
 )
+from services.ingest.request import ReceivedRequest
 from services.ingest.routes import PATH, LeadEndpoint, status_body
 from services.ingest.settings import Settings
 from services.ingest.site_directory import SiteDirectory
@@ -255,8 +256,8 @@ class _CachedScripts(StaticFiles):
 def _add_middleware(api: FastAPI, settings: Settings, directory: SiteDirectory) -> None:
     """Add the middleware, the innermost first, and the route that may skip it."""
 
-    def respond(scope: Scope, receive: Receive) -> Awaitable[Response]:
-        response: Awaitable[Response] = api.state.lead_endpoint.respond(scope, receive)
+    def respond(headers: RawHeaders, body: bytes) -> Awaitable[Response]:
+        response: Awaitable[Response] = api.state.lead_endpoint.respond(ReceivedRequest(headers, body))
         return response
 
     hosts = AllowedHosts(settings.http.allowed_hosts, debug=settings.debug.on)

@@ -48,12 +48,11 @@ class AuthenticatedEndpoint(ABC):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one POST with the response of `respond`."""
-        response = await self.respond(scope, receive)
+        response = await self.respond(LeadRequest(scope, receive))
         await response(scope, receive, send)
 
-    async def respond(self, scope: Scope, receive: Receive) -> Response:
+    async def respond(self, request: LeadRequest) -> Response:
         """Return a 201 or a problem. A problem is audited if the secret identifies a site."""
-        request = LeadRequest(scope, receive)
         correlation_id = correlation_id_of(request)
         site: str | None = None
         headers = {"X-Request-ID": correlation_id}

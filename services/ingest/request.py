@@ -1,6 +1,6 @@
 """The headers and the body of one request. `runtime.http.request_limits` limits the size of the body."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Final
 
 from starlette.exceptions import HTTPException
@@ -102,3 +102,18 @@ class LeadRequest:
         if message["type"] == "http.disconnect":
             raise ProblemError(DISCONNECTED)
         return message.get("body", b""), message.get("more_body", False)
+
+
+class ReceivedRequest(LeadRequest):
+    """A request that has arrived completely."""
+
+    def __init__(self, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
+        super().__init__({"headers": headers}, _nothing)
+        self._body = body
+
+    async def _receive_chunk(self) -> tuple[bytes, bool]:
+        return self._body, False
+
+
+async def _nothing() -> Message:
+    return {"type": "http.disconnect"}

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from runtime.http.allowed_hosts import AllowedHosts
-from runtime.http.direct_route import DirectRoute
+from runtime.http.direct_route import DirectRoute, RawHeaders
 from runtime.http.request_limits import BODY_MAX_BYTES
 from tests.support.wait import eventually
 from tests.support.web.direct_server import exchange, run_direct
@@ -22,8 +22,7 @@ LENGTH = b"Content-Length: 2\r\n\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
 
 
-async def respond(scope: Scope, receive: Receive) -> Response:
-    await Request(scope, receive).body()
+async def respond(_: RawHeaders, __: bytes) -> Response:
     return Response("route", 201, {"Cache-Control": "private"})
 
 
@@ -77,13 +76,49 @@ async def test_pipelined_requests_are_answered_in_order(port: int) -> None:
     whole, other = HEAD + LENGTH + b"{}", HEAD.replace(b"POST", b"PUT")
     answers = await exchange(port, whole + other + LENGTH + b"{}" + whole + HEAD + LAST + LENGTH + b"{}")
     bodies = [each.rpartition(b"\r\n\r\n")[2] for each in answers.split(b"HTTP/1.1 ")[1:]]
-    assert bodies == [b"route", b"app", b"route", b"route"]
+    assert bodies == [b"route", b"app", b"app", b"app"]
+
+
+async def test_malformed_body_gets_a_400(port: int) -> None:
+    chunked = b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\nnot a size\r\n"
+    assert (await exchange(port, HEAD + chunked)).startswith(b"HTTP/1.1 400 ")
+
+
+async def test_stop_closes_the_connection_after_the_response() -> None:
+    arrived, goes_on, state = asyncio.Event(), asyncio.Event(), ServerState()
+
+    async def wait(_: RawHeaders, __: bytes) -> Response:
+        arrived.set()
+        await goes_on.wait()
+        return Response("late")
+
+    async with run_direct(app, DirectRoute("/lead", AllowedHosts("", debug=False), wait), state) as port:
+        answer = asyncio.create_task(exchange(port, HEAD + LENGTH + b"{}"))
+        await arrived.wait()
+        (connection,) = state.connections
+        assert len(state.tasks) == 1  # uvicorn waits for it
+        connection.shutdown()
+        goes_on.set()
+        assert (await answer).endswith(b"connection: close\r\n\r\nlate")
+    assert not state.tasks
+
+
+async def test_error_of_the_function_is_a_500_as_in_uvicorn() -> None:
+    async def fail(_: RawHeaders, __: bytes) -> Response:
+        raise asyncio.CancelledError
+
+    async with run_direct(app, DirectRoute("/lead", AllowedHosts("", debug=False), fail)) as port:
+        assert await exchange(port, HEAD + LENGTH + b"{}") == (
+            b"HTTP/1.1 500 Internal Server Error\r\ndate: today\r\n"
+            b"content-type: text/plain; charset=utf-8\r\ncontent-length: 21\r\nconnection: close\r\n\r\n"
+            b"Internal Server Error"
+        )
 
 
 async def test_no_response_is_written_to_a_client_that_disconnected() -> None:
     arrived, goes_on, state = asyncio.Event(), asyncio.Event(), ServerState()
 
-    async def wait(_: Scope, __: Receive) -> Response:
+    async def wait(_: RawHeaders, __: bytes) -> Response:
         arrived.set()
         await goes_on.wait()
         return Response("late")
