@@ -3,7 +3,7 @@
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import Any, Final
+from typing import Any
 
 from runtime import metrics
 from runtime.consumer_app import Openers
@@ -12,11 +12,6 @@ from runtime.service_metrics import separate_services
 from runtime.settings import Http, Kafka, Postgres, load
 from runtime.shared_connections import SharedConnections
 from services.roles import PORTS, service_of
-
-# How long a thread, such as that of an export, may keep the interpreter from the event loop. A request needs
-# the interpreter several times: beside a busy thread, three trips through the loop took 21 ms with Python's
-# interval of 5 ms, and 1 to 6 ms with this one. The thread did as much work.
-SWITCH_SECONDS: Final = 0.0005
 
 
 def run_services(names: Sequence[str], *beside: AbstractAsyncContextManager[None]) -> None:
@@ -30,7 +25,6 @@ def run_services(names: Sequence[str], *beside: AbstractAsyncContextManager[None
         sys.exit("wrong settings: FASTCORE_HTTP_PORT: use FASTCORE_HTTP_PORTS for several services")
     if unknown := http.ports_by_service.keys() - PORTS.keys():
         sys.exit(f"wrong settings: FASTCORE_HTTP_PORTS: there is no service {min(unknown)!r}")
-    sys.setswitchinterval(SWITCH_SECONDS)
     separate_services(names, vars(metrics).values())
     shared = SharedConnections(load(Kafka), load(Postgres))
     openers: dict[str, dict[str, Any]] = {
