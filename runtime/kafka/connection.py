@@ -1,7 +1,7 @@
 """Joining and leaving a consumer group."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
@@ -60,10 +60,13 @@ class GroupConnection:
             raise DependencyUnavailable("kafka", "connecting")
         await check_brokers(consumer._client)  # noqa: SLF001 - aiokafka hides it
 
-    async def join(self) -> None:
-        """Connect and join the group. Raises `KafkaError`, `OSError` or `TimeoutError`."""
+    async def join(self, on_fetch: Callable[[], None]) -> None:
+        """Connect and join the group. Raises `KafkaError`, `OSError` or `TimeoutError`.
+
+        `on_fetch` is called after each answer to a fetch, also if it has no records.
+        """
         await asyncio.wait_for(self._broker.start(), self._policy.start_seconds)
-        self._fetches = LongFetches(self.consumer, self._policy.idle_fetch_seconds)
+        self._fetches = LongFetches(self.consumer, self._policy.idle_fetch_seconds, on_fetch)
 
     def abandon_fetches(self) -> None:
         """Fetch again at once. Call it after a seek: the fetch that waits has the position before."""

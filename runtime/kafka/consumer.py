@@ -86,7 +86,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         try:
             while not self.stopping.is_set():
                 try:
-                    await self._connection.join()
+                    await self._connection.join(self._prefetcher.record_fetch)
                     self._watchdog.record_progress()
                     attempt = 0
                     self._health.set("consumer", ok=True)

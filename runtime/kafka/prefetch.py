@@ -32,7 +32,7 @@ class FetchGaps:
 
     A log can lose its last records, or be created again, only while no broker serves it. Then no fetch is
     answered, so the log may have been replaced during a gap. aiokafka reconnects by itself and does not
-    report gaps. Call `update` after each poll.
+    report gaps. Call `update` after each answer to a fetch: several polls may see only the last of them.
     """
 
     def __init__(self) -> None:
@@ -158,6 +158,11 @@ class Prefetcher:
                 await asyncio.wait({task}, timeout=self._policy.stop_seconds)
             with contextlib.suppress(KafkaError):
                 self._resume()
+
+    def record_fetch(self) -> None:
+        """Record that a fetch was answered, with or without records."""
+        with contextlib.suppress(KafkaError):  # the consumer is closed
+            self.gaps.update(self._consumer)
 
     def discard(self) -> None:
         """Forget the prefetched records without seeking back to them."""

@@ -16,7 +16,7 @@ changes them. Remove it when aiokafka has a separate connection for fetches (no 
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -30,12 +30,18 @@ _WAKE_SECONDS: Final = 0.01
 
 
 class LongFetches:
-    """Changes the fetches of one started consumer: they wait up to `seconds` if they leave nothing out."""
+    """Changes the fetches of one started consumer: they wait up to `seconds` if they leave nothing out.
 
-    def __init__(self, consumer: AIOKafkaConsumer, seconds: float) -> None:
+    `on_answer` is called after each answer, once the consumer has it.
+    """
+
+    def __init__(
+        self, consumer: AIOKafkaConsumer, seconds: float, on_answer: Callable[[], None] = lambda: None
+    ) -> None:
         self._client: Any = consumer._client  # noqa: SLF001 - aiokafka offers no other way
         self._fetcher: Any = consumer._fetcher  # noqa: SLF001
         self._wait_ms = int(seconds * 1000)
+        self._on_answer = on_answer
         self._waiting = set[Any]()  # the nodes with a fetch that may wait long
         self._abandoned = 0
         if self._fetcher is None:
@@ -91,7 +97,7 @@ class LongFetches:
         if request._max_wait_ms >= self._wait_ms:  # noqa: SLF001
             self._waiting.add(node)
         try:
-            return await self._send(node, request, group=_FETCHES)
+            answer = await self._send(node, request, group=_FETCHES)
         except asyncio.CancelledError:  # a rebalance, or the end of the consumer
             self._close(node)
             raise
@@ -99,6 +105,9 @@ class LongFetches:
             if abandoned != self._abandoned:
                 raise asyncio.CancelledError from None
             raise
+        else:
+            asyncio.get_running_loop().call_soon(self._on_answer)  # the fetcher reads the answer before
+            return answer
         finally:
             self._waiting.discard(node)
 

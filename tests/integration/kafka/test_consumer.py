@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from contracts import topics
 from deploy.cli.topics import provision
@@ -13,6 +13,7 @@ from runtime.kafka.broker import build_broker
 from runtime.kafka.consumer import Consumer
 from runtime.kafka.policy import Policy
 from runtime.kafka.publisher import open_publisher
+from runtime.kafka.reconcile import Comparison, Reconciler
 from runtime.settings import Kafka
 from runtime.tasks import run_in_background
 from tests.support.kafka.consuming import CollectingHandler
@@ -157,3 +158,34 @@ async def test_regression_member_with_cancelled_stop_leaves_group(kafka: Kafka) 
             await send(b"two")
             await eventually(lambda: values_of(quick), seconds=8, what="a record at the second member")
             await second.drain()
+
+
+class CountingReconciler:
+    """A reconciler that finds no difference, and counts its comparisons."""
+
+    def __init__(self) -> None:
+        self.comparisons = 0
+
+    async def run(self, _: Any) -> Comparison:
+        self.comparisons += 1
+        return Comparison({}, ())
+
+
+async def test_regression_long_polls_of_an_idle_consumer_are_no_gaps(kafka: Kafka) -> None:
+    reconciler = CountingReconciler()
+    consumer = Consumer(
+        build_broker(kafka, "idle"), [topics.DEAD.name], "g", Health(), prefix=kafka.topic_prefix
+    )
+
+    async def compared() -> int:
+        return reconciler.comparisons
+
+    async with run_in_background(
+        consumer.run(CollectingHandler(), cast("Reconciler", reconciler)), "consumer"
+    ):
+        await eventually(compared, what="the comparison of the start")
+        await asyncio.sleep(1)  # the group may assign the partitions again
+        before = reconciler.comparisons
+        await asyncio.sleep(9)
+        await consumer.drain()
+    assert reconciler.comparisons - before <= 1  # 4 if each poll of 2 s counts as a gap
