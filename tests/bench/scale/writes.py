@@ -60,8 +60,8 @@ async def measure_writes(meter: Meter, batches: int = BATCHES) -> tuple[list[Fig
     leads = [each for _, batch in stored for each in batch]
     log = await meter.pool.fetchval("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), $1)::bigint", before)
     return [
-        median_figure("persister", "store a lead, in batches of 500", [times for times, _ in stored]),
-        median_figure("notifier", "an email's states, in groups of 100", await _send(meter, leads)),
+        median_figure("persister", "store a batch of 500 leads", [times for times, _ in stored]),
+        median_figure("notifier", "write the three states of 100 emails", await _send(meter, leads)),
         median_figure(
             "erasure", "a lead, by its person's address", await _erase_persons(meter, PERSONS * batches)
         ),
@@ -81,7 +81,7 @@ async def _store(
         offset += len(batch)
         lap = Lap(meter)
         await store.save(decode_in_parts(records), records)
-        yield lap.end(len(batch)), batch
+        yield lap.end(), batch
 
 
 def _groups(leads: Sequence[LeadReceived], number: int) -> Iterator[Sequence[LeadReceived]]:
@@ -104,7 +104,7 @@ async def _send(meter: Meter, leads: Sequence[LeadReceived]) -> list[tuple[float
         await _reserve(meter, owner, mails)
         await _move(meter, owner, mails, "sending")
         await _move(meter, owner, mails, "sent")
-        times.append(lap.end(len(mails)))
+        times.append(lap.end())
     return times
 
 

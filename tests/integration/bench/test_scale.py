@@ -8,12 +8,14 @@ from rich.console import Console
 from deploy.cli.ledger import SQL as LEDGER
 from deploy.embedded.servers.standalone import running_postgres
 from services.admin.monitoring.queue_counts import count_queue, find_wrong_counts
+from tests.bench.scale.audit_partitions import compare
 from tests.bench.scale.databases import metered, prepared
 from tests.bench.scale.reads import explain, measure_reads
 from tests.bench.scale.upkeep import measure_sizes, measure_upkeep
 from tests.bench.scale.writes import BATCH, measure_writes
 
 LEADS = 1000
+COPIES = "SELECT relname::text FROM pg_class WHERE relname LIKE 'audit_by%' OR relname = 'audit_event_id'"
 
 
 async def _measure(url: str) -> None:
@@ -36,7 +38,14 @@ async def _measure(url: str) -> None:
         assert sizes["lead_inbox"] > sizes["lead_inbox/lead_inbox_pkey"] > 10
 
 
-def test_a_run_leaves_a_database_that_balances(tmp_path: Path) -> None:
+async def _copies(url: str) -> list[str]:
+    async with metered(url) as meter:
+        return [row[0] for row in await meter.pool.fetch(COPIES)]
+
+
+def test_a_run_leaves_the_counts_right_and_no_copies(tmp_path: Path) -> None:
     with running_postgres(tmp_path) as server:
         url = prepared(server.urls.superuser, LEADS, Console(quiet=True))
         asyncio.run(_measure(url))
+        asyncio.run(compare(url, Console(quiet=True), rounds=1, reads=3))
+        assert not asyncio.run(_copies(url))
