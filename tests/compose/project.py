@@ -25,8 +25,8 @@ PASSED_ON = ("PATH", "HOME", "DOCKER_", "PYTHON_IMAGE", "KAFKA_IMAGE", "POSTGRES
 
 
 def _free_subnet() -> str:
-    """Return a network that no other stack uses."""
-    return f"172.30.{secrets.randbelow(256)}.0/24"
+    """Return a network that no other stack uses, outside of the pools from which the engine takes networks."""
+    return f"198.18.{secrets.randbelow(256)}.0/24"
 
 
 class Project:
