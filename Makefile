@@ -35,7 +35,7 @@ env: $(READY) ## Print the variables that point a service or a test at the runni
 test: $(READY) ## Run every test on real Kafka and PostgreSQL, two files at a time (a="-k word" narrows)
 	@$(RUN) pytest -n 2 --dist loadfile --no-loadscope-reorder $(a)
 
-test-compose: $(READY) ## Tell the story of a lead on the composed stack (needs docker compose)
+test-compose: $(READY) ## Test the composed stack, with six containers of services and with one (needs docker compose)
 	@$(RUN) pytest tests/compose/composed_stack.py tests/compose/one_process.py $(a)
 
 coverage: $(READY) ## Run every test and report the lines that none runs

@@ -122,7 +122,7 @@ class Readiness(Protocol):
 
     @property
     def ready(self) -> bool:
-        """Return True if every part that counts works."""
+        """Return True if every part that affects readiness works."""
 
     async def refresh(self) -> None:
         """Run the checks. Returns in less than the 2 s that a probe waits."""

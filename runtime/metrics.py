@@ -11,8 +11,8 @@ from runtime.service_metrics import Counter, Gauge, Histogram
 from runtime.worker import current_worker
 
 if (_worker := current_worker()) is not None:
-    # By number, not by process id: a worker that takes another's place continues its counters. Before the
-    # first metric, which creates its value. `multiprocess_mode` applies to workers only.
+    # By worker number, not by process id, so that a successor continues the counters. This must run before
+    # the first metric is created. `multiprocess_mode` applies to workers only.
     _number = _worker.number
     values.ValueClass = values.MultiProcessValue(lambda: _number)  # type: ignore[no-untyped-call]
 

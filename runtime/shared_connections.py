@@ -13,14 +13,14 @@ from runtime.settings import Kafka, Postgres
 NAME: Final = "shared"
 """The name in PostgreSQL's `application_name` and in the producer's client id."""
 
-# More than the shares of all services together, each of which has its own limit.
-POOL_MAX: Final = 200
+# At least as many shares as there are services. Each share has a limit of its own.
+_SHARES: Final = 8
 
 
 class SharedConnections:
     """The pool and the producer of a process. Services open them as they would open their own.
 
-    Their first use must be inside `opened`, and their last use too.
+    Use both methods only inside `opened`; outside of it they raise `RuntimeError`.
     """
 
     def __init__(self, kafka: Kafka, postgres: Postgres) -> None:
@@ -31,7 +31,7 @@ class SharedConnections:
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """Keep the pool and the producer open while the context lasts. They connect in the background."""
-        settings = self._postgres.model_copy(update={"pool_max": POOL_MAX})
+        settings = self._postgres.model_copy(update={"pool_max": _SHARES * self._postgres.pool_max})
         async with AsyncExitStack() as stack:
             self._pool = await stack.enter_async_context(open_pool(settings, NAME))
             self._publisher = await stack.enter_async_context(run_publisher(self._kafka, NAME))

@@ -1,6 +1,6 @@
-"""What a worker knows of itself: one of several processes of a service that share a port.
+"""Tells a process whether it is a worker: one of several processes of a service that share a port.
 
-Without several workers, there is no worker in this sense, and `current_worker` returns None.
+`current_worker` returns None in a process that shares its port with no other.
 """
 
 import json

@@ -21,8 +21,8 @@ def main(
     The settings come from the environment and `.env`; `.env.example` names all settings. A service listens
     on FASTCORE_HTTP_HOST (default 127.0.0.1) and FASTCORE_HTTP_PORT (default: each service has its own port,
     from 8001 for ingest to 8006 for webhooks). Several services in one process listen on their own ports, or
-    on those in FASTCORE_HTTP_PORTS. After SIGTERM, a process finishes its current work and stops within
-    FASTCORE_HTTP_GRACEFUL_TIMEOUT_SECONDS.
+    on those in FASTCORE_HTTP_PORTS. After SIGTERM, a process finishes its open requests within
+    FASTCORE_HTTP_GRACEFUL_TIMEOUT_SECONDS, and stops some seconds later.
     """
     names = load(Roles).names if roles is None else _parse(roles)
     if not names:
@@ -35,7 +35,7 @@ def main(
     if len(names) == 1:
         serve(service_of(names[0]))
     else:
-        # Imported here: a gateway alone needs no driver of PostgreSQL, and its memory.
+        # Imported here: a gateway alone does not need the PostgreSQL driver and its memory.
         from services.one_process import run_services  # noqa: PLC0415
 
         run_services(names)

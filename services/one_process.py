@@ -1,4 +1,4 @@
-"""Runs several services in one process: one event loop, one pool of PostgreSQL, one producer of Kafka."""
+"""Runs several services in one process: one event loop, one PostgreSQL pool, one Kafka producer."""
 
 import sys
 from collections.abc import AsyncIterator, Sequence

@@ -28,7 +28,7 @@ class Roles(BaseSettings):
     model_config = section("FASTCORE_")
     roles: str = Field(default="", validation_alias=env_name("FASTCORE_ROLES"), examples=["all"])
     """The services that `python -m services` runs in one process: `all`, or names such as ingest,admin. They
-    share one pool of PostgreSQL and one producer of Kafka. For small installations (docs/one-process.md)."""
+    share one PostgreSQL pool and one Kafka producer. For small installations (docs/one-process.md)."""
 
     @field_validator("roles")
     @classmethod

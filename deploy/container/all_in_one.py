@@ -19,7 +19,8 @@ from services.one_process import run_services
 from services.roles import PORTS
 
 EDGE_PORT = 8000
-EDGE_STOP_SECONDS = 5.0
+# Short: the services have stopped before, and producer and pool close after it, all within 60 s.
+EDGE_STOP_SECONDS = 2.0
 
 
 class EdgeEnded(Exception):

@@ -56,7 +56,8 @@ def main(
     wait_seconds: Annotated[float, typer.Option(help="The longest time to wait.")],
 ) -> None:
     """Wait until the gateway on this machine has published its spool."""
-    port = load(Http).port or PORTS["ingest"]
+    http = load(Http)
+    port = http.ports_by_service.get("ingest") or http.port or PORTS["ingest"]
     depth = wait_until_empty(f"http://127.0.0.1:{port}/internal/status", wait_seconds)
     if depth is None:
         sys.exit("the gateway does not answer: its spool may contain leads, so keep its volume")

@@ -1,4 +1,4 @@
-"""`python -m deploy.container.healthcheck [PATH]`: the image's health check.
+"""`python -m deploy.container.healthcheck [PATH [PORT...]]`: the image's health check.
 
 It runs every few seconds in a new process, so it imports as little as possible: with `http.client` it takes
 twice the processor time.
@@ -33,10 +33,20 @@ def request_status(port: int, path: str) -> int | None:
     return int(rest[:3]) if version.startswith(b"HTTP/1.") and rest[:3].isdigit() else 0
 
 
-def main(path: str = "/livez") -> None:
-    """Exit with 0 if at least one port listens, and every port that listens answers 200."""
-    configured = os.environ.get("FASTCORE_HTTP_PORT")
-    statuses = {port: request_status(port, path) for port in ([int(configured)] if configured else PORTS)}
+def checked_ports() -> list[int]:
+    """Return FASTCORE_HTTP_PORT alone, or the usual ports and those in FASTCORE_HTTP_PORTS."""
+    if port := os.environ.get("FASTCORE_HTTP_PORT"):
+        return [int(port)]
+    moved = os.environ.get("FASTCORE_HTTP_PORTS", "").split(",")
+    return [*PORTS, *(int(each.rpartition("=")[2]) for each in moved if each.strip())]
+
+
+def main(path: str = "/livez", *ports: str) -> None:
+    """Exit with 0 if at least one port listens, and every port that listens answers 200.
+
+    Without `ports`, those of `checked_ports` are checked.
+    """
+    statuses = {port: request_status(port, path) for port in map(int, ports or checked_ports())}
     listening = {port: status for port, status in statuses.items() if status is not None}
     failed = {port: status for port, status in listening.items() if status != 200}
     if not listening or failed:

@@ -50,7 +50,7 @@ def embedded_servers(configured: Mapping[str, str]) -> list[str]:
     return [server for variable, server in REPLACES.items() if variable not in configured]
 
 
-def services_together(configured: Mapping[str, str]) -> tuple[str, ...]:
+def read_roles(configured: Mapping[str, str]) -> tuple[str, ...]:
     """Return the services that share one process (FASTCORE_ROLES). Raises `EmbeddedError`."""
     try:
         return parse_roles(configured.get("FASTCORE_ROLES", ""))

@@ -15,7 +15,7 @@ from deploy.embedded.environment import (
     MIGRATION_URL,
     build_environment,
     embedded_servers,
-    services_together,
+    read_roles,
 )
 from deploy.embedded.errors import EmbeddedError
 from deploy.embedded.ports import require_free_ports
@@ -48,7 +48,7 @@ def start(
     must call `stop`.
     """
     folder, servers = stack.folder, embedded_servers(configured)
-    together = services_together(configured)
+    roles = read_roles(configured)
     with _exclusive_start(stack):
         if count := orphans.terminate(folder):
             progress(f"Stopped {count} processes that a crash had left running")
@@ -61,11 +61,11 @@ def start(
         supervisor = Supervisor(folder)
         progress("Starting " + ", ".join([*servers, "edge"]))
         process = supervisor.start(
-            _groups(stack, launches, together), {k: v for k, v in environment.items() if k != MIGRATION_URL}
+            _groups(stack, launches, roles), {k: v for k, v in environment.items() if k != MIGRATION_URL}
         )
         try:
             states = ProgramStates(supervisor, process)
-            startup = Startup(stack, servers, environment, supervisor, states, progress, together)
+            startup = Startup(stack, servers, environment, supervisor, states, progress, roles)
             asyncio.run(startup.run())
             url = f"http://localhost:{stack.edge_port}"
             running = State(process.pid, url, servers, variables, startup.mail_problem)
@@ -139,8 +139,8 @@ def _prepare_servers(stack: Stack, servers: list[str], progress: Progress) -> li
         return list(pool.map(lambda server: prepare[server](), servers))
 
 
-def _groups(stack: Stack, servers: list[Launch], together: Sequence[str]) -> list[Group]:
-    gateway, *consumers = programs.services(stack, together)
+def _groups(stack: Stack, servers: list[Launch], roles: Sequence[str]) -> list[Group]:
+    gateway, *consumers = programs.services(stack, roles)
     groups = [
         Group("servers", tuple(servers), autostart=True),
         Group("consumers", tuple(consumers), autostart=False),

@@ -62,9 +62,9 @@ class Startup:
         supervisor: Supervisor,
         states: ProgramStates,
         progress: Progress,
-        together: Sequence[str] = (),
+        roles: Sequence[str] = (),
     ) -> None:
-        self._together = together
+        self._roles = roles
         self._stack, self._servers, self._environment = stack, servers, environment
         self._supervisor, self._states, self._progress = supervisor, states, progress
         self.mail_problem = ""
@@ -77,7 +77,7 @@ class Startup:
         await asyncio.gather(self._prepare_database(), self._prepare_kafka(), self._wait_for_mailbox())
         self._progress(f"Starting the services: {', '.join(SERVICES)}")
         # With all services in one process, that process is the gateway.
-        consumers = [] if set(self._together) == set(SERVICES) else ["consumers"]
+        consumers = [] if set(self._roles) == set(SERVICES) else ["consumers"]
         for group in (*consumers, "gateway"):
             self._supervisor.start_group(group)
         async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
@@ -106,7 +106,7 @@ class Startup:
     async def _wait_for_service(self, client: httpx.AsyncClient, name: str) -> None:
         url, last_answer = f"{self._stack.url(name)}/readyz", "nothing"
         mail_deadline = time.monotonic() + _MAIL_SECONDS
-        program = programs.program_of(name, self._together)
+        program = programs.program_of(name, self._roles)
 
         async def is_ready() -> bool:
             nonlocal last_answer

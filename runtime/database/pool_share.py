@@ -1,10 +1,12 @@
 """One service's share of a pool that several services of a process use."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from runtime.database.postgres import Connection, Pool
+from runtime.failures import DependencyUnavailable
 
 
 class PoolShare:
@@ -20,9 +22,19 @@ class PoolShare:
 
     @asynccontextmanager
     async def acquire(self, *, timeout: float | None = None) -> AsyncIterator[Connection]:  # noqa: ASYNC109
-        """Yield a connection. Raises `TimeoutError` if none is free within `timeout` seconds."""
-        async with asyncio.timeout(timeout):
-            await self._slots.acquire()
+        """Yield a connection.
+
+        Raises `DependencyUnavailable` if this share has none left within `timeout` seconds, and
+        `TimeoutError` if the pool has none. Only the latter may mean that the server is gone.
+        """
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise DependencyUnavailable("database", "all connections of this service are in use") from None
+        if timeout is not None:
+            timeout = max(0.0, timeout - (time.monotonic() - began))
         self._in_use += 1
         try:
             async with self._pool.acquire(timeout=timeout) as connection:

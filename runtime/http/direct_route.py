@@ -53,8 +53,8 @@ class _Exchange:
 class DirectHttpProtocol(BoundedHttpProtocol):
     """Passes requests to the function of `route`, or to the app if a middleware must handle them.
 
-    The app gets a request whose body is large or not in the same chunk of data as the end of its head, that
-    arrives before the response to an earlier request, with a host name that is not allowed, or with a header
+    The app gets a request if its body is large or not in the same chunk of data as the end of its head, if it
+    arrives before the response to an earlier request, if its host name is not allowed, or if it has a header
     that a middleware handles. Function and app return the same response.
     """
 
@@ -131,6 +131,7 @@ class DirectHttpProtocol(BoundedHttpProtocol):
             super().on_message_complete()
             return
         self._undecided = None
+        exchange.body.clear()  # an idle connection keeps its last exchange
         self.cycle = exchange  # type: ignore[assignment]
         task = self.loop.create_task(self._answer(exchange, body))
         task.add_done_callback(self.tasks.discard)
@@ -152,7 +153,7 @@ class DirectHttpProtocol(BoundedHttpProtocol):
 
     def _write(self, exchange: _Exchange, status_line: bytes, headers: RawHeaders, rest: bytes) -> None:
         """Write a whole response, and end the request as `RequestResponseCycle.send` does."""
-        if exchange.disconnected:
+        if exchange.disconnected or self.transport.is_closing():
             return
         parts = [status_line]
         for name, value in self.server_state.default_headers + headers:

@@ -11,10 +11,11 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from contextvars import Context, copy_context
 from types import FrameType
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import uvicorn
 from fastapi import FastAPI
@@ -78,7 +79,8 @@ def serve_all(services: Sequence[Service], shared: AbstractAsyncContextManager[N
             sys.exit(f"{service.name}: {error.code}" if isinstance(error.code, str) else error.code)
         group.add(config, context)
     tune_gc()
-    event_loop.run(group.run(shared))
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C, after the drain
+        event_loop.run(group.run(shared))
 
 
 def _server_config(service: Service, http: Http, port: int) -> uvicorn.Config:
@@ -100,6 +102,10 @@ def _server_config(service: Service, http: Http, port: int) -> uvicorn.Config:
         timeout_keep_alive=30,
         lifespan="on",
     )
+
+
+# asyncio's default is six on two cores, and a process of one service has so many.
+THREADS: Final = 64
 
 
 class _GroupServer(Server):
@@ -124,12 +130,17 @@ class _ServerGroup:
     async def run(self, shared: AbstractAsyncContextManager[None]) -> None:
         """Run all servers inside of `shared`. Exits with `STARTUP_FAILURE` if one of them did not start."""
         with self._handle_signals():
+            # Six services share the threads: exports must not hold up the gateway's spool.
+            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
             async with shared:
                 tasks = [
                     asyncio.create_task(self._run_one(server), context=context)
                     for server, context in self._servers
                 ]
-                await asyncio.gather(*tasks)
+                # All of them stop before `shared` closes, also if one raises an error.
+                ended = await asyncio.gather(*tasks, return_exceptions=True)
+            if errors := [each for each in ended if isinstance(each, BaseException)]:
+                raise errors[0]
         if not all(server.started for server, _ in self._servers):
             sys.exit(STARTUP_FAILURE)
 

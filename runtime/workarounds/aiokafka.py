@@ -1,4 +1,6 @@
-"""More workarounds for aiokafka. All were seen with version 0.14.0 and use its private names.
+"""Workarounds for aiokafka, except for fetches and offsets.
+
+All were seen with version 0.14.0 and use its private names.
 
 | workaround | shortcoming | remove it when aiokafka |
 |---|---|---|

@@ -1,4 +1,6 @@
-"""Lets an idle consumer wait long at the broker, and nothing else wait for it. Seen with aiokafka 0.14.0.
+"""Lets an idle consumer's fetch wait at the broker without delaying other requests.
+
+Seen with aiokafka 0.14.0.
 
 A broker answers a fetch as soon as it has a record. Without records it answers after `fetch_max_wait_ms`, and
 aiokafka fetches again. A short wait makes an idle consumer, and the broker, work all the time. A long wait
@@ -20,7 +22,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, NodeNotReadyError
 from aiokafka.protocol.fetch import FetchRequest
 
 # aiokafka keeps a connection for each node and group, and knows the groups 0 and 1.
@@ -89,9 +91,9 @@ class LongFetches:
         if not isinstance(request, FetchRequest):
             return await self._send(node, request, **options)
         abandoned = self._abandoned
-        await self._client.ready(
-            node, group=_FETCHES
-        )  # connect first: only a request that was sent can be ended
+        # Connect first: only a request that was sent can be ended.
+        if not await self._client.ready(node, group=_FETCHES):
+            raise NodeNotReadyError(f"no connection to node {node}")
         if abandoned != self._abandoned:
             raise asyncio.CancelledError
         if request._max_wait_ms >= self._wait_ms:  # noqa: SLF001

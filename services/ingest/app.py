@@ -86,7 +86,7 @@ def create_app(settings: Settings | None = None, open_publisher: OpenPublisher =
     """
     settings = settings or load(Settings)
     if current_service() and settings.workers > 1:
-        sys.exit("wrong settings: FASTCORE_INGEST_WORKERS: ingest must have a process of its own")
+        sys.exit("wrong settings: FASTCORE_INGEST_WORKERS: must be 1 if ingest shares its process")
     if not settings.debug.on:
         refuse_weak_tokens("FASTCORE_SITE_INGEST_TOKEN", list(settings.sites()))
     sites = load_sites(settings.sites_file.path)

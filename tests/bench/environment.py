@@ -17,7 +17,7 @@ TOKEN = "a-token-of-a-website-1234567890"
 
 @dataclass(frozen=True)
 class BenchEnvironment:
-    """`quick` selects shorter loads without curves; each contender is measured in so many `turns`.
+    """`quick` selects shorter loads without curves; each contender is measured in `turns` turns.
 
     `say` prints the current measurement. The measured processes run on the cores `measured`.
     """

@@ -29,9 +29,9 @@ def _environment(bench: BenchEnvironment, bootstrap_servers: str | None = None) 
 
 @contextlib.asynccontextmanager
 async def _contenders(bench: BenchEnvironment, workers: int) -> AsyncIterator[dict[str, str]]:
-    """Run the gateway, the gateway without Kafka, and the references, with so many workers; return URLs.
+    """Run the gateway, the gateway without Kafka, and the references.
 
-    They are warm.
+    Each has `workers` workers, and has warmed up. Yields their URLs.
     """
     kafka, database = await bench.stack.new_topics(), await bench.stack.new_database()
     shared = {

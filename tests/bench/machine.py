@@ -45,7 +45,7 @@ class Conditions:
 
     @property
     def disturbed(self) -> str | None:
-        """Why nothing that was measured here must be reported, or None."""
+        """Return why no figure of this comparison may be reported, or None."""
         if self.stolen > MOST_STOLEN:
             return f"{self.stolen:.0%} of the processor time was stolen"
         if self.others is not None and self.others > MOST_OF_OTHERS:
@@ -80,7 +80,7 @@ class Times:
 
 
 def times() -> Times:
-    """Read the times. Interrupts belong to nobody, so they do not count as used."""
+    """Return the times. Interrupts belong to no process, so they do not count as used."""
     machine, ours = psutil.cpu_times(), 0.0
     for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
         with contextlib.suppress(psutil.NoSuchProcess):

@@ -79,7 +79,7 @@ class Result:
 
     @property
     def too_noisy(self) -> str | None:
-        """Why the ratio must not be reported, or None."""
+        """Return why the ratio may not be reported, or None."""
         if self.conditions and (disturbed := self.conditions.disturbed):
             return disturbed
         if self.interval is None or self.itself is None:

@@ -25,7 +25,7 @@ PASSED_ON = ("PATH", "HOME", "DOCKER_", "PYTHON_IMAGE", "KAFKA_IMAGE", "POSTGRES
 
 
 def _free_subnet() -> str:
-    """Return a network that no other stack uses, outside of the pools from which the engine takes networks."""
+    """Return a network that no other stack uses. It is in none of the engine's own address pools."""
     return f"198.18.{secrets.randbelow(256)}.0/24"
 
 

@@ -1,6 +1,6 @@
 """`python -m tests.faults.switchover`: the primary changes under load, and no service is restarted.
 
-A primary with a standby that is level with it, both in DATABASE_URL, all five services, and a mail server.
+A primary with a standby that is level with it, both in DATABASE_URL, all six services, and a mail server.
 The primary and the standby exchange their roles (exchanged), the primary becomes read-only and keeps its
 connections (fenced), or it hangs, SIGSTOP of its postmaster and backends (hung). Afterwards each lead with a
 201 is stored once and its mails came once; measured is how long each service took.

@@ -44,19 +44,19 @@ def edge(stack: Stack) -> Launch:
     )
 
 
-def program_of(service: str, together: Sequence[str]) -> str:
-    """Return the program that runs a service. `together` are the services that share one process."""
-    return ONE_PROCESS if len(together) > 1 and service in together else service
+def program_of(service: str, roles: Sequence[str]) -> str:
+    """Return the program that runs a service. `roles` are the services that share one process."""
+    return ONE_PROCESS if len(roles) > 1 and service in roles else service
 
 
-def services(stack: Stack, together: Sequence[str] = ()) -> list[Launch]:
+def services(stack: Stack, roles: Sequence[str] = ()) -> list[Launch]:
     """Return the launches of the six services, that of ingest first.
 
-    `together` are the services that share one process, the program `services`. The others have their own.
+    `roles` are the services that share one process, the program `services`. The others have their own.
     """
     members: dict[str, list[str]] = {}
     for service in SERVICES:
-        members.setdefault(program_of(service, together), []).append(service)
+        members.setdefault(program_of(service, roles), []).append(service)
     return [_service(stack, program, names) for program, names in members.items()]
 
 

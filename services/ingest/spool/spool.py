@@ -82,11 +82,15 @@ class Spool:
     def total(self) -> tuple[int, int]:
         """Return the leads that are not published, and the bytes on disk, of all workers of this gateway."""
         self._share_total()
-        return self._totals.read() if self._totals else (self.leads, self.bytes)
+        if self._totals is None:
+            return self.leads, self.bytes
+        leads, size = self._totals.read()
+        return leads + self._unadopted_segments, size
 
     def _share_total(self) -> None:
         if self._totals:
-            self._totals.write(self.leads + self._unwritten, self.bytes)
+            # Each worker sees the folders that nobody can adopt; the sum must count them once.
+            self._totals.write(self.leads - self._unadopted_segments + self._unwritten, self.bytes)
 
     @property
     def _unwritten(self) -> int:

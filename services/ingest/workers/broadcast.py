@@ -44,6 +44,7 @@ class Broadcast:
         self._receivers: dict[str, Receive] = {}
         self._pending: list[tuple[Any, ...]] = []
         self._socket: socket.socket | None = None
+        self._retry: asyncio.TimerHandle | None = None
 
     def subscribe(self, channel: str, receive: Receive) -> None:
         """Have `receive` called with the values of each message of other workers in a channel."""
@@ -70,6 +71,8 @@ class Broadcast:
             finally:
                 loop.remove_reader(opened)
                 self._socket = None
+                if self._retry:
+                    self._retry.cancel()
 
     def _flush(self) -> None:
         messages, self._pending = self._pending, []
@@ -77,6 +80,10 @@ class Broadcast:
             data = to_json(messages[start : start + _MESSAGES_PER_DATAGRAM])
             for backlog in self._backlogs.values():
                 backlog.append(data)
+        self._send_backlogs()
+
+    def _retry_backlogs(self) -> None:
+        self._retry = None
         self._send_backlogs()
 
     def _send_backlogs(self) -> None:
@@ -91,8 +98,8 @@ class Broadcast:
                 except OSError:  # the worker is dead, and its successor has not started
                     pass
                 backlog.popleft()
-        if waiting:
-            asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._send_backlogs)
+        if waiting and self._retry is None:  # one timer at a time, however many turns had messages
+            self._retry = asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._retry_backlogs)
 
     def _receive(self, opened: socket.socket) -> None:
         with contextlib.suppress(BlockingIOError):

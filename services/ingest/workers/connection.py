@@ -8,8 +8,8 @@ from typing import Final
 from runtime.logs import logger
 from runtime.tasks import end_process
 
-# The supervisor replaces a worker that says nothing for 30 s.
-SPEAK_SECONDS: Final = 5.0
+# The supervisor replaces a worker that sends no heartbeat for 30 s.
+HEARTBEAT_SECONDS: Final = 5.0
 
 
 async def run_connection(descriptor: int) -> None:
@@ -31,6 +31,6 @@ async def run_connection(descriptor: int) -> None:
             while True:
                 with contextlib.suppress(OSError):  # it has ended, or it reads nothing
                     connection.send(b".")
-                await asyncio.sleep(SPEAK_SECONDS)
+                await asyncio.sleep(HEARTBEAT_SECONDS)
         finally:
             loop.remove_reader(connection)

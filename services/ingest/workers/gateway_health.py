@@ -24,7 +24,7 @@ class GatewayHealth:
 
     @property
     def ready(self) -> bool:
-        """Return True if no worker that answers is without a part that it needs."""
+        """Return True if at least one worker answers, and every part works in each that does."""
         return self._report.get("status") == "ready"
 
     def report(self) -> dict[str, object]:

@@ -1,5 +1,6 @@
-"""One worker of a gateway. It answers for all workers what the gateway's address answers."""
+"""One worker of a gateway. It reports the readiness, status and metrics of all workers."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -40,8 +41,8 @@ class GatewayWorker:
         self._broadcast = Broadcast(worker)
 
     async def _own_state(self) -> State:
-        await self._readiness.refresh()
-        status = await self._own_status()
+        # At the same time: together they may take longer than a probe waits.
+        _, status = await asyncio.gather(self._readiness.refresh(), self._own_status())
         self._spool.write_gauges()
         return {"readiness": self._readiness.report(), "status": status}
 
@@ -60,10 +61,10 @@ class GatewayWorker:
         limiters: Mapping[str, RateLimiter],
         used: Mapping[str, SingleUse],
     ) -> None:
-        """Apply the rate limits to all workers, and have each know what another has accepted.
+        """Share rate limits, accepted leads and used keys with the other workers.
 
-        `limiters` are those of the endpoints; those of `acceptance` are added to them. `used` has what may be
-        used once.
+        `limiters` are those of the endpoints; those of `acceptance` are added to them. `used`
+        has the keys that may be used once.
         """
         limiters = {**limiters, "address": acceptance.ip_limiter, "email": acceptance.email_limiter}
         share_limits(self._broadcast, limiters, acceptance.monotonic)

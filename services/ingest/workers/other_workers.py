@@ -15,7 +15,7 @@ from runtime.worker import Worker
 ANSWER_SECONDS: Final = 1.8
 
 State: TypeAlias = dict[str, Any]
-"""A worker's own state: its readiness, its breaker and the age of its oldest spooled lead."""
+"""`readiness` as in `/readyz` and `status` as in `/internal/status`, of one worker alone."""
 
 
 class OtherWorkers:
@@ -30,11 +30,14 @@ class OtherWorkers:
 
     @property
     def count(self) -> int:
-        """The number of workers, with this one."""
+        """The number of workers, including this one."""
         return self._worker.count
 
     async def read(self) -> dict[int, State | None]:
-        """Return the state of each worker by its number, with this one. None: it does not answer."""
+        """Return the state of each worker by its number, including this one.
+
+        A worker that does not answer has None.
+        """
         numbers = range(1, self._worker.count + 1)
         states = await asyncio.gather(*map(self._read_worker, numbers))
         return dict(zip(numbers, states, strict=True))

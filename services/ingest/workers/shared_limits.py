@@ -1,4 +1,4 @@
-"""Shares the rate limits and the accepted leads of a worker with the other workers."""
+"""Shares the rate limits, accepted leads and used keys of a worker with the other workers."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -37,7 +37,7 @@ def share_accepted_leads(broadcast: Broadcast, cache: IdempotencyCache) -> None:
 
 
 def share_used_keys(broadcast: Broadcast, used: Mapping[str, SingleUse]) -> None:
-    """Know what was used at another worker. The name of a memory is the same in each worker."""
+    """Share the used keys of all workers. A name means the same keys in each worker."""
     for name, memory in used.items():
         memory.on_use = partial(broadcast.send, name)
         broadcast.subscribe(name, memory.record)

@@ -1,7 +1,7 @@
 """`python -m services.ingest.workers.supervisor`: starts the gateway's workers, and replaces those that end.
 
-It owns the listening sockets and answers no request. It imports only the standard library and
-`runtime.worker`, so that it needs 10 MB.
+It owns the listening sockets and answers no request. It imports hardly more than the standard library, so
+that it needs only 16 MB.
 """
 
 import contextlib
@@ -23,10 +23,13 @@ from types import FrameType
 from typing import IO, Any, Final, cast
 
 from runtime.worker import METRICS, VARIABLE, Worker
+from services.ingest.spool.totals import clear_total
 
-# A worker that says nothing for so long hangs: it is killed and replaced. A worker speaks every 5 s.
+# A worker that sends no heartbeat for this time hangs, and is replaced. It sends one every 5 s.
 HANG_SECONDS = 30.0
-# Until it speaks for the first time, when it has started.
+# A supervisor that wakes up so late was paused, and its workers with it.
+PAUSE_SECONDS: Final = 1.0
+# How long a worker may take to start and send its first heartbeat.
 START_SECONDS: Final = 60.0
 # Before a worker is started again, by the number of times in a row that it ended early.
 BACKOFF_SECONDS: Final = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -84,9 +87,11 @@ class Supervisor:
         """Return the signal that ended the workers, once all of them have ended."""
         self._watch_signals()
         while self._signal is None:
-            self._wait(min(slot.running.hangs_at if slot.running else slot.start_at for slot in self._slots))
+            until = min(slot.running.hangs_at if slot.running else slot.start_at for slot in self._slots)
+            self._wait(until)
+            self._allow_for_pause(time.monotonic() - until)
             for slot in self._slots:
-                self._tend(slot)
+                self._check_worker(slot)
         self._stop()
         return self._signal
 
@@ -113,7 +118,14 @@ class Supervisor:
                 elif running:
                     self._selector.unregister(connection)  # it ends
 
-    def _tend(self, slot: _Slot) -> None:
+    def _allow_for_pause(self, late_seconds: float) -> None:
+        """Give the workers more time if this process was paused too, as by `docker pause`."""
+        if late_seconds > PAUSE_SECONDS:
+            for slot in self._slots:
+                if slot.running:
+                    slot.running.hangs_at += late_seconds
+
+    def _check_worker(self, slot: _Slot) -> None:
         if self._signal is not None:
             return
         running, now = slot.running, time.monotonic()
@@ -126,7 +138,7 @@ class Supervisor:
             running.process.kill()
             running.process.wait()
         if running.process.poll() is not None:
-            self._bury(slot, running)
+            self._reap(slot, running)
 
     def _start(self, slot: _Slot) -> None:
         ours, theirs = socket.socketpair()
@@ -152,7 +164,7 @@ class Supervisor:
         self._selector.register(ours, selectors.EVENT_READ, slot.running)
         log("info", "worker started", worker=slot.number, pid=process.pid)
 
-    def _bury(self, slot: _Slot, dead: _Running) -> None:
+    def _reap(self, slot: _Slot, dead: _Running) -> None:
         """Remove what a dead worker leaves, and decide when its successor starts."""
         with contextlib.suppress(KeyError):
             self._selector.unregister(dead.connection)
@@ -160,6 +172,7 @@ class Supervisor:
         # As `prometheus_client.multiprocess.mark_process_dead`: its gauges no longer apply, its counters do.
         for path in (self._folder / METRICS).glob(f"gauge_live*_{slot.number}.db"):
             path.unlink(missing_ok=True)
+        clear_total(self._folder, slot.number)
         now = time.monotonic()
         if now - dead.started_at > STEADY_SECONDS:
             slot.early_ends = 0
@@ -193,8 +206,9 @@ class Supervisor:
 def log(level: str, event: str, **fields: Any) -> None:
     """Write a line as `runtime.logs` does, whose packages this process does not import."""
     line = {"service": "ingest", **fields, "event": event, "action": "workers", "level": level}
-    sys.stdout.write(json.dumps(line | {"timestamp": datetime.now(UTC).isoformat()}) + "\n")
-    sys.stdout.flush()
+    with contextlib.suppress(OSError, ValueError):  # a full disk or a closed pipe must not end the gateway
+        sys.stdout.write(json.dumps(line | {"timestamp": datetime.now(UTC).isoformat()}) + "\n")
+        sys.stdout.flush()
 
 
 def listen(host: str, port: int) -> list[socket.socket]:

@@ -69,6 +69,7 @@ def large_database(size: Size, console: Console, url: str = "") -> Iterator[Data
 
 
 async def prepare_database(url: str, size: Size, console: Console) -> None:
+    """Migrate the database, and generate its rows unless it has enough leads."""
     applied = await migrate(url, url)
     db = await asyncpg.connect(url, command_timeout=600)
     leads = await db.fetchval("SELECT count(*) FROM lead_inbox")

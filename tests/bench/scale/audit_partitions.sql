@@ -19,6 +19,7 @@ INSERT INTO audit_by_month OVERRIDING SYSTEM VALUE SELECT * FROM audit_log ORDER
 INSERT INTO audit_by_id OVERRIDING SYSTEM VALUE SELECT * FROM audit_log ORDER BY id;
 
 -- name: fill_event_ids!
+-- Copy the event ids of all entries.
 INSERT INTO audit_event_id SELECT event_id FROM audit_log ORDER BY id;
 
 -- name: insert_into_log

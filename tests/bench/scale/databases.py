@@ -18,7 +18,7 @@ from runtime.database.postgres import _init_connection
 from tests.bench.inputs.large_database import Size, prepare_database
 
 FOLDER: Final = ROOT / ".fastcore" / "bench" / "scale"
-# A measurement of writes adds 5,000 leads with emails, and erases some.
+# A smaller database is generated again before writes, which add 5,000 leads and erase some.
 KEPT_LEADS: Final = 200_000
 GIVEN_UP_MS: Final = 20_000
 

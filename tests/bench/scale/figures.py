@@ -37,7 +37,7 @@ class Growth:
 
     @property
     def ratio(self) -> float:
-        """Return how many times the processor time of the smallest size the largest takes.
+        """Return the processor time of the largest size divided by that of the smallest.
 
         Linear work is compared per lead.
         """

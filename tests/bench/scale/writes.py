@@ -38,7 +38,7 @@ WHERE status NOT IN ('erased', 'spam') ORDER BY id LIMIT $1
 NEXT_OFFSET: Final = """
 SELECT max(next_offset) FROM partition_ledger WHERE stage = 'persister' AND topic = $1 AND partition = 0
 """
-# The addresses of some persons. An email of many leads is as likely as its leads are.
+# The addresses of some persons. Leads are drawn, so an address with many leads is drawn more often.
 ADDRESSES: Final = """
 SELECT DISTINCT email FROM (
     SELECT email FROM lead_inbox WHERE email <> '' ORDER BY id LIMIT $1) AS found

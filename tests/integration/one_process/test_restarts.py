@@ -49,7 +49,7 @@ async def test_no_lead_is_lost_and_no_email_sent_twice(
         )
         return [row["leads"], row["emails"]]
 
-    # A killed member's partitions are assigned again after its session of 30 s.
+    # A killed member's partitions are assigned again after its session of 10 s.
     done = [len(accepted), 2 * len(accepted)]
     await eventually(
         open_work, until=lambda found: found == done, seconds=120, what=f"{done} leads and emails"

@@ -59,14 +59,14 @@ def bench() -> BenchEnvironment:
     return BenchEnvironment(cast("Stack", FakeStack()), Path(), quick=True, turns=2, say=lambda _: None)
 
 
-async def test_per_core_everybody_has_one_worker(workers: dict[str, int]) -> None:
+async def test_per_core_each_contender_has_one_worker(workers: dict[str, int]) -> None:
     results = await gateway.compare_per_core(bench())
     assert workers == dict.fromkeys(GATEWAYS, 1)
     assert results[0].name == "gateway with one worker, leads a second"
     assert {result.unit for result in results} == {"leads/s", "ms"}
 
 
-async def test_per_machine_everybody_has_a_worker_for_each_core(workers: dict[str, int]) -> None:
+async def test_per_machine_each_contender_has_a_worker_for_each_core(workers: dict[str, int]) -> None:
     results = await gateway.compare_per_machine(bench())
     assert workers == dict.fromkeys(GATEWAYS, len(CORES))
     assert results[0].name == f"gateway with {len(CORES)} workers, leads a second"

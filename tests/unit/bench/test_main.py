@@ -51,7 +51,7 @@ def test_one_process_is_measured_on_a_core_of_its_own(two_cores: list[tuple[list
     ],
     ids=["several processes", "--no-pin", "servers of others"],
 )
-def test_else_nothing_is_pinned(
+def test_nothing_is_pinned_in_any_other_comparison(
     bench: BenchEnvironment, name: str, pin: bool, two_cores: list[tuple[list[int], Any]]
 ) -> None:
     before = os.sched_getaffinity(0)

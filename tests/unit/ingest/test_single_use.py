@@ -3,7 +3,7 @@
 from services.ingest.single_use import SingleUse
 
 
-def test_key_is_of_its_first_user() -> None:
+def test_a_key_belongs_to_its_first_user() -> None:
     used = SingleUse()
     assert used.use("key", "one")
     assert not used.use("key", "other")

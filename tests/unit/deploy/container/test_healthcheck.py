@@ -35,6 +35,7 @@ def answering(status: int) -> Iterator[int]:
 @pytest.fixture(autouse=True)
 def _no_port_configured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FASTCORE_HTTP_PORT", raising=False)
+    monkeypatch.delenv("FASTCORE_HTTP_PORTS", raising=False)
 
 
 def test_one_healthy_port_suffices(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,6 +63,19 @@ def test_a_configured_port_is_the_only_one_checked(monkeypatch: pytest.MonkeyPat
         monkeypatch.setenv("FASTCORE_HTTP_PORT", str(ill))
         with pytest.raises(SystemExit, match="503"):
             healthcheck.main()
+
+
+def test_ports_of_single_services_are_checked_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(healthcheck, "PORTS", free_ports(1))
+    with answering(200) as well, answering(503) as ill:
+        monkeypatch.setenv("FASTCORE_HTTP_PORTS", f"ingest={well}, admin={ill}")
+        with pytest.raises(SystemExit, match=f"503 on port {ill}"):
+            healthcheck.main()
+
+
+def test_named_ports_are_the_only_ones_checked() -> None:
+    with answering(200) as well, answering(503):
+        healthcheck.main("/livez", str(well))
 
 
 def test_an_argument_changes_the_path(monkeypatch: pytest.MonkeyPatch) -> None:

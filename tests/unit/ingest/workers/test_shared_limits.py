@@ -1,8 +1,11 @@
 """Rate limits, accepted leads and the spool's limits of several workers, each in its own objects."""
 
+import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
@@ -11,9 +14,11 @@ from runtime.http.rate_limiter import RateLimiter
 from runtime.worker import Worker
 from services.ingest.idempotency_cache import CachedResponse, IdempotencyCache
 from services.ingest.single_use import SingleUse
-from services.ingest.spool.totals import SpoolTotals
+from services.ingest.spool.spool import Spool
+from services.ingest.spool.totals import SpoolTotals, clear_total
 from services.ingest.workers import broadcast as module
 from services.ingest.workers.broadcast import Broadcast
+from services.ingest.workers.gateway_worker import GatewayWorker
 from services.ingest.workers.shared_limits import share_accepted_leads, share_limits, share_used_keys
 from tests.support.wait import eventually
 
@@ -115,3 +120,58 @@ def test_spool_totals_are_those_of_all_workers(tmp_path: Path) -> None:
     assert successor.read() == (3, 300)
     for totals in (one, other, successor):
         totals.close()
+
+
+async def test_full_queue_of_a_worker_is_retried_by_one_timer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    retries = 0
+    send_backlogs = Broadcast._retry_backlogs
+
+    def count(broadcast: Broadcast) -> None:
+        nonlocal retries
+        retries += 1
+        send_backlogs(broadcast)
+
+    monkeypatch.setattr(Broadcast, "_retry_backlogs", count)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as hanging:  # it reads nothing
+        hanging.bind(str(tmp_path / "2.messages"))
+        one = Broadcast(worker(tmp_path, 1))
+        async with one.run():
+            for turn in range(2000):  # more than the kernel queues
+                one.send("channel", turn, "x" * 1000)
+                await asyncio.sleep(0)
+            retries = 0
+            await asyncio.sleep(0.2)
+    assert 1 <= retries <= 21
+
+
+def test_total_of_a_dead_worker_is_cleared(tmp_path: Path) -> None:
+    one, other = SpoolTotals(worker(tmp_path, 1)), SpoolTotals(worker(tmp_path, 2))
+    one.write(3, 300)
+    other.write(4, 400)
+    clear_total(tmp_path, 1)
+    assert other.read() == (4, 400)
+    clear_total(tmp_path / "gone", 1)
+    one.close()
+    other.close()
+
+
+async def test_health_and_status_of_a_worker_are_read_at_the_same_time(tmp_path: Path) -> None:
+    reading_status = asyncio.Event()
+
+    async def read_status() -> dict[str, Any]:
+        reading_status.set()
+        return {}
+
+    class Readiness:
+        async def refresh(self) -> None:
+            await asyncio.wait_for(reading_status.wait(), 5)
+
+        def report(self) -> dict[str, object]:
+            return {"ready": True}
+
+    gateway_worker = GatewayWorker(
+        worker(tmp_path, 1), cast("Any", Readiness()), Spool(tmp_path, 1000, 10), read_status
+    )
+    assert await gateway_worker._own_state() == {"readiness": {"ready": True}, "status": {}}

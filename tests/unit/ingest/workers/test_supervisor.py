@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -91,6 +92,39 @@ time.sleep(60)
         running.process.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(running.process.wait, 20) == -signal.SIGTERM
         assert len(running.logged("worker did not stop in time, killing it")) == 2
+
+
+async def test_pause_of_the_whole_gateway_kills_no_worker(tmp_path: Path) -> None:
+    busy = f"import time\nwhile True: {SPEAK}; time.sleep(0.05)"
+    with supervisor(tmp_path, busy, hang_seconds=2) as running:
+        started = await running.wait_for("worker started", 2)
+        pids = [running.process.pid, *(line["pid"] for line in started)]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        await asyncio.sleep(4)
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+        await asyncio.sleep(0.5)
+        assert running.logged("worker hangs, killing it") == []
+
+
+async def test_successor_finds_its_spool_total_cleared(tmp_path: Path) -> None:
+    program = """
+import json, os, sys
+number, _, folder, *_ = json.loads(os.environ["_FASTCORE_WORKER"])
+with open(folder + "/spool", "a+b") as file:
+    file.truncate(32)
+with open(folder + "/spool", "r+b") as file:
+    file.seek(16 * (number - 1))
+    total = file.read(16)
+    file.seek(16 * (number - 1))
+    file.write(b"1" * 16)
+print(json.dumps({"event": "total", "total": total.hex()}), flush=True)
+sys.exit(7)
+"""
+    with supervisor(tmp_path, program) as running:
+        totals = await running.wait_for("total", 6)
+    assert {line["total"] for line in totals} == {"00" * 16}
 
 
 def test_folder_of_a_dead_supervisor_is_removed(tmp_path: Path) -> None:

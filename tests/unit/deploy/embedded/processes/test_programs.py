@@ -2,15 +2,15 @@
 
 import pytest
 
-from deploy.embedded.environment import services_together
+from deploy.embedded.environment import read_roles
 from deploy.embedded.errors import EmbeddedError
 from deploy.embedded.processes import programs
 from deploy.embedded.settings import SERVICES, Stack
 
 
-def commands(*together: str) -> dict[str, str]:
+def commands(*roles: str) -> dict[str, str]:
     """Return the last argument of each program's command."""
-    return {launch.name: launch.command[-1] for launch in programs.services(Stack(), together)}
+    return {launch.name: launch.command[-1] for launch in programs.services(Stack(), roles)}
 
 
 def test_each_service_is_a_program_of_its_own() -> None:
@@ -18,7 +18,7 @@ def test_each_service_is_a_program_of_its_own() -> None:
     assert commands("admin") == {name: name for name in SERVICES}
 
 
-def test_services_together_are_one_program() -> None:
+def test_services_of_one_process_are_one_program() -> None:
     assert commands(*SERVICES) == {"services": ",".join(SERVICES)}
     found = commands("persister", "notifier", "webhooks", "flusher")
     assert list(found) == ["ingest", "services", "admin"]
@@ -34,7 +34,7 @@ def test_services_of_one_process_have_the_stack_s_ports() -> None:
 
 
 def test_roles_come_from_the_configuration() -> None:
-    assert services_together({}) == ()
-    assert set(services_together({"FASTCORE_ROLES": "all"})) == set(SERVICES)
+    assert read_roles({}) == ()
+    assert set(read_roles({"FASTCORE_ROLES": "all"})) == set(SERVICES)
     with pytest.raises(EmbeddedError, match="FASTCORE_ROLES: there is no service 'ingset'"):
-        services_together({"FASTCORE_ROLES": "ingset"})
+        read_roles({"FASTCORE_ROLES": "ingset"})
