@@ -26,8 +26,11 @@ from deploy.embedded.servers.standalone import free_ports
 
 KAFKA_IMAGE = os.environ.get("KAFKA_IMAGE") or "apache/kafka:4.4.0"
 POSTGRES_IMAGE = os.environ.get("POSTGRES_IMAGE") or "postgres:15"
-# Almost every test clones a database. The data need not survive a power loss.
+# Almost every test clones a database. The data need not survive a power loss, and is in memory: on a disk, a
+# clone took three to ten times as long (0.1 to 0.4 s), because ext4 avoids the inodes of files that were just
+# deleted.
 POSTGRES_SETTINGS = {"fsync": "off", "full_page_writes": "off"}
+_POSTGRES_DATA = "/pgdata"
 
 _ENGINE_SECONDS = 5
 _READY_SECONDS = 60
@@ -66,14 +69,21 @@ def engine() -> Engine | None:
 
 
 @contextlib.contextmanager
-def _running(image: str, port: int, environment: dict[str, str], command: list[str]) -> Iterator[None]:
-    """Run a container with one port of the same number on loopback; pull its image where it is not here."""
+def _running(
+    image: str, port: int, environment: dict[str, str], command: list[str], in_memory: str | None = None
+) -> Iterator[None]:
+    """Run a container with one port of the same number on loopback; pull its image where it is not here.
+
+    `in_memory` is a folder of the container that is not on a disk.
+    """
     try:
         container = DockerContainer(image).with_envs(**environment)
     except (DockerException, RequestException) as error:
         raise NoContainerError(f"{image}: {type(error).__name__}") from error
     if command:
         container.with_command(command)
+    if in_memory:
+        container.with_tmpfs_mount(in_memory)
     container.ports[f"{port}/tcp"] = ("127.0.0.1", port)  # type: ignore[assignment] # docker takes a pair
     try:
         try:
@@ -135,7 +145,8 @@ def running_postgres() -> Iterator[DatabaseUrls]:
         finally:
             await connection.close()
 
-    with _running(POSTGRES_IMAGE, port, {"POSTGRES_PASSWORD": _PASSWORD}, command):
+    environment = {"POSTGRES_PASSWORD": _PASSWORD, "PGDATA": _POSTGRES_DATA}
+    with _running(POSTGRES_IMAGE, port, environment, command, in_memory=_POSTGRES_DATA):
         _wait(create_roles(), POSTGRES_IMAGE)
         yield DatabaseUrls(*(url(role, "fastcore") for role in ("postgres", "fastcore_owner", "fastcore")))
 
