@@ -60,7 +60,7 @@ class Spool:
         self._unadopted_segments = 0  # in folders of dead workers that cannot be adopted now
         self.damaged_files = 0
         self._pending: list[tuple[SpoolEntry | None, asyncio.Future[None]]] = []  # None: a probe
-        self._writing = 0  # records of the batch that is being written
+        self._unwritten = 0  # the leads that wait for the writer, or that it is writing
         self._has_pending = asyncio.Event()
         self._folder_lock = asyncio.Lock()  # one thread at a time works in the folder
         self._log = logger("spool")
@@ -91,10 +91,6 @@ class Spool:
         if self._totals:
             # Each worker sees the folders that nobody can adopt; the sum must count them once.
             self._totals.write(self.leads - self._unadopted_segments + self._unwritten, self.bytes)
-
-    @property
-    def _unwritten(self) -> int:
-        return len(self._pending) + self._writing
 
     def _used_share(self) -> float:
         leads, size = self.total()
@@ -140,6 +136,7 @@ class Spool:
             raise SpoolUnavailable("spool is full")
         written = asyncio.get_running_loop().create_future()
         self._pending.append((entry, written))
+        self._unwritten += entry is not None
         self._share_total()
         self._has_pending.set()
         try:
@@ -155,18 +152,19 @@ class Spool:
         while True:
             await self._has_pending.wait()
             self._has_pending.clear()
-            batch, self._pending = self._pending, []
-            batch = [(entry, written) for entry, written in batch if not written.done()]
-            if not batch:
-                continue
-            failed, self._writing = False, len(batch)
-            try:
-                async with self._folder_lock:
-                    await asyncio.to_thread(self._write_entries, [entry for entry, _ in batch if entry])
-            except OSError as error:
-                self._log.error("spool not written", reason=type(error).__name__, errno=error.errno)
-                failed = True
-            self._writing = 0
+            taken, self._pending = self._pending, []
+            batch = [(entry, written) for entry, written in taken if not written.done()]
+            entries, failed = [entry for entry, _ in batch if entry], False
+            if batch:
+                try:
+                    async with self._folder_lock:
+                        appended = await asyncio.to_thread(self._write_entries, entries)
+                        if appended:
+                            self._count_written(entries, *appended)
+                except OSError as error:
+                    self._log.error("spool not written", reason=type(error).__name__, errno=error.errno)
+                    failed = True
+            self._unwritten -= sum(entry is not None for entry, _ in taken)
             self._share_total()
             for _, written in batch:
                 if failed and not written.done():
@@ -174,20 +172,25 @@ class Spool:
                 elif not written.done():
                     written.set_result(None)
 
-    def _write_entries(self, entries: Sequence[SpoolEntry]) -> None:
+    def _write_entries(self, entries: Sequence[SpoolEntry]) -> tuple[SpoolFolder, Path, int] | None:
         if self._folder is None:
             self._folder = SpoolFolder.create(self._root)
         if not entries:
             self._folder.probe()
-            return
-        path, size = self._folder.append(entries, SEGMENT_MAX_BYTES)
-        # Search all segments: an adopted one that is younger may be the last.
+            return None
+        return self._folder, *self._folder.append(entries, SEGMENT_MAX_BYTES)
+
+    def _count_written(
+        self, entries: Sequence[SpoolEntry], folder: SpoolFolder, path: Path, size: int
+    ) -> None:
+        # In the event loop, so that no lead counts both here and as unwritten. Search all segments: an
+        # adopted one that is younger may be the last.
         segment = next((segment for segment in self._segments if segment.path == path), None)
         if segment:
             segment.leads += len(entries)
             segment.bytes += size
         else:
-            self._segments.append(Segment(self._folder, path, len(entries), size, entries[0].at))
+            self._segments.append(Segment(folder, path, len(entries), size, entries[0].at))
 
     async def adopt(self) -> None:
         """Take over the segments of dead workers. Raises `OSError` if the spool cannot be listed."""

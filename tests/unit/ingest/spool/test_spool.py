@@ -48,6 +48,13 @@ async def test_full_spool_rejects_leads_until_it_is_drained(spool: Spool) -> Non
     assert spool.leads == 1
 
 
+async def test_probes_of_the_disk_take_no_room_of_leads(spool: Spool) -> None:
+    for _ in range(4):
+        await spool.append(record())
+    await asyncio.gather(spool.check(), spool.check(), spool.append(record()))
+    assert spool.leads == 5
+
+
 async def test_concurrent_appends_share_one_fsync(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
     monkeypatch.setattr("os.fdatasync", synced.append)
