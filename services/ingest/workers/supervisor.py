@@ -89,9 +89,11 @@ class Supervisor:
         while self._signal is None:
             until = min(slot.running.hangs_at if slot.running else slot.start_at for slot in self._slots)
             self._wait(until)
-            self._allow_for_pause(time.monotonic() - until)
+            now = time.monotonic()  # of all checks: a pause after it is noticed in the next turn
+            if now - until > PAUSE_SECONDS:
+                self._allow_for_pause(now)
             for slot in self._slots:
-                self._check_worker(slot)
+                self._check_worker(slot, now)
         self._stop()
         return self._signal
 
@@ -118,17 +120,16 @@ class Supervisor:
                 elif running:
                     self._selector.unregister(connection)  # it ends
 
-    def _allow_for_pause(self, late_seconds: float) -> None:
-        """Give the workers more time if this process was paused too, as by `docker pause`."""
-        if late_seconds > PAUSE_SECONDS:
-            for slot in self._slots:
-                if slot.running:
-                    slot.running.hangs_at += late_seconds
+    def _allow_for_pause(self, now: float) -> None:
+        """Give the workers time to send a heartbeat: they were paused as this process was, by `docker pause`."""
+        for slot in self._slots:
+            if slot.running:
+                slot.running.hangs_at = max(slot.running.hangs_at, now + HANG_SECONDS)
 
-    def _check_worker(self, slot: _Slot) -> None:
+    def _check_worker(self, slot: _Slot, now: float) -> None:
         if self._signal is not None:
             return
-        running, now = slot.running, time.monotonic()
+        running = slot.running
         if running is None:
             if now >= slot.start_at:
                 self._start(slot)
