@@ -121,7 +121,7 @@ class Supervisor:
                     self._selector.unregister(connection)  # it ends
 
     def _allow_for_pause(self, now: float) -> None:
-        """Give the workers time for a heartbeat: a pause of this process, as by `docker pause`, is theirs too."""
+        """Give the workers time for a heartbeat: a pause of this process, as by `docker pause`, is theirs."""
         for slot in self._slots:
             if slot.running:
                 slot.running.hangs_at = max(slot.running.hangs_at, now + HANG_SECONDS)
