@@ -132,7 +132,7 @@ class Readiness(Protocol):
 
 
 def write_own_metrics() -> bytes:
-    """Return the metrics of the current service of this process."""
+    """Return the metrics of the service that the current task works for, as Prometheus reads them."""
     return generate_latest(current_registry())
 
 

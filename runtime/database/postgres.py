@@ -31,7 +31,7 @@ Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 
 
 class Lease(Protocol):
-    """A connection of the pool, while the context lasts."""
+    """A context manager that returns its connection to the pool at the end."""
 
     async def __aenter__(self) -> Connection: ...
     async def __aexit__(

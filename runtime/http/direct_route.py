@@ -60,7 +60,7 @@ class DirectHttpProtocol(BoundedHttpProtocol):
 
     route: DirectRoute
     route_url: bytes
-    # The current request, while it is unknown whether all of its body is in the current chunk of data.
+    # The current request, until its body is complete or the app gets it.
     _undecided: _Exchange | None = None
 
     def on_message_begin(self) -> None:
@@ -112,7 +112,7 @@ class DirectHttpProtocol(BoundedHttpProtocol):
             super().on_body(b"".join(exchange.body))
 
     def on_body(self, body: bytes) -> None:
-        """Add a part of the body to an undecided request, or pass it to the app."""
+        """Collect a part of an undecided request's body, or pass the part to the app."""
         if self._undecided is None:
             super().on_body(body)
         else:

@@ -104,7 +104,7 @@ def _server_config(service: Service, http: Http, port: int) -> uvicorn.Config:
     )
 
 
-# asyncio's default is six on two cores, and a process of one service has so many.
+# For the blocking work of all services. asyncio's default, six on two cores, is enough for one service.
 THREADS: Final = 64
 
 

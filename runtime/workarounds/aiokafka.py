@@ -187,14 +187,18 @@ async def _connect_with_timeout(connection: Any) -> Any:
         async with asyncio.timeout(CONNECT_SECONDS):
             return await _connect(connection)
     except BaseException:
-        _abort_connection(connection)
+        abort_connection(connection)
         raise
 
 
-def _abort_connection(connection: Any) -> None:
-    # aiokafka closes a connection that failed, and forgets it. With TLS the closing waits for the peer, up to
-    # 30 s (`ssl_shutdown_timeout`), and nobody waits for it: each attempt could add an open socket.
+def abort_connection(connection: Any) -> None:
+    """Close a connection to a broker at once.
+
+    aiokafka's `close` lets TLS wait for the broker for up to 30 s (`ssl_shutdown_timeout`), and forgets the
+    connection: each failed attempt could add an open socket.
+    """
     protocol = connection._protocol  # noqa: SLF001 - aiokafka offers no other way
+    connection.close()  # does nothing if it is closed
     if protocol is not None and (transport := protocol._transport) is not None:  # noqa: SLF001
         transport.abort()
 

@@ -25,6 +25,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, NodeNotReadyError
 from aiokafka.protocol.fetch import FetchRequest
 
+from runtime.workarounds.aiokafka import abort_connection
+
 # aiokafka keeps a connection for each node and group, and knows the groups 0 and 1.
 _FETCHES: Final = 2
 # Some turns of the event loop: until then the fetcher knows that an abandoned fetch has ended.
@@ -116,11 +118,7 @@ class LongFetches:
     def _close(self, node: Any) -> None:
         connections: Mapping[Any, Any] = self._client._conns  # noqa: SLF001
         if connection := connections.get((node, _FETCHES)):
-            protocol = connection._protocol  # noqa: SLF001
-            connection.close()
-            # With TLS, a closing connection would wait for the broker's answer.
-            if protocol is not None and protocol._transport is not None:  # noqa: SLF001
-                protocol._transport.abort()  # noqa: SLF001
+            abort_connection(connection)
 
 
 def _partitions(request: FetchRequest) -> set[TopicPartition]:
