@@ -45,6 +45,7 @@ class AuditEvent(StrEnum):
     SUPPRESSION_REMOVED = "suppression.removed"
     QUEUE_FLUSHED = "queue.flushed"
     QUEUE_CLEARED = "queue.cleared"
+    QUEUE_ARCHIVED = "queue.archived"
     QUEUE_REPLAYED = "queue.replayed"
     QUEUE_REPLAY_CANCELLED = "queue.replay_cancelled"
     STAGE_RESUMED = "stage.resumed"

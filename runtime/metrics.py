@@ -59,6 +59,11 @@ LEDGER_REWINDS: Final = Counter(
 
 # Rows of the replay queue, by state. Alert on dead rows, and if the waiting rows do not decrease.
 QUEUE_ROWS: Final = Gauge("fastcore_queue_rows", "Rows of the replay queue.", ["stage", "state"])
+# Notifications to the team that failed permanently and were neither retried nor archived. Alert on any:
+# somebody does not hear of a lead. Confirmations are not counted: their addresses may be mistyped.
+DEAD_NOTIFICATIONS: Final = Gauge(
+    "fastcore_dead_notifications", "Team notifications that failed permanently."
+)
 # Age of the oldest row that is waiting or replaying; 0 if there is none.
 QUEUE_OLDEST: Final = Gauge("fastcore_queue_oldest_seconds", "Age of the oldest open row.", ["stage"])
 # Records that the ledger counts minus rows in the stage's table. Alert if it is not 0: rows were lost or

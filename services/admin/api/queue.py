@@ -7,8 +7,11 @@ from fastapi import APIRouter, Query
 from contracts.failures import Stage
 from services.admin.adapters import CurrentAdapters
 from services.admin.api.dependencies import Actor
+from services.admin.api.problems import documented
 from services.admin.schemas.filters import QueueFilter, StageFilter
 from services.admin.schemas.leads import Cleared, Flushed, QueuePage, Resumed
+from services.admin.schemas.replay_filters import ArchiveOrder, PreviewMode
+from services.admin.schemas.replays import ArchiveAnswer
 from services.admin.schemas.system import QueueStats
 
 router = APIRouter(tags=["queue"])
@@ -49,6 +52,20 @@ async def clear(filters: Annotated[StageFilter, Query()], adapters: CurrentAdapt
     stages = await adapters.queue.clear(filters.stage, actor)
     count = sum(stages.values())
     return Cleared(archived=count, stages=stages, message=f"{count} waiting rows are archived.")
+
+
+@router.post("/queue/archive", summary="Archive rows by a filter, or preview it", responses=documented(409))
+async def archive(
+    order: ArchiveOrder, mode: Annotated[PreviewMode, Query()], adapters: CurrentAdapters, actor: Actor
+) -> ArchiveAnswer:
+    """Archive all waiting and dead rows that match a filter.
+
+    No row is deleted; each can be replayed later. First request a preview with `dry_run`. Then send the
+    request again with its `rows` as `expected`.
+    """
+    if mode.dry_run:
+        return await adapters.queue.preview_archive(order)
+    return await adapters.queue.archive(order, mode.expected, actor)
 
 
 @router.post("/stages/{stage}/resume", summary="Close a stage's circuit breaker")

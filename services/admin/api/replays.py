@@ -33,7 +33,7 @@ async def list_groups(
 )
 async def replay(
     order: filters.ReplayOrder,
-    mode: Annotated[filters.ReplayMode, Query()],
+    mode: Annotated[filters.PreviewMode, Query()],
     response: Response,
     adapters: CurrentAdapters,
     actor: Actor,

@@ -75,6 +75,7 @@ def set_queue_gauges(counts: QueueCounts) -> None:
             metrics.QUEUE_ROWS.labels(stage=stage.stage, state=state).set(getattr(stage, state))
         metrics.QUEUE_OLDEST.labels(stage=stage.stage).set(stage.oldest_open_age_seconds or 0)
         metrics.STAGE_PAUSED.labels(stage=stage.stage).set(stage.paused)
+    metrics.DEAD_NOTIFICATIONS.set(counts.dead_notifications)
     for identity in counts.books.identities:
         metrics.LEDGER_DRIFT.labels(stage=identity.stage, identity=identity.name).set(identity.difference)
     for totals in counts.books.stages:

@@ -24,10 +24,11 @@ STATES: Final = ("waiting", "replaying", "resolved", "dead", "archived")
 class QueueCounts:
     """The counts of the replay queue by stage, and the ledger (`books`), from one database snapshot.
 
-    `at` is the time of the snapshot.
+    `at` is the time of the snapshot. `dead_notifications` are those to the team that failed permanently.
     """
 
     at: datetime
+    dead_notifications: int
     stages: list[StageQueue]
     books: Books
 
@@ -40,6 +41,7 @@ async def count_queue(pool: Pool) -> QueueCounts:
         open_rows = {row["stage"]: row async for row in _SQL.count_due(connection)}
         controls = {row["stage"]: row async for row in _SQL.list_stage_controls(connection)}
         ledger = tuple([TopicCounts(**dict(row)) async for row in _SQL.sum_ledger(connection)])
+        dead_notifications: int = await _SQL.count_dead_notifications(connection)
         unpublished = await _SQL.count_outbox(connection)
     queue = [row for row in counted if row["table_name"] == "replay_queue"]
     leads = [row for row in counted if row["table_name"] == "lead_inbox"]
@@ -63,7 +65,7 @@ async def count_queue(pool: Pool) -> QueueCounts:
     for stage in get_args(Stage):
         rows = [row for row in queue if row["stage"] == stage]
         stages.append(_stage_queue(stage, rows, open_rows.get(stage), controls.get(stage), at))
-    return QueueCounts(at, stages, books)
+    return QueueCounts(at, dead_notifications, stages, books)
 
 
 async def find_wrong_counts(pool: Pool) -> list[str]:

@@ -16,6 +16,10 @@ SELECT stage, count(*) FILTER (WHERE next_attempt_at <= now()
        min(first_failed_at) AS oldest_open_at
 FROM replay_queue WHERE state IN ('waiting', 'replaying') GROUP BY stage;
 
+-- name: count_dead_notifications$
+-- The notifications to the team that failed permanently. Reads the index of groups.
+SELECT count(*) FROM replay_queue WHERE state = 'dead' AND stage = 'notifier' AND kind = 'admin_alert';
+
 -- name: list_stage_controls
 -- The stages' circuit breakers.
 SELECT stage, paused, reason FROM stage_control;

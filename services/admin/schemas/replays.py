@@ -90,6 +90,18 @@ class ReplayAnswer(BaseModel):
     message: str
 
 
+class ArchiveAnswer(BaseModel):
+    """The preview of an archiving, or what was archived.
+
+    `rows` is the number of rows. `groups` are the rows of a preview that have the same failure.
+    """
+
+    dry_run: bool
+    rows: int
+    groups: list[ChosenGroup]
+    message: str
+
+
 class ReplayHistory(BaseModel):
     """A page of replays, newest first."""
 

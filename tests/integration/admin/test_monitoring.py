@@ -206,6 +206,17 @@ async def test_health_and_spools_are_read_from_the_services(postgres: Postgres, 
             assert health["mail"]["state"] == "unknown"
 
 
+async def test_only_dead_notifications_to_the_team_are_counted_for_the_alert(admin: Admin) -> None:
+    for kind in ("welcome", "admin_alert"):
+        await admin.add_queue_row(state="dead", next_attempt_at=None, kind=kind)
+    await admin.add_queue_row(state="archived", next_attempt_at=None, kind="admin_alert")
+
+    async def exported() -> str:
+        return str((await admin.client.get("/metrics")).text)
+
+    await eventually(exported, until=lambda text: "fastcore_dead_notifications 1.0" in text)
+
+
 async def test_metrics_have_ledger_drift_queue_rows_and_lag(admin: Admin) -> None:
     # The first poll may precede the rows of a test, so test only the initial values.
     async def page() -> str:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -79,6 +80,54 @@ async def test_clear_archives_waiting_rows_with_payload_and_audit(admin: Admin) 
     await admin.add_queue_row()
     await admin.request("DELETE", "/admin/queue/clear", 422, stages="persister")
     assert await admin.db.fetchval("SELECT count(*) FROM replay_queue WHERE state = 'waiting'") == 1
+
+
+async def archive(admin: Admin, order: dict[str, Any], status: int = 200, **mode: Any) -> Any:
+    response = await admin.client.post("/admin/queue/archive", json=order, params=mode)
+    assert response.status_code == status, response.text
+    return response.json()
+
+
+async def test_dead_rows_are_archived_by_reason_after_a_preview(admin: Admin) -> None:
+    refused = {"state": "dead", "next_attempt_at": None, "reason": "smtp 550 at rcpt"}
+    lead_ids = [uuid4(), uuid4()]
+    for lead_id in lead_ids:
+        await admin.add_queue_row(lead_id=lead_id, payload=b"bytes", **refused)
+    await admin.add_queue_row(lead_id=uuid4(), state="dead", next_attempt_at=None, reason="bug: KeyError")
+    await admin.add_queue_row(lead_id=uuid4(), reason="smtp 550 at rcpt")
+    order = {"state": "dead", "reason": "smtp 550 at rcpt", "comment": "mistyped"}
+    preview = await archive(admin, order, dry_run=True)
+    assert (preview["dry_run"], preview["rows"], len(preview["groups"])) == (True, 2, 1)
+    assert await admin.db.fetchval("SELECT count(*) FROM replay_queue WHERE state = 'archived'") == 0
+    await archive(admin, order, 409, expected=1)
+    assert await admin.db.fetchval("SELECT count(*) FROM replay_queue WHERE state = 'archived'") == 0
+    answer = await archive(admin, order, expected=2)
+    assert (answer["dry_run"], answer["rows"]) == (False, 2)
+    rows = await admin.db.fetch("SELECT lead_id, payload FROM replay_queue WHERE state = 'archived'")
+    assert {(row["lead_id"], row["payload"]) for row in rows} == {(each, b"bytes") for each in lead_ids}
+    (entry,) = (await admin.get("/admin/audit", event="queue.archived"))["entries"]
+    assert entry["details_json"] == {
+        "count": 2, "comment": "mistyped", "filter": {"state": "dead", "reason": "smtp 550 at rcpt"},
+    }  # fmt: skip
+    for lead_id in lead_ids:
+        (entry,) = (await admin.get("/admin/audit", lead_id=str(lead_id)))["entries"]
+        assert (entry["event"], entry["actor"]) == ("lead.archived", "ann")
+    await archive(admin, order, 409)  # nothing is left
+    assert (await admin.db.fetchval("SELECT count(*) FROM replay_queue WHERE state <> 'archived'")) == 2
+
+
+async def test_a_row_that_is_being_sent_is_not_archived(admin: Admin) -> None:
+    queue_id = await admin.add_queue_row(state="replaying")
+    await archive(admin, {"ids": [str(queue_id)]}, 409)
+    await archive(admin, {"state": "replaying"}, 422)
+    await archive(admin, {"reasons": "misspelt"}, 422)
+
+
+async def test_an_archived_row_can_be_replayed(admin: Admin) -> None:
+    queue_id = await admin.add_queue_row(state="dead", next_attempt_at=None, payload=b"bytes")
+    await archive(admin, {"ids": [str(queue_id)]})
+    answer = await admin.request("POST", f"/admin/queue/{queue_id}/replay", 202)
+    assert answer["previous_state"] == "archived"
 
 
 async def test_a_paused_stage_is_resumed_once(admin: Admin) -> None:

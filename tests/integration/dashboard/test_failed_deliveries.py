@@ -52,3 +52,27 @@ async def test_a_refused_address_can_be_corrected(admin: Admin) -> None:
     page = (await admin.client.get("/admin/ui/workbench/items")).text
     assert f'href="/admin/ui/leads/{lead_id}/edit#email">Correct the address</a>' in page
     assert page.count("Correct the address") == 1
+
+
+async def test_a_group_and_a_single_delivery_are_archived(admin: Admin) -> None:
+    csrf = await sign_in(admin)
+    for _ in range(2):
+        await admin.add_queue_row(
+            state="dead", next_attempt_at=None, reason="smtp 550 at rcpt", lead_id=uuid4()
+        )
+    single = await admin.add_queue_row(lead_id=uuid4())
+    page = (await admin.client.get("/admin/ui/workbench")).text
+    group = "stage=notifier&kind=welcome&state=dead&reason=smtp+550+at+rcpt"
+    url = f"/admin/ui/workbench/archive?{group}"
+    assert f'href="{url.replace("&", "&amp;")}"' in page
+    preview = (await admin.client.get(url)).text
+    assert "Archive 2 deliveries?" in preview
+    form = {"csrf": csrf, "state": "dead", "reason": "smtp 550 at rcpt", "expected": "2", "comment": ""}
+    response = await admin.client.post("/admin/ui/workbench/archive", data=form)
+    assert (response.status_code, response.headers["location"]) == (303, "/admin/ui/workbench?state=archived")
+    assert "Nothing to archive" in (await admin.client.get(url)).text
+    response = await admin.client.post(
+        f"/admin/ui/workbench/items/{single}/archive", data={"csrf": csrf}, headers={"HX-Request": "true"}
+    )
+    assert "The delivery is archived." in response.text
+    assert await admin.db.fetchval("SELECT count(*) FROM replay_queue WHERE state = 'archived'") == 3

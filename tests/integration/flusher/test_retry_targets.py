@@ -204,9 +204,13 @@ async def test_regression_stage_with_missing_topic_delays_no_other_stage(
     clock = Clock()
     async with retry_scheduler_of(kafka, postgres, clock, backoff=PATIENT) as jobs:
         await connected(jobs)
-        for _ in range(3):
+
+        async def sent() -> int:
             await jobs.poll()
             clock.turn(seconds=1)
+            return (await states(db)).get(("persister", "replaying"), 0)
+
+        await eventually(sent, until=lambda count: count == 2, what="the other stage's rows")
     assert len(await records_of(kafka, topics.RETRY_PERSISTER.name)) == 2
     assert await states(db) == {("notifier", "dead"): 2, ("persister", "replaying"): 2}
 

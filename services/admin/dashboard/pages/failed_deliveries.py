@@ -19,7 +19,7 @@ from services.admin.dashboard.replay_summary import summarise_replay
 from services.admin.schemas.failed_deliveries import DeliveryFilter, DestinationName, FailedState
 from services.admin.schemas.filters import QueueFilter, QueueState
 from services.admin.schemas.leads import Flushed
-from services.admin.schemas.replay_filters import GroupFilter, HistoryPage
+from services.admin.schemas.replay_filters import ArchiveOrder, GroupFilter, HistoryPage
 from services.admin.texts import gettext, ngettext
 
 FAILED_DELIVERIES = "/admin/ui/workbench"
@@ -166,6 +166,16 @@ async def replay_row(
     """Replay one row now."""
     await adapters.queue.replay_one(queue_id, None, session.actor)
     return _after_action(request, session, gettext("The delivery is retried within seconds."))
+
+
+@router.post("/items/{queue_id}/archive")
+async def archive_row(
+    request: Request, queue_id: UUID, session: CurrentSession, adapters: CurrentAdapters
+) -> Response:
+    """Archive one row."""
+    await adapters.queue.archive(ArchiveOrder(ids=[queue_id]), None, session.actor)
+    message = gettext("The delivery is archived. Retry it from the Archived tab.")
+    return _after_action(request, session, message)
 
 
 @router.post("/flush")

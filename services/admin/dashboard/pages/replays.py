@@ -1,4 +1,4 @@
-"""The pages of replays: a preview, the progress of a replay, and its cancellation."""
+"""The pages that replay or archive many rows: the preview, the progress of a replay, and its cancellation."""
 
 from typing import Annotated, Final
 from uuid import UUID
@@ -14,7 +14,13 @@ from services.admin.dashboard.pages.failed_deliveries import FAILED_DELIVERIES, 
 from services.admin.dashboard.rendering import PageRoute, redirect, render
 from services.admin.dashboard.replay_summary import summarise_replay
 from services.admin.rules.replay_rules import replay_seconds
-from services.admin.schemas.replay_filters import DEFAULT_PER_SECOND, MAX_PER_SECOND, ReplayOrder, ResultPage
+from services.admin.schemas.replay_filters import (
+    DEFAULT_PER_SECOND,
+    MAX_PER_SECOND,
+    ArchiveOrder,
+    ReplayOrder,
+    ResultPage,
+)
 from services.admin.schemas.replays import Result
 
 router = APIRouter(prefix=FAILED_DELIVERIES, route_class=PageRoute)
@@ -54,6 +60,41 @@ async def show_preview(
         seconds=preview.seconds,
         max_per_second=MAX_PER_SECOND,
     )
+
+
+class ArchiveForm(GroupQuery):
+    """The form of the page that archives rows. `expected` is the number of rows that it showed."""
+
+    comment: BlankAsNone[str] = None
+    expected: Annotated[int | None, Query(ge=0)] = None
+
+    def to_order(self) -> ArchiveOrder:
+        """Return the order for the store. Raises `RequestValidationError` for an invalid field."""
+        try:
+            return ArchiveOrder.model_validate(self.model_dump(exclude_none=True, exclude={"expected"}))
+        except ValidationError as error:
+            raise RequestValidationError(error.errors()) from error
+
+
+@router.get("/archive")
+async def show_archive_preview(
+    request: Request,
+    session: CurrentSession,
+    adapters: CurrentAdapters,
+    form: Annotated[ArchiveForm, Query()],
+) -> Response:
+    """Show which rows would be archived. Changes nothing."""
+    preview = await adapters.queue.preview_archive(form.to_order())
+    return render(request, session, "deliveries/archive.html", preview=preview, form=form)
+
+
+@router.post("/archive")
+async def archive_rows(
+    request: Request, session: CurrentSession, adapters: CurrentAdapters, form: Annotated[ArchiveForm, Form()]
+) -> Response:
+    """Archive the previewed rows, and show the archived ones."""
+    await adapters.queue.archive(form.to_order(), form.expected, session.actor)
+    return redirect(request, f"{FAILED_DELIVERIES}?state=archived")
 
 
 @router.get("/replay/duration")

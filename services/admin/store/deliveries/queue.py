@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
+from pydantic import JsonValue
+
 from contracts.audit import AuditEvent
 from runtime.database.audit_log import append_action
-from runtime.database.postgres import Pool, load_queries, snapshot, transaction
+from runtime.database.postgres import Connection, Pool, load_queries, snapshot, transaction
 from services.admin.rules.errors import ConflictError, NotFoundError
 from services.admin.rules.lead_edit_rules import queued_name
 from services.admin.rules.replay_rules import replay_blocker
 from services.admin.schemas.cursors import Position, split_page
 from services.admin.schemas.filters import QueueFilter
 from services.admin.schemas.leads import Flushed, QueueItem, QueuePage, flushed
-from services.admin.schemas.replay_filters import GroupFilter
-from services.admin.schemas.replays import QueueGroup, QueueGroups, Requested
+from services.admin.schemas.replay_filters import ArchiveOrder, GroupFilter
+from services.admin.schemas.replays import ArchiveAnswer, ChosenGroup, QueueGroup, QueueGroups, Requested
 from services.admin.schemas.system import SITE_QUEUE_JOB
 from services.admin.store.planning import plan_for_values
 from services.admin.texts import gettext
@@ -94,12 +96,55 @@ class ReplayQueue:
 
     async def clear(self, stage: str | None, actor: str) -> dict[str, int]:
         """Archive the waiting rows of one stage or of all stages. Return the number of rows by stage."""
+        order = ArchiveOrder.model_validate({"stage": stage, "state": "waiting"})
         async with transaction(self._pool) as connection:
-            rows = _SQL.archive_waiting(connection, stage=stage, actor=actor)
-            archived = {row["stage"]: row["rows"] async for row in rows}
+            archived = await _archive(connection, order, actor)
             details = {"count": sum(archived.values()), "stages": archived, "asked_for": stage or "all"}
             await append_action(connection, AuditEvent.QUEUE_CLEARED, actor, details)
         return archived
+
+    async def preview_archive(self, order: ArchiveOrder) -> ArchiveAnswer:
+        """Count the rows that would be archived. Changes nothing."""
+        async with snapshot(self._pool) as connection:
+            await plan_for_values(connection)
+            groups = _SQL.preview_archive(connection, **order.selection(), limit=MAX_GROUPS)
+            rows = [row async for row in groups]
+        total = rows[0]["total"] if rows else 0
+        return ArchiveAnswer(
+            dry_run=True,
+            rows=total,
+            groups=[ChosenGroup.model_validate(dict(row)) for row in rows],
+            message=f"{total} rows would be archived.",
+        )
+
+    async def archive(self, order: ArchiveOrder, expected: int | None, actor: str) -> ArchiveAnswer:
+        """Archive the rows that match now, and audit it.
+
+        Raises `ConflictError` if no row matches, or more rows than `expected`. Then nothing is archived.
+        """
+        async with transaction(self._pool) as connection:
+            archived = await _archive(connection, order, actor)
+            total = sum(archived.values())
+            if not total:
+                raise ConflictError(gettext("No pending or failed delivery matches."))
+            if expected is not None and total > expected:
+                raise ConflictError(
+                    gettext(
+                        "%(count)s rows match now, not %(expected)s. Check the preview.",
+                        count=total,
+                        expected=expected,
+                    )
+                )
+            details: dict[str, JsonValue] = {"count": total, "filter": order.summary()}
+            comment: dict[str, JsonValue] = {"comment": order.comment} if order.comment else {}
+            await append_action(connection, AuditEvent.QUEUE_ARCHIVED, actor, details | comment)
+        return ArchiveAnswer(dry_run=False, rows=total, groups=[], message=f"{total} rows are archived.")
+
+
+async def _archive(connection: Connection, order: ArchiveOrder, actor: str) -> dict[str, int]:
+    await plan_for_values(connection)
+    rows = _SQL.archive_rows(connection, **order.selection(), actor=actor)
+    return {row["stage"]: row["rows"] async for row in rows}
 
 
 def _to_item(row: Any) -> QueueItem:

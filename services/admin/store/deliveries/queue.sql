@@ -47,12 +47,33 @@ SELECT count(*) FROM requested;
 -- Request a run of a job. A flusher starts it when it polls next. Returns the details of the last run.
 UPDATE scheduled_job SET requested_at = now() WHERE name = :name RETURNING last_details;
 
--- name: archive_waiting
--- Archive the waiting rows with their payloads, so that they can be replayed later. Writes an audit entry for each row.
+-- name: preview_archive
+-- The rows that archive_rows would archive, by failure, the largest group first. `total` counts the rows of all groups.
+SELECT stage, kind, state, reason, count(*) AS rows, (sum(count(*)) OVER ())::bigint AS total
+FROM replay_queue
+WHERE state = ANY(:states::text[])
+  AND (:stage::text IS NULL OR stage = :stage)
+  AND (:kind::text IS NULL OR kind = :kind)
+  AND (:reason::text IS NULL OR reason = :reason)
+  AND (:ids::uuid[] IS NULL OR id = ANY(:ids::uuid[]))
+  AND (:since::timestamptz IS NULL OR last_failed_at >= :since)
+  AND (:until::timestamptz IS NULL OR last_failed_at < :until)
+GROUP BY stage, kind, state, reason
+ORDER BY rows DESC, stage, kind, state, reason
+LIMIT :limit::bigint;
+
+-- name: archive_rows
+-- Archive rows with their payloads, so that they can be replayed later. Writes an audit entry for each row.
 WITH archived AS (
     UPDATE replay_queue
     SET state = 'archived', next_attempt_at = NULL, requested_at = NULL, updated_at = now()
-    WHERE state = 'waiting' AND (:stage::text IS NULL OR stage = :stage)
+    WHERE state = ANY(:states::text[])
+      AND (:stage::text IS NULL OR stage = :stage)
+      AND (:kind::text IS NULL OR kind = :kind)
+      AND (:reason::text IS NULL OR reason = :reason)
+      AND (:ids::uuid[] IS NULL OR id = ANY(:ids::uuid[]))
+      AND (:since::timestamptz IS NULL OR last_failed_at >= :since)
+      AND (:until::timestamptz IS NULL OR last_failed_at < :until)
     RETURNING id, stage, kind, lead_id, reason
 ), audited AS (
     INSERT INTO audit_log (event_id, event, actor, details_json, lead_id)
