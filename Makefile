@@ -41,7 +41,7 @@ test-compose: $(READY) ## Test the composed stack, with six containers of servic
 coverage: $(READY) ## Run every test and report the lines that none runs
 	@$(RUN) pytest --cov --cov-report=term-missing:skip-covered $(a)
 
-bench: $(READY) ## Hold the speed of every stage against its limits and the usual ways, in half an hour (a="--only gateway")
+bench: $(READY) ## Hold the speed of every stage against its limits and the usual ways, in 17 minutes (a="--only gateway")
 	@$(RUN) tests.bench $(a)
 
 bench-quick: $(READY) ## The same in five minutes, with too few turns for exact intervals

@@ -92,7 +92,9 @@ def main(
         tempfile.TemporaryDirectory(prefix="fastcore-bench-") as folder,
         running_stack(Path(folder), fsync=True) as stack,
     ):
-        bench = BenchEnvironment(stack, Path(folder), quick, turns, lambda text: console.print(f"... {text}"))
+        bench = BenchEnvironment(
+            stack, Path(folder), quick, turns, lambda text: console.print(f"... {text}"), draws=keep
+        )
         for name in only or [name for name in COMPARISONS if not (quick and name in FULL_ONLY)]:
             found, conditions[name] = _compare(bench, name, pin=pin)
             results += found

@@ -1,5 +1,6 @@
 """The environment of a comparison: servers, folder, programs and duration."""
 
+import asyncio
 import contextlib
 import subprocess
 import sys
@@ -17,9 +18,10 @@ TOKEN = "a-token-of-a-website-1234567890"
 
 @dataclass(frozen=True)
 class BenchEnvironment:
-    """`quick` selects shorter loads without curves; each contender is measured in `turns` turns.
+    """`quick` selects shorter loads; each contender is measured in `turns` turns.
 
-    `say` prints the current measurement. The measured processes run on the cores `measured`.
+    `say` prints the current measurement. `draws` is True if the run measures the curves of the documentation,
+    too. The measured processes run on the cores `measured`.
     """
 
     stack: Stack
@@ -27,13 +29,19 @@ class BenchEnvironment:
     quick: bool
     turns: int
     say: Callable[[str], None]
+    draws: bool = False
     curves: list[Curve] = field(default_factory=list)
     measured: Collection[int] = tuple(CORES)
 
     @property
     def seconds(self) -> float:
         """The duration of one load."""
-        return 2 if self.quick else 4
+        return 2 if self.quick else 3
+
+    @property
+    def rate_seconds(self) -> int:
+        """The duration of one load at the maximum rate. `wrk` takes whole seconds only."""
+        return 1 if self.quick else 2
 
 
 @contextlib.contextmanager
@@ -74,3 +82,17 @@ async def program(
     finally:
         if process.process and process.process.poll() is None:
             await process.stop()
+
+
+@contextlib.asynccontextmanager
+async def started_together(
+    *programs: contextlib.AbstractAsyncContextManager[ServiceProcess],
+) -> AsyncIterator[list[ServiceProcess]]:
+    """Start programs at the same time, and run them while the block lasts. All are ready when it begins.
+
+    Raises an ExceptionGroup if one of them cannot start; the others are stopped.
+    """
+    async with contextlib.AsyncExitStack() as running:
+        async with asyncio.TaskGroup() as starts:
+            tasks = [starts.create_task(running.enter_async_context(each)) for each in programs]
+        yield [task.result() for task in tasks]

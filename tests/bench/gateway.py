@@ -1,19 +1,22 @@
 """Compares the gateway with common alternatives: leads per second, latency, and without Kafka."""
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Final
 
-from tests.bench.environment import TOKEN, BenchEnvironment, program, reference_gateway
+from tests.bench.environment import TOKEN, BenchEnvironment, program, reference_gateway, started_together
 from tests.bench.inputs.load import accepted_a_second, answered_in, need_wrk
 from tests.bench.measure import Curve, Limit, Result, Run, in_turns
 from tests.bench.placement import CORES
+from tests.support.services.processes import ServiceProcess
 
 REFERENCES: Final = {
     "modelled": ("FastAPI and the model, no publishing", Limit(at_least=1.0)),
     "bare": ("bare Starlette with the same publish", Limit(at_least=0.7)),
     "inserting": ("two INSERTs per request", Limit(at_least=3.0)),
 }
+# More workers change nothing about the cost of INSERTs.
+PER_MACHINE: Final = ("modelled", "bare")
 NOWHERE: Final = "127.0.0.1:1"
 
 
@@ -28,8 +31,10 @@ def _environment(bench: BenchEnvironment, bootstrap_servers: str | None = None) 
 
 
 @contextlib.asynccontextmanager
-async def _contenders(bench: BenchEnvironment, workers: int) -> AsyncIterator[dict[str, str]]:
-    """Run the gateway, the gateway without Kafka, and the references.
+async def _contenders(
+    bench: BenchEnvironment, workers: int, references: Collection[str]
+) -> AsyncIterator[dict[str, str]]:
+    """Run the gateway, the gateway without Kafka, and these references.
 
     Each has `workers` workers, and has warmed up. Yields their URLs.
     """
@@ -39,18 +44,15 @@ async def _contenders(bench: BenchEnvironment, workers: int) -> AsyncIterator[di
         "DATABASE_URL": database.service,
         "FASTCORE_INGEST_WORKERS": str(workers),
     }
-    async with contextlib.AsyncExitStack() as running:
-        urls: dict[str, str] = {}
-        for name, servers in (("ours", None), ("away", NOWHERE)):
-            made = await running.enter_async_context(
-                program(bench, "ingest", _environment(bench, servers) | shared)
-            )
-            urls[name] = made.url
-        for name in REFERENCES:
-            made = await running.enter_async_context(
-                reference_gateway(bench, name, _environment(bench) | shared, workers)
-            )
-            urls[name] = made.url
+    programs: dict[str, contextlib.AbstractAsyncContextManager[ServiceProcess]] = {
+        name: program(bench, "ingest", _environment(bench, servers) | shared)
+        for name, servers in (("ours", None), ("away", NOWHERE))
+    }
+    programs |= {
+        name: reference_gateway(bench, name, _environment(bench) | shared, workers) for name in references
+    }
+    async with started_together(*programs.values()) as started:
+        urls = {name: process.url for name, process in zip(programs, started, strict=True)}
         for url in urls.values():
             await accepted_a_second(url, 1)
         yield urls
@@ -61,17 +63,17 @@ async def _contenders(bench: BenchEnvironment, workers: int) -> AsyncIterator[di
 async def compare_per_machine(bench: BenchEnvironment) -> list[Result]:
     """Measure leads a second with a worker for each core."""
     need_wrk()
-    async with _contenders(bench, len(CORES)) as urls:
+    async with _contenders(bench, len(CORES), PER_MACHINE) as urls:
         return await _rates(bench, urls, f"{len(CORES)} workers")
 
 
 async def compare_per_core(bench: BenchEnvironment) -> list[Result]:
     """Measure everything with one worker each, and the same running programs."""
     need_wrk()
-    async with _contenders(bench, 1) as urls:
+    async with _contenders(bench, 1, REFERENCES) as urls:
         rates = await _rates(bench, urls, "one worker")
         latencies = await _latencies(bench, urls, rates[0])
-        if not bench.quick:
+        if bench.draws:
             bench.curves.append(await _curve(bench, urls, min(rates[0].ours)))
         return [*rates, *latencies]
 
@@ -79,7 +81,7 @@ async def compare_per_core(bench: BenchEnvironment) -> list[Result]:
 async def _rates(bench: BenchEnvironment, urls: Mapping[str, str], workers: str) -> list[Result]:
     bench.say(f"gateway: leads a second, {workers}")
     runs: dict[str, Run] = {
-        name: lambda url=url: accepted_a_second(url, bench.seconds / 2)  # type: ignore[misc]
+        name: lambda url=url: accepted_a_second(url, bench.rate_seconds)  # type: ignore[misc]
         for name, url in urls.items()
     }
     # Short and frequent turns, because the speed of the machine changes within seconds.
@@ -89,6 +91,7 @@ async def _rates(bench: BenchEnvironment, urls: Mapping[str, str], workers: str)
             f"gateway with {workers}, leads a second", against, "leads/s", rates["ours"], rates[name], limit
         )
         for name, (against, limit) in REFERENCES.items()
+        if name in rates
     ]
     spooling = f"gateway with {workers} and Kafka away, leads a second fsynced"
     return [

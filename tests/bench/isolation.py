@@ -22,7 +22,7 @@ from contracts import topics
 from deploy.embedded.servers.standalone import free_ports
 from runtime.settings import Kafka
 from tests.bench import notifier
-from tests.bench.environment import BenchEnvironment, input_process, program
+from tests.bench.environment import BenchEnvironment, input_process, program, started_together
 from tests.bench.measure import Limit, Result, in_turns, percentile
 from tests.support.factories import lead, producer
 from tests.support.services.webhooks import VARIABLE, destination, write_sites
@@ -33,8 +33,8 @@ from tests.support.web.webhook_receiver import SECRET
 RATE: Final = 100
 LIMIT_MS: Final = 500.0
 SLOW_SECONDS: Final = 2.0
-WARM_SECONDS: Final = 3
-SECONDS: Final = 10
+WARM_SECONDS: Final = 2
+SECONDS: Final = 5
 DONE_SECONDS: Final = 60.0
 MAILS_PER_LEAD: Final = 2
 SENT: Final = "SELECT lead_id, sent_at FROM email_delivery WHERE state = 'sent' AND lead_id = ANY($1)"
@@ -115,11 +115,8 @@ async def _run(bench: BenchEnvironment, url: str, smtp_port: int, seconds: float
         "FASTCORE_SITES_FILE": str(sites),
         VARIABLE: SECRET,
     }
-    async with (
-        program(bench, "webhooks", environment),
-        program(bench, "notifier", environment),
-        producer(kafka) as sender,
-    ):
+    services = (program(bench, name, environment) for name in ("webhooks", "notifier"))
+    async with started_together(*services) as started, producer(kafka) as sender:
         warm = await _publish(sender, kafka, WARM_SECONDS)
         await eventually(
             lambda: _latencies(url), until=lambda found: len(found) >= len(warm), seconds=DONE_SECONDS
@@ -131,6 +128,8 @@ async def _run(bench: BenchEnvironment, url: str, smtp_port: int, seconds: float
             lambda: _latencies(url), until=lambda found: len(found) >= len(published), seconds=DONE_SECONDS
         )
         mails = await _mails(database, published)
+        for process in started:
+            process.kill()  # a stop waits for the slow destination
     await bench.stack.drop_topics(kafka)
     await bench.stack.drop_database(database)
     return Run(events, mails)

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from tests.support.stack import Database
 NAME: Final = "persister draining a backlog, leads a second"
 SINK: Final = "Debezium's JDBC sink"
 COPY_BATCH: Final = 2_000
+Rows = list[tuple[Any, ...]]
 BATCHES: Final = (100, 500, 2_000)
 LEAD: Final = (
     "id", "request_id", "site", "email", "service", "name", "phone", "company", "message", "consent",
@@ -33,19 +34,20 @@ ENTRY: Final = (
 
 def size(bench: BenchEnvironment) -> int:
     """Return the number of leads in the backlog."""
-    return 20_000 if bench.quick else 60_000
+    return 20_000 if bench.quick else 40_000
 
 
 async def compare(bench: BenchEnvironment) -> list[Result]:
     """Run the persister, COPY and the sink in turns, each time with a new database."""
     async with backlog(bench, size(bench)) as waiting:
-        runs: dict[str, Run] = {"ours": waiting.drained, "copy": lambda: _copied(waiting)}
+        batches = [_rows(waiting, first) for first in range(0, len(waiting.records), COPY_BATCH)]
+        runs: dict[str, Run] = {"ours": waiting.drained, "copy": lambda: _copied(bench, batches)}
         if not bench.quick:  # so few records would only measure a cold JVM
             topic = await waiting.enveloped(jdbc_sink.envelope)
             runs["sink"] = lambda: jdbc_sink.drained(bench, topic, len(waiting.records))
         bench.say(f"persister: drained in turns with {', '.join(runs.keys() - {'ours'})}")
         rates = await in_turns(runs, bench.turns)
-        if not bench.quick:
+        if bench.draws:
             bench.curves.append(await _by_batch(waiting))
     results = [
         Result(NAME, "asyncpg COPY of the same rows", "leads/s", rates["ours"], rates["copy"], Limit(0.5))
@@ -71,19 +73,17 @@ async def _by_batch(waiting: Backlog) -> Curve:
     )
 
 
-async def _copied(waiting: Backlog) -> float:
-    """COPY a lead row and an audit row for each lead; the time excludes the decoding."""
-    took = 0.0
-    async with _database(waiting.bench) as connection:
-        for first in range(0, len(waiting.records), COPY_BATCH):
-            leads, entries = _rows(waiting, first)
-            with running_on(waiting.bench.measured):
-                began = time.perf_counter()
+async def _copied(bench: BenchEnvironment, batches: Sequence[tuple[Rows, Rows]]) -> float:
+    """COPY a lead row and an audit row for each lead. The rows are decoded before."""
+    async with _database(bench) as connection:
+        with running_on(bench.measured):
+            began = time.perf_counter()
+            for leads, entries in batches:
                 async with connection.transaction():
                     await connection.copy_records_to_table("lead_inbox", records=leads, columns=LEAD)
                     await connection.copy_records_to_table("audit_log", records=entries, columns=ENTRY)
-                took += time.perf_counter() - began
-    return len(waiting.records) / took
+            took = time.perf_counter() - began
+    return sum(len(leads) for leads, _ in batches) / took
 
 
 @contextlib.asynccontextmanager
@@ -100,7 +100,7 @@ async def _database(bench: BenchEnvironment) -> AsyncIterator[Any]:
         await bench.stack.drop_database(database)
 
 
-def _rows(waiting: Backlog, first: int) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+def _rows(waiting: Backlog, first: int) -> tuple[Rows, Rows]:
     leads, entries = [], []
     for record in waiting.records[first : first + COPY_BATCH]:
         lead = LeadReceived.model_validate_json(record.value)

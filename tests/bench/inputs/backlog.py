@@ -18,7 +18,7 @@ from contracts.lead_record import LeadRecord, body_sha256, build_record
 from contracts.leads import EXAMPLE, LeadSubmission
 from deploy.embedded.processes.readiness import Alive, always_alive
 from runtime.settings import Kafka
-from tests.bench.environment import BenchEnvironment, program
+from tests.bench.environment import BenchEnvironment, program, started_together
 from tests.support.stack import Database
 from tests.support.wait import eventually
 
@@ -123,9 +123,7 @@ async def persisters(
         **(environment or {}),
     }
     try:
-        async with contextlib.AsyncExitStack() as running:
-            for _ in range(count):
-                await running.enter_async_context(program(bench, "persister", variables))
+        async with started_together(*(program(bench, "persister", variables) for _ in range(count))):
             yield database
     finally:
         await bench.stack.drop_database(database)

@@ -41,13 +41,13 @@ async def _run(*command: str) -> str:
     return out.decode()
 
 
-async def accepted_a_second(url: str, seconds: float) -> float:
+async def accepted_a_second(url: str, seconds: int) -> float:
     """Post at the maximum rate over 64 connections; every response must be a 201."""
     said = await _run(
         "wrk",
         "-t1",
         f"-c{CONNECTIONS}",
-        f"-d{seconds:g}s",
+        f"-d{seconds}s",
         "--timeout",
         "10s",
         "-s",

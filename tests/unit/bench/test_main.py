@@ -1,5 +1,6 @@
 """Where a comparison runs."""
 
+import contextlib
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.bench import __main__ as bench_main
-from tests.bench import placement
+from tests.bench import performance_page, placement, plots
 from tests.bench.environment import BenchEnvironment
 from tests.bench.measure import Limit, Result
 from tests.bench.placement import CORES
@@ -61,3 +62,26 @@ def test_nothing_is_pinned_in_any_other_comparison(
     assert (seen.others is None) is (bench is not BENCH)
     assert os.sched_getaffinity(0) == before
     assert len(seen.before) == len(CORES)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_run_draws_curves_only_if_it_becomes_the_known_one(
+    keep: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    draws, drawn = list[bool](), list[Any]()
+
+    async def comparison(bench: BenchEnvironment) -> list[Result]:
+        draws.append(bench.draws)
+        return [Result("what", "against", "ms", [1.0], [1.0], Limit())]
+
+    monkeypatch.setattr(bench_main, "COMPARISONS", {"way": comparison})
+    monkeypatch.setattr(bench_main, "running_stack", lambda *_, **__: contextlib.nullcontext(BENCH.stack))
+    monkeypatch.setattr(plots, "draw", drawn.append)
+    monkeypatch.setattr(performance_page, "write", drawn.append)
+    monkeypatch.setenv("FASTCORE_TEST_PARTS", "embedded")
+    bench_main.main(
+        quick=False, only=["way"], out=tmp_path / "out.json", keep=keep, turns=2, pin=True,
+        known=tmp_path / "known.json",
+    )  # fmt: skip
+    assert draws == [keep]
+    assert len(drawn) == (2 if keep else 0)
