@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -34,12 +34,13 @@ from tests.bench.environment import BenchEnvironment
 from tests.bench.machine import Conditions, Watch
 from tests.bench.measure import Result
 from tests.bench.placement import CORES
+from tests.bench.references import outpost as outposts
 from tests.support.stack import running_stack
 
 Compare = Callable[[BenchEnvironment], Coroutine[Any, Any, list[Result]]]
 COMPARISONS: Final[dict[str, Compare]] = {
-    "gateway": gateway.compare_per_core,
-    "workers": gateway.compare_per_machine,
+    "gateway-core": gateway.compare_per_core,
+    "gateway-machine": gateway.compare_per_machine,
     "persister": persister.compare,
     "consumers": consumers.compare,
     "notifier": notifier.compare,
@@ -50,7 +51,7 @@ COMPARISONS: Final[dict[str, Compare]] = {
 }
 # In these, one process is compared with one other: each alone on a core. In the others, several processes of
 # FASTCore work together, and nothing is pinned.
-ONE_PROCESS: Final = {"gateway", "persister", "notifier", "start"}
+ONE_PROCESS: Final = {"gateway-core", "persister", "notifier", "start"}
 # Too slow for a quick run: memory growth, several group members, and a p99 of few leads a second.
 FULL_ONLY: Final = {"consumers", "memory", "isolation"}
 LAST: Final = ROOT / ".fastcore" / "bench" / "results.json"
@@ -60,7 +61,9 @@ def main(
     quick: Annotated[
         bool, typer.Option("--quick", help="Shorter loads and fewer turns: under 5 minutes.")
     ] = False,
-    only: Annotated[list[str] | None, typer.Option(help=f"Any of: {', '.join(COMPARISONS)}.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help=f"Any of: {', '.join(COMPARISONS)}; gateway is both of its own.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Where the figures go as JSON.")] = LAST,
     keep: Annotated[
         bool, typer.Option("--keep", help="Make this the known run, and draw its curves.")
@@ -70,6 +73,10 @@ def main(
         typer.Option(min=2, help="Of each contender, an even number; by default 8, in a quick run 4."),
     ] = None,
     pin: Annotated[bool, typer.Option(help="Measure single processes on a core of their own.")] = True,
+    outpost: Annotated[
+        Path | None,
+        typer.Option(help="The folder with Outpost's programs, to compare the gateway with its endpoint."),
+    ] = None,
     known: Annotated[Path, typer.Option(help="The run that this one must not be worse than.")] = report.KNOWN,
 ) -> None:
     """Measure FASTCore against the usual ways to build its parts, and against their limits.
@@ -79,12 +86,13 @@ def main(
     exceeded, and each ratio that is too noisy to be reported.
     """
     console = Console(width=None if sys.stdout.isatty() else 160)
-    if unknown := set(only or ()) - set(COMPARISONS):
-        raise typer.BadParameter(f"there is no {', '.join(unknown)}; choose of: {', '.join(COMPARISONS)}")
+    names = _chosen(only) if only else [name for name in COMPARISONS if not (quick and name in FULL_ONLY)]
     os.environ.setdefault("FASTCORE_TEST_PARTS", "embedded")
     turns = turns or (4 if quick else 8)
     if turns % 2:
         raise typer.BadParameter("two turns are a block, A B B A: give an even number")
+    if outpost and (missing := outposts.missing(outpost)):
+        raise typer.BadParameter(f"Outpost needs {', '.join(missing)}; see docs/performance.md")
     began, results, said = time.monotonic(), list[Result](), dict[str, Any]()
     conditions = dict[str, Conditions]()
     before = report.rows(json.loads(known.read_text())) if known.exists() else {}
@@ -93,9 +101,10 @@ def main(
         running_stack(Path(folder), fsync=True) as stack,
     ):
         bench = BenchEnvironment(
-            stack, Path(folder), quick, turns, lambda text: console.print(f"... {text}"), draws=keep
-        )
-        for name in only or [name for name in COMPARISONS if not (quick and name in FULL_ONLY)]:
+            stack, Path(folder), quick, turns, lambda text: console.print(f"... {text}"),
+            draws=keep, outpost=outpost and outpost.resolve(),
+        )  # fmt: skip
+        for name in names:
             found, conditions[name] = _compare(bench, name, pin=pin)
             results += found
             # After each comparison, so that an interrupted run keeps its results.
@@ -111,6 +120,17 @@ def main(
     console.print(f"{time.monotonic() - began:.0f} s; written to {out}")
     if faults := report.worse(results, before):
         sys.exit("\n".join([f"worse than {known} by more than {report.MARGIN:.0%}:", *faults]))
+
+
+def _chosen(only: Iterable[str]) -> list[str]:
+    """Return the comparisons of these names. A name before a hyphen means all that begin with it."""
+    found = list[str]()
+    for each in only:
+        named = [name for name in COMPARISONS if each in (name, name.partition("-")[0])]
+        if not named:
+            raise typer.BadParameter(f"there is no {each}; choose of: {', '.join(COMPARISONS)}")
+        found += named
+    return list(dict.fromkeys(found))
 
 
 def _compare(bench: BenchEnvironment, name: str, *, pin: bool) -> tuple[list[Result], Conditions]:

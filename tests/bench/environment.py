@@ -21,7 +21,7 @@ class BenchEnvironment:
     """`quick` selects shorter loads; each contender is measured in `turns` turns.
 
     `say` prints the current measurement. `draws` is True if the run measures the curves of the documentation,
-    too. The measured processes run on the cores `measured`.
+    too. The measured processes run on the cores `measured`. `outpost` is the folder with Outpost's programs.
     """
 
     stack: Stack
@@ -30,6 +30,7 @@ class BenchEnvironment:
     turns: int
     say: Callable[[str], None]
     draws: bool = False
+    outpost: Path | None = None
     curves: list[Curve] = field(default_factory=list)
     measured: Collection[int] = tuple(CORES)
 

@@ -8,6 +8,7 @@ from tests.bench.environment import TOKEN, BenchEnvironment, program, reference_
 from tests.bench.inputs.load import accepted_a_second, answered_in, need_wrk
 from tests.bench.measure import Curve, Limit, Result, Run, in_turns
 from tests.bench.placement import CORES
+from tests.bench.references import outpost
 from tests.support.services.processes import ServiceProcess
 
 REFERENCES: Final = {
@@ -61,10 +62,14 @@ async def _contenders(
 
 
 async def compare_per_machine(bench: BenchEnvironment) -> list[Result]:
-    """Measure leads a second with a worker for each core."""
+    """Measure leads a second with a worker for each core, and events a second of Outpost if it is there."""
     need_wrk()
-    async with _contenders(bench, len(CORES), PER_MACHINE) as urls:
-        return await _rates(bench, urls, f"{len(CORES)} workers")
+    async with _contenders(bench, len(CORES), PER_MACHINE) as urls, contextlib.AsyncExitStack() as running:
+        others = dict[str, Run]()
+        if bench.outpost:
+            bench.say("gateway: Outpost with Redis and RabbitMQ")
+            others["outpost"] = await running.enter_async_context(outpost.publishing(bench, bench.outpost))
+        return await _rates(bench, urls, f"{len(CORES)} workers", others)
 
 
 async def compare_per_core(bench: BenchEnvironment) -> list[Result]:
@@ -78,19 +83,21 @@ async def compare_per_core(bench: BenchEnvironment) -> list[Result]:
         return [*rates, *latencies]
 
 
-async def _rates(bench: BenchEnvironment, urls: Mapping[str, str], workers: str) -> list[Result]:
+async def _rates(
+    bench: BenchEnvironment, urls: Mapping[str, str], workers: str, others: Mapping[str, Run] | None = None
+) -> list[Result]:
     bench.say(f"gateway: leads a second, {workers}")
     runs: dict[str, Run] = {
         name: lambda url=url: accepted_a_second(url, bench.rate_seconds)  # type: ignore[misc]
         for name, url in urls.items()
     }
     # Short and frequent turns, because the speed of the machine changes within seconds.
-    rates = await in_turns(runs, bench.turns)
+    rates = await in_turns(runs | dict(others or {}), bench.turns)
     results = [
         Result(
             f"gateway with {workers}, leads a second", against, "leads/s", rates["ours"], rates[name], limit
         )
-        for name, (against, limit) in REFERENCES.items()
+        for name, (against, limit) in (REFERENCES | {"outpost": (outpost.NAME, Limit())}).items()
         if name in rates
     ]
     spooling = f"gateway with {workers} and Kafka away, leads a second fsynced"

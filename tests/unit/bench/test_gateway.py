@@ -13,6 +13,7 @@ from runtime.settings import Kafka
 from tests.bench import gateway
 from tests.bench.environment import BenchEnvironment
 from tests.bench.placement import CORES
+from tests.bench.references import outpost
 from tests.support.stack import Database, Stack
 
 GATEWAYS = {"ingest", *gateway.REFERENCES}
@@ -82,3 +83,25 @@ async def test_curves_are_measured_only_when_a_run_draws_them(workers: dict[str,
     measured = replace(bench(), draws=draws)
     await gateway.compare_per_core(measured)
     assert bool(measured.curves) is draws
+
+
+@pytest.mark.parametrize("folder", [None, Path("built")])
+async def test_outpost_is_compared_per_machine_where_it_is_built(
+    folder: Path | None, workers: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextlib.asynccontextmanager
+    async def publishing(_: BenchEnvironment, programs: Path) -> AsyncIterator[Any]:
+        assert programs == folder
+
+        async def rate() -> float:
+            return 200.0
+
+        yield rate
+
+    monkeypatch.setattr(outpost, "publishing", publishing)
+    measured = replace(bench(), outpost=folder)
+    results = await gateway.compare_per_machine(measured) + await gateway.compare_per_core(measured)
+    rows = [result for result in results if result.against == outpost.NAME]
+    assert [(row.name, row.ratio) for row in rows] == (
+        [(f"gateway with {len(CORES)} workers, leads a second", 0.5)] if folder else []
+    )

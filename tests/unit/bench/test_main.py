@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from tests.bench import __main__ as bench_main
 from tests.bench import performance_page, placement, plots
@@ -32,12 +33,12 @@ def two_cores(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[int], Any]]:
     monkeypatch.setattr(bench_main, "CORES", [0, 1])
     monkeypatch.setattr(placement, "CORES", [0, 1])
     monkeypatch.setattr(placement, "move_all", lambda cores: moved.append((cores, None)))
-    monkeypatch.setattr(bench_main, "COMPARISONS", {"gateway": comparison, "way": comparison})
+    monkeypatch.setattr(bench_main, "COMPARISONS", {"gateway-core": comparison, "way": comparison})
     return moved
 
 
 def test_one_process_is_measured_on_a_core_of_its_own(two_cores: list[tuple[list[int], Any]]) -> None:
-    results, seen = bench_main._compare(BENCH, "gateway", pin=True)
+    results, seen = bench_main._compare(BENCH, "gateway-core", pin=True)
     assert two_cores == [([1], [0])]
     assert seen.placement == placement.MEASURED_ALONE
     assert [result.conditions for result in results] == [seen]
@@ -47,8 +48,8 @@ def test_one_process_is_measured_on_a_core_of_its_own(two_cores: list[tuple[list
     ("bench", "name", "pin"),
     [
         (BENCH, "way", True),
-        (BENCH, "gateway", False),
-        (replace(BENCH, stack=Stack("", "", "", "", "given")), "gateway", True),
+        (BENCH, "gateway-core", False),
+        (replace(BENCH, stack=Stack("", "", "", "", "given")), "gateway-core", True),
     ],
     ids=["several processes", "--no-pin", "servers of others"],
 )
@@ -85,3 +86,23 @@ def test_a_run_draws_curves_only_if_it_becomes_the_known_one(
     )  # fmt: skip
     assert draws == [keep]
     assert len(drawn) == (2 if keep else 0)
+
+
+@pytest.mark.parametrize(
+    ("only", "found"),
+    [
+        (["gateway"], ["gateway-core", "gateway-machine"]),
+        (["gateway-machine", "gateway"], ["gateway-machine", "gateway-core"]),
+        (["way"], ["way"]),
+    ],
+)
+def test_a_name_before_a_hyphen_chooses_all_that_begin_with_it(
+    only: list[str], found: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench_main, "COMPARISONS", dict.fromkeys(["gateway-core", "gateway-machine", "way"]))
+    assert bench_main._chosen(only) == found
+
+
+def test_an_unknown_comparison_is_refused_with_the_names_of_all() -> None:
+    with pytest.raises(typer.BadParameter, match="no workers; choose of: gateway-core, way"):
+        bench_main._chosen(["workers"])
