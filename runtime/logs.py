@@ -49,6 +49,12 @@ def _add_span_ids(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return event
 
 
+def _drop_colors(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Remove uvicorn's copy of the message for a terminal: it contains escape sequences."""
+    event.pop("color_message", None)
+    return event
+
+
 def configure(service: str, level: str) -> None:
     """Configure one JSON formatter for our own and the libraries' logs.
 
@@ -64,6 +70,7 @@ def configure(service: str, level: str) -> None:
         _add_span_ids,
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
+        _drop_colors,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _add_exception,
     ]

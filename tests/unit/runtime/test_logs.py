@@ -26,6 +26,15 @@ def test_exception_is_logged_without_its_text(
     assert "bob@" not in str(lines)
 
 
+def test_regression_uvicorns_message_is_logged_without_colors(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("test", "INFO")
+    colored = "Uvicorn running on \x1b[1m%s\x1b[0m"
+    logging.getLogger("uvicorn.error").info("Uvicorn running on %s", "x", extra={"color_message": colored})
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["event"] == "Uvicorn running on x"
+    assert "[1m" not in line
+
+
 def test_services_of_one_process_log_their_own_names(capsys: pytest.CaptureFixture[str]) -> None:
     def start(service: str) -> None:
         set_current_service(service)
