@@ -138,3 +138,27 @@ async def test_regression_a_replay_in_which_some_fail_again_is_no_success(dashbo
         await expect(row.locator(".badge.amber")).to_have_text("Finished")
         await visitor.check()
     del smtp.always[f"rcpt:{bad}"]
+
+
+async def test_a_group_of_failed_deliveries_is_archived_and_can_be_retried(dashboard: Dashboard) -> None:
+    smtp, tag, response = dashboard.watched.smtp, uuid4().hex[:10], "554 5.1.8 no such person"
+    emails = [f"{tag}.{number}@example.com" for number in range(2)]
+    for email in emails:
+        smtp.always[f"rcpt:{email}"] = response
+        await dashboard.post(name=f"Mistyped {tag}", email=email)
+    async with dashboard.visit() as visitor:
+        page = visitor.page
+        await visitor.open("/admin/ui/workbench?state=dead")
+        group = page.get_by_role("row").filter(has_text="smtp 554 5.1.8 at rcpt")
+        await expect(group.get_by_role("cell", name="2", exact=True)).to_be_visible(timeout=2 * TIMEOUT_MS)
+        await visitor.check()
+        await group.get_by_role("link", name="Archive 2 deliveries").click()
+        await expect(page.get_by_role("heading", name="Archive 2 deliveries?")).to_be_visible()
+        await visitor.check()
+        await page.get_by_role("button", name="Archive 2 deliveries").click()
+        await page.wait_for_url("**/admin/ui/workbench?state=archived")
+        await expect(group.get_by_role("cell", name="2", exact=True)).to_be_visible()
+        await group.get_by_role("link").first.click()
+        await expect(page.locator("#list tbody tr")).to_have_count(2)
+        await expect(page.get_by_role("button", name="Retry this delivery")).to_have_count(2)
+        await expect(page.get_by_role("button", name="Archive this delivery")).to_have_count(0)
