@@ -6,7 +6,7 @@ EMBEDDED := $(RUN) deploy.embedded
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help up down reset psql logs status env test test-compose coverage bench bench-quick bench-compare bench-admin bench-idle bench-scale screenshots faults faults-brokers outage faults-quick fuzz ledger doctor mail check fmt docs texts chart alerts lock kafka-jars setup venv
+.PHONY: help up down reset psql logs status env test test-compose coverage bench bench-quick bench-compare bench-lead bench-admin bench-idle bench-scale screenshots faults faults-brokers outage faults-quick fuzz ledger doctor mail check fmt docs texts chart alerts lock kafka-jars setup venv
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ bench-quick: $(READY) ## The same in five minutes, with too few turns for exact 
 
 bench-compare: $(READY) ## Say for two stored runs whether the intervals of each row overlap (a="one.json other.json")
 	@$(RUN) tests.bench.compare_runs $(a)
+
+bench-lead: $(READY) ## What a lead costs the gateway's process, in instructions (valgrind) and processor time (a="--only ours")
+	@$(RUN) tests.bench.lead_cost $(a)
 
 bench-admin: $(READY) ## Every query of the admin service at a million leads, with plans and times (a="--only audit")
 	@$(RUN) tests.bench.admin $(a)
