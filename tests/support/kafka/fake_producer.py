@@ -17,7 +17,7 @@ class FakeProducer:
         self.options = options
         self.fault = self.plan[len(self.created)] if len(self.created) < len(self.plan) else None
         self.stopped = False
-        self.client = self
+        self.client = self.cluster = self
         self.answers = True
         self.created.append(self)
 
@@ -32,6 +32,9 @@ class FakeProducer:
 
     async def force_metadata_update(self) -> bool:
         return self.answers
+
+    def partitions_for_topic(self, _: str) -> None:
+        """Return None: with an unknown topic, the publisher calls `send`."""
 
     async def send(self, topic: str, **_: Any) -> asyncio.Future[SimpleNamespace]:
         delivery = asyncio.get_running_loop().create_future()
