@@ -16,6 +16,7 @@ from pydantic import AfterValidator, JsonValue, StringConstraints
 from contracts.text import is_blank, to_line, to_text, truncate
 
 LINE_MAX: Final = 200
+KEY_MAX: Final = 255
 MESSAGE_MAX: Final = 10_000
 CONSENT_TEXT_MAX: Final = 2000
 EXTRA_MAX_DEPTH: Final = 16
@@ -109,5 +110,7 @@ ConsentText = Annotated[
 ]
 TruncatedLine = Annotated[str, _truncate_to(LINE_MAX)]
 TruncatedUrl = Annotated[str, _truncate_to(2048)]
-IdempotencyKey = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[\x20-\x7e]{1,255}$")]
+IdempotencyKey = Annotated[
+    str, StringConstraints(strip_whitespace=True, pattern=rf"^[\x20-\x7e]{{1,{KEY_MAX}}}$")
+]
 StorableJson = Annotated[JsonValue, AfterValidator(to_storable_json)]

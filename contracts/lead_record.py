@@ -23,14 +23,8 @@ _EXTRA: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 # The fields of `source` that the first release knew. The digest covers only them, so that a lead that is sent
 # again after an upgrade has the same digest. A record contains these fields always, and other fields only if
 # they have a value.
-_FIRST_SOURCE_FIELDS: Final = (
-    "page_url",
-    "referrer",
-    "utm_source",
-    "utm_medium",
-    "utm_campaign",
-    "utm_term",
-    "utm_content",
+_FIRST_SOURCE_FIELDS: Final = dict.fromkeys(  # ordered, and fast to look up
+    ("page_url", "referrer", "utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
 )
 _NOT_DIGESTED: Final = frozenset({"meta", "request_id", "source"})
 _ABSENT: Final[tuple[JsonValue, ...]] = (None, "", [], {})

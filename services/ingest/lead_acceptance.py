@@ -139,9 +139,11 @@ class LeadAcceptance:
         return AcceptedLead(lead_id, timestamp, replayed=False)
 
     async def _publish(self, record: LeadRecord, lead_id: UUID, correlation_id: str) -> None:
-        if spans.enabled():
-            spans.set_attributes(lead_id=str(lead_id))
         try:
+            if not spans.enabled():
+                await self._leads.publish(record)
+                return
+            spans.set_attributes(lead_id=str(lead_id))
             with spans.producer_span(topics.RECEIVED.name, record.headers, record.key) as headers:
                 if headers is not record.headers:  # the span's own trace context
                     record = record._replace(headers=headers)

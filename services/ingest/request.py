@@ -1,6 +1,6 @@
 """The headers and the body of one request. `runtime.http.request_limits` limits the size of the body."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
 
 from starlette.exceptions import HTTPException
@@ -25,9 +25,8 @@ class LeadRequest:
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self._receive = receive
         self.path_params: Mapping[str, str] = scope.get("path_params", {})
-        self._headers: dict[bytes, bytes] = {}
-        for name, value in scope["headers"]:
-            self._headers.setdefault(name, value)  # the first of several headers with one name counts
+        # Reversed, so that the first of several headers with one name counts.
+        self._headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))
 
     def header(self, name: bytes) -> str | None:
         """Return the value of a header, or None if it is missing. `name` must be in lower case."""
@@ -107,7 +106,7 @@ class LeadRequest:
 class ReceivedRequest(LeadRequest):
     """A request that has arrived completely."""
 
-    def __init__(self, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
+    def __init__(self, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
         super().__init__({"headers": headers}, _nothing)
         self._body = body
 

@@ -2,10 +2,13 @@
 
 import json
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
+from contracts.field_types import IdempotencyKey
 from contracts.forgiving import NotJsonError, parse_submission_json, read_key, read_submission
 from contracts.leads import EXAMPLE, LeadSubmission
 from tests.support.services.gateway import submission
@@ -226,6 +229,20 @@ def test_line_breaks_in_json_texts_need_no_escape() -> None:
 
 def test_key_is_read_without_quotes() -> None:
     assert [read_key(key) for key in ('"a"', "a", '"', '""')] == ["a", "a", '"', None]
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["a", '"a b"', '" a "', "a" * 255, "a" * 256, '"' + " " * 300 + '"', "ü", "a\x1cb", "a\tb", '"\xa0a"'],
+)
+def test_key_is_read_as_its_type_validates_it(key: str) -> None:
+    text = key.strip('"') if key.startswith('"') else key
+    expected: str | None
+    try:
+        expected = TypeAdapter[str](IdempotencyKey).validate_python(text)
+    except ValidationError:
+        expected = "sha256-" + sha256(text.encode()).hexdigest() if text.strip() else None
+    assert read_key(key) == expected
 
 
 def test_a_badly_shaped_field_costs_no_other_field() -> None:

@@ -6,7 +6,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from services.ingest.request import ReceivedRequest
 from tests.support.services.gateway import Gateway, expect_problem, run_gateway, submission
+
+
+def test_the_first_of_several_headers_with_one_name_counts() -> None:
+    request = ReceivedRequest([(b"a", b"1"), (b"b", b"2"), (b"a", b"3")], b"")
+    assert [request.header(name) for name in (b"a", b"b", b"c")] == ["1", "2", None]
 
 
 @pytest.mark.parametrize("size", [256 * 1024 + 1, 300 * 1024, 1024 * 1024])

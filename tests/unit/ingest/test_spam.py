@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from contracts.leads import LeadSubmission
 from contracts.reasons import SpamReason
+from services.ingest import spam
 from services.ingest.spam import SpamRules, check_content, visitor_network
 
 NOW = datetime(2024, 1, 3, 10, 30, tzinfo=UTC)
@@ -24,6 +25,22 @@ def test_ordinary_lead_is_not_spam() -> None:
     shown = (NOW - timedelta(seconds=30)).isoformat()
     assert reasons_of({"honeypot": "", "form_rendered_at": shown}, message="See https://example.com") == []
     assert reasons_of(None) == []
+
+
+@given(
+    text=st.lists(
+        st.sampled_from(["http", "HTTPS", "http\u017f", ":", "/", "www", "WwW", ".", "a", " "])
+    ).map("".join)
+)
+def test_the_fast_look_overlooks_no_link(text: str) -> None:
+    reasons = reasons_of(name="Ada " + text, message="x " + text * 3)
+    assert (SpamReason.LINK_IN_NAME in reasons) == bool(spam._LINK.search(text))
+    assert (SpamReason.TOO_MANY_LINKS in reasons) == (len(spam._LINK.findall(text * 3)) > RULES.max_links)
+
+
+@pytest.mark.parametrize("markup", ["[url", "[URL=", "<a href", "<A\nHREF"])
+def test_markup_of_links_is_found_in_any_case(markup: str) -> None:
+    assert reasons_of(message="See " + markup) == [SpamReason.LINK_MARKUP]
 
 
 @pytest.mark.parametrize("filled", ["x", 1, True, ["a"], {"a": 1}])
