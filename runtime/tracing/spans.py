@@ -23,7 +23,7 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from structlog.contextvars import bound_contextvars
+from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from contracts import headers as h
 from runtime import VERSION
@@ -154,17 +154,18 @@ def record_context(record: "Record") -> Iterator[None]:
     correlation_id = h.text(record.headers, h.CORRELATION_ID) or ""
     if _CORRELATION_ID.fullmatch(correlation_id):
         ids["correlation_id"] = correlation_id
-    with bound_contextvars(**ids):
-        spans: Any = contexts.get_value(_RECORD_SPANS)
-        record_span = spans.get(_position(record)) if spans else None
-        if record_span is None:
-            yield
-            return
-        token = contexts.attach(contexts.set_value(_IS_SINGLE, True, set_span_in_context(record_span)))
-        try:
-            yield
-        finally:
+    bound = bind_contextvars(**ids)  # half of the time of bound_contextvars
+    spans: Any = contexts.get_value(_RECORD_SPANS)
+    record_span = spans.get(_position(record)) if spans else None
+    token = record_span and contexts.attach(
+        contexts.set_value(_IS_SINGLE, True, set_span_in_context(record_span))
+    )
+    try:
+        yield
+    finally:
+        if token:
             contexts.detach(token)
+        reset_contextvars(**bound)
 
 
 def traceparent_of(headers: h.Headers | tuple[tuple[str, bytes], ...]) -> str | None:

@@ -7,7 +7,7 @@ The templates and this package contain the English texts, which are also the ids
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from gettext import NullTranslations
 from io import BytesIO
 from pathlib import Path
@@ -65,7 +65,11 @@ class Language:
 
     def time(self, value: datetime) -> str:
         """Return a time in the format of the locale, to the minute and in UTC."""
-        return _format_minute(str(self.locale), value.replace(second=0, microsecond=0))
+        return _format_minute(self._locale_name, value.replace(second=0, microsecond=0))
+
+    @cached_property
+    def _locale_name(self) -> str:
+        return str(self.locale)
 
 
 def find_language(*tags: str | None) -> Language:

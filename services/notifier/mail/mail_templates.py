@@ -1,5 +1,6 @@
 """The templates of emails: those of this package, of which a site can replace single files."""
 
+import re
 from collections.abc import Mapping, MutableMapping
 from functools import cache
 from pathlib import Path
@@ -7,7 +8,19 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from jinja2 import ChoiceLoader, DictLoader, Environment, FileSystemLoader, StrictUndefined, select_autoescape
-from jinja2.nodes import Call, Const, Name, Node, Template
+from jinja2.nodes import (
+    Call,
+    Const,
+    Dict,
+    Expr,
+    MarkSafeIfAutoescape,
+    Mod,
+    Name,
+    Node,
+    Output,
+    Template,
+    TemplateData,
+)
 from jinja2.visitor import NodeTransformer
 
 from contracts.text import to_line, truncate
@@ -24,6 +37,7 @@ SUBJECT_MAX: Final = 150
 _SUBJECT: Final = "Subject:"
 STYLES: Final = "styles.css"
 """The name of the style sheet, which is inlined into the HTML files."""
+_PLACEHOLDER: Final = re.compile(r"%\((\w+)\)s")
 
 
 class SubjectMissingError(Exception):
@@ -115,7 +129,11 @@ def _read_styles() -> str:
 
 
 class _Translator(NodeTransformer):
-    """Replaces each call of gettext with a constant text by the translation."""
+    """Replaces each call of gettext with a constant text by the translation.
+
+    A translated text with values becomes an output of its pieces and these values. Formatting it in each mail
+    would take a tenth of the time of its HTML.
+    """
 
     def __init__(self, environment: Environment, language: Language) -> None:
         self._environment = environment
@@ -129,6 +147,35 @@ class _Translator(NodeTransformer):
                 translated = Const(self._gettext(argument.value), lineno=node.lineno)
                 return translated.set_environment(self._environment)
         return node
+
+    def visit_Output(self, node: Output) -> Node:  # noqa: N802 - the name that jinja2 looks up
+        self.generic_visit(node)
+        if len(node.nodes) == 1 and isinstance(node.nodes[0], Mod) and (pieces := _pieces(node.nodes[0])):
+            return Output(pieces, lineno=node.lineno).set_environment(self._environment)
+        return node
+
+
+def _pieces(formatted: Mod) -> list[Expr]:
+    """Return the pieces of a translated text, and the values between them.
+
+    Returns an empty list for any other formatting. An output escapes its values as this formatting does.
+    """
+    text, right = formatted.left, formatted.right
+    # What the tag `trans` makes. The constant texts of other expressions are escaped too.
+    if not isinstance(text, MarkSafeIfAutoescape) or not isinstance(right, Dict):
+        return []
+    if not isinstance(text.expr, Const):
+        return []
+    values = {pair.key.value: pair.value for pair in right.items if isinstance(pair.key, Const)}
+    pieces = list[Expr]()
+    for number, piece in enumerate(_PLACEHOLDER.split(text.expr.value)):
+        if number % 2:
+            pieces.append(values[piece])
+        elif "%" in piece.replace("%%", ""):
+            return []
+        elif piece:
+            pieces.append(TemplateData(piece.replace("%%", "%"), lineno=formatted.lineno))
+    return pieces
 
 
 class _Translating(Environment):

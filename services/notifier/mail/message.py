@@ -142,7 +142,7 @@ def build_mail(
     smtputf8 = _needs_smtputf8(addresses, identity)
     subject, text, html = identity.templates.render(name, values, language)
     headers = {
-        "Date": format_datetime(now),
+        "Date": _date_header(now.replace(microsecond=0)),
         "From": sender_header(identity),
         **({"Reply-To": reply_to} if reply_to else {}),
         "To": ", ".join(address.spec for address in addresses),
@@ -157,6 +157,10 @@ def build_mail(
     except HeaderInjectionError as error:
         raise UndeliverableError(Reason.HEADERS_INVALID) from error
     return Mail(identity.from_email, tuple(address.spec for address in addresses), content, smtputf8)
+
+
+# The mails of a second have the same date.
+_date_header = lru_cache(maxsize=4)(format_datetime)
 
 
 def _needs_smtputf8(addresses: Sequence[Recipient], identity: Identity) -> bool:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
@@ -15,18 +15,28 @@ CACHED_OUTCOMES: Final = 10_000
 Holds = Callable[[str, int], bool]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class MailInProgress:
     """A mail that is being sent or was sent: its partition, the id of its record, and its outcome.
 
-    `outcome` is the task that sends the mail. `committed` is True once the outcome of the mail is committed.
+    `outcome` is the task that sends the mail. Once the outcome is committed, it is the outcome itself: the
+    task also keeps its context in memory, with the span of the email, and the cache has 10,000 outcomes.
     """
 
     topic: str
     partition: int
     record_id: UUID
-    outcome: asyncio.Future[MailOutcome]
-    committed: bool = False
+    outcome: asyncio.Future[MailOutcome] | MailOutcome
+
+    @property
+    def is_committed(self) -> bool:
+        """Return True if the outcome is committed."""
+        return isinstance(self.outcome, MailOutcome)
+
+    @property
+    def is_done(self) -> bool:
+        """Return True if the mail is not being sent any more."""
+        return isinstance(self.outcome, MailOutcome) or self.outcome.done()
 
 
 class MailsInProgress:
@@ -56,7 +66,7 @@ class MailsInProgress:
         if all(self._holds(*partition) for partition in self._partitions):
             return
         for key, mail in list(self._mails.items()):
-            if mail.outcome.done() and not self._holds(mail.topic, mail.partition):
+            if mail.is_done and not self._holds(mail.topic, mail.partition):
                 del self._mails[key]
         self._partitions = {(mail.topic, mail.partition) for mail in self._mails.values()}
 
@@ -76,9 +86,15 @@ class MailsInProgress:
         A committed outcome counts only if it belongs to the record of `delivery`.
         """
         mail = self._mails.get(delivery.key)
-        if mail is None or (mail.committed and mail.record_id != delivery.record_id):
+        if mail is None:
             return None
-        return mail.outcome
+        if not isinstance(mail.outcome, MailOutcome):
+            return mail.outcome
+        if mail.record_id != delivery.record_id:
+            return None
+        committed: asyncio.Future[MailOutcome] = asyncio.get_running_loop().create_future()
+        committed.set_result(mail.outcome)
+        return committed
 
     def add(self, delivery: Delivery, task: asyncio.Task[MailOutcome]) -> None:
         """Add a mail that `task` is sending."""
@@ -93,14 +109,12 @@ class MailsInProgress:
         evicts the oldest committed outcome.
         """
         mail = self._mails.pop(key)
-        outcome = mail.outcome.result()
-        if outcome.status not in WITHOUT_OUTCOME:
-            # A new future, because the task also keeps its context in memory, with the span of the email.
-            committed = asyncio.get_running_loop().create_future()
-            committed.set_result(outcome)
-            self._mails[key] = replace(mail, outcome=committed, committed=True)  # at the end: the newest
+        if not isinstance(mail.outcome, MailOutcome):
+            mail.outcome = mail.outcome.result()
+        if mail.outcome.status not in WITHOUT_OUTCOME:
+            self._mails[key] = mail  # at the end: the newest
         if len(self._mails) > CACHED_OUTCOMES:
-            oldest = next((each for each, other in self._mails.items() if other.committed), None)
+            oldest = next((each for each, other in self._mails.items() if other.is_committed), None)
             self.discard(oldest)
 
     def discard(self, key: Key | None) -> None:
@@ -113,6 +127,8 @@ class MailsInProgress:
         if key not in self._mails:
             return True
         outcome = self._mails[key].outcome
+        if isinstance(outcome, MailOutcome):
+            return outcome.status in WITHOUT_OUTCOME
         return outcome.done() and (
             outcome.exception() is not None or outcome.result().status in WITHOUT_OUTCOME
         )

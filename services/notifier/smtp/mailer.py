@@ -7,7 +7,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Final
 
 import aiosmtplib
@@ -141,7 +140,9 @@ class Mailer:
     def _take_session(self) -> Session:
         """Return the pooled connection that was used last, or a new one."""
         if self._idle:
-            return replace(self._idle.pop(), phase=Phase.MAIL, refused=[])
+            session = self._idle.pop()
+            session.phase, session.refused = Phase.MAIL, []
+            return session
         return self._new_session()
 
     def _new_session(self) -> Session:

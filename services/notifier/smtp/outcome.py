@@ -7,6 +7,8 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
+from sys import intern
 from typing import Final
 
 from contracts.reasons import Reason
@@ -50,7 +52,7 @@ class MailStatus(StrEnum):
 WITHOUT_OUTCOME: Final = frozenset({MailStatus.UNAVAILABLE, MailStatus.THROTTLED})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class MailOutcome:
     """The status of a mail and its reason.
 
@@ -80,7 +82,7 @@ class MailOutcome:
 def enhanced_status(text: str) -> str | None:
     """Return the enhanced status code (RFC 3463) at the start of a reply."""
     match = _ENHANCED.match(text)
-    return match.group(1) if match else None
+    return intern(match.group(1)) if match else None
 
 
 def classify_reply(phase: Phase, code: int, enhanced: str | None, text: str = "") -> tuple[MailStatus, str]:
@@ -123,11 +125,17 @@ def outcome_of_reply(
     if refused and replies.names_only_sender(text, sender, recipients):
         status, cause = MailStatus.UNAVAILABLE, SENDER_REFUSED
     reply = f"{code} {enhanced}" if enhanced else str(code)
-    reason = Reason.SMTP_REPLY.format(reply=reply, phase=phase)
+    reason = _reason(reply, phase)
     if status is MailStatus.SENT:
         return MailOutcome(status, reason, phase, code, enhanced, text[:1000], cause)
     quote = f"{reply} {replies.quotable_text(text, recipients)}".rstrip()
     return MailOutcome(status, reason, phase, code, enhanced, text[:1000], cause, quote)
+
+
+# Most replies give the same reason, and the cache of outcomes has 10,000 of them.
+@lru_cache(maxsize=256)
+def _reason(reply: str, phase: Phase) -> str:
+    return Reason.SMTP_REPLY.format(reply=reply, phase=phase)
 
 
 def outcome_without_reply(phase: Phase, reason: Reason) -> MailOutcome:

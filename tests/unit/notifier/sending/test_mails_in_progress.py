@@ -1,6 +1,8 @@
 """The cache of the mails that a process is sending or has sent."""
 
 import asyncio
+import gc
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 from services.notifier.deliveries import Delivery
 from services.notifier.sending import mails_in_progress
 from services.notifier.sending.mails_in_progress import MailsInProgress
-from services.notifier.smtp.outcome import MailOutcome, MailStatus, Phase
+from services.notifier.smtp.outcome import MailOutcome, MailStatus, Phase, outcome_of_reply
 from tests.support.factories import lead
 from tests.support.services.notifier import FakeRecord, delivery
 
@@ -80,3 +82,23 @@ async def test_mails_of_a_revoked_partition_are_removed_once_they_are_finished()
     await asyncio.wait({running})
     mails.remove_revoked()
     assert list(mails) == [kept.key, others[0].key]
+
+
+async def test_a_cached_outcome_takes_little_memory() -> None:
+    mails, count = MailsInProgress(lambda _topic, _partition: True), 500
+
+    async def add_one() -> None:
+        made = delivery(of=lead())
+        mails.add(made, await finished(outcome_of_reply(Phase.BODY, 250, f"2.0.0 queued as {made.key[0]}")))
+        mails.mark_committed(made.key)
+
+    await add_one()
+    tracemalloc.start()
+    try:
+        for _ in range(count):
+            await add_one()
+        gc.collect()
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken / count < 750  # bytes; 590 here

@@ -6,11 +6,16 @@ import sys
 import tomllib
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
+from structlog.contextvars import bound_contextvars, get_contextvars
+
+from contracts.headers import CORRELATION_ID
 from runtime import VERSION
 from runtime.current_service import set_current_service
 from runtime.settings import Tracing
 from runtime.tracing import spans
+from tests.support.services.notifier import FakeRecord
 
 HEADERS = [("traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"), ("note", b"\xff")]
 
@@ -79,6 +84,18 @@ def test_only_a_valid_traceparent_is_read() -> None:
     for odd in (b"", b"\xff", b"bob@example.com", zero, HEADERS[0][1] + b"-x", HEADERS[0][1].upper()):
         assert spans.traceparent_of([("traceparent", odd)]) is None
     assert spans.traceparent_of([]) is None
+
+
+def test_the_logs_of_a_record_have_its_ids_and_then_the_outer_ones() -> None:
+    record: Any = FakeRecord(key=b"0f4a1b8e-0000-4000-8000-000000000001", headers=[(CORRELATION_ID, b"c-1")])
+    with bound_contextvars(lead_id="outer", part="kafka"):
+        with spans.record_context(record):
+            assert get_contextvars() == {
+                "lead_id": "0f4a1b8e-0000-4000-8000-000000000001",
+                "correlation_id": "c-1",
+                "part": "kafka",
+            }
+        assert get_contextvars() == {"lead_id": "outer", "part": "kafka"}
 
 
 async def test_services_of_one_process_have_spans_of_their_own() -> None:
