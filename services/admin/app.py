@@ -160,7 +160,7 @@ def create_app(config: settings.Settings | None = None, open_pool: OpenPool = op
     if config.tracing.exporter_otlp_endpoint:
         app.add_middleware(ServerSpans)
     app.include_router(health.routes(state))
-    app.include_router(pages())
     app.include_router(routes())
+    app.include_router(pages())
     app.mount("/admin/static", VersionedStaticFiles(directory=STATIC), name="static")
     return app
