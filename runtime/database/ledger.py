@@ -145,6 +145,33 @@ class Ledger:
             **{name: [entry.outcomes[name] for entry in changed.values()] for name in _OUTCOMES},
         )
 
+    def count_parameters(self, records: Sequence[CountedRecord]) -> dict[str, Any] | None:
+        """Return the parameters of a statement that counts all these records with one outcome.
+
+        Return None if an offset is missing between two records of a partition. The statement must lock the
+        entries, and check that each is at the first offset of its partition. Then `lock` would not raise.
+        """
+        first, last = dict[tuple[str, int], CountedRecord](), dict[tuple[str, int], CountedRecord]()
+        for record in records:
+            partition = (record.topic, record.partition)
+            before = last.get(partition)
+            if before and record.offset != before.offset + 1:
+                return None
+            first.setdefault(partition, record)
+            last[partition] = record
+        return {
+            "topics": [topic for topic, _ in first],
+            "partitions": [number for _, number in first],
+            "first_offsets": [record.offset for record in first.values()],
+            "next_offsets": [last[each].offset + 1 for each in first],
+            "last_records": [fingerprint(last[each]) for each in first],
+        }
+
+    def forget_rewinds(self, records: Sequence[CountedRecord]) -> None:
+        """Allow a rewind to any offset again, as these records continued their ledger entries."""
+        for partition in {(record.topic, record.partition) for record in records}:
+            self._rewound_to.pop(partition, None)
+
     async def count_failure(self, pool: Pool, record: CountedRecord) -> None:
         """Count one record as `parked` (sent to the replay queue), in a transaction of its own.
 

@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -14,12 +15,22 @@ from contracts.leads import LeadReceived, LeadStatus
 from contracts.reasons import LIMIT_REASONS
 from runtime.database.audit_log import append_entries
 from runtime.database.ledger import Ledger, LedgerEntries
-from runtime.database.postgres import Connection, Pool, load_queries, transaction
+from runtime.database.postgres import Connection, Pool, autocommit, load_queries, transaction
 from runtime.database.replay_queue import resolve_replays
+from runtime.failures import RetryableError
 from runtime.kafka.handler import Record
 from services.persister.batch import DecodedBatch, conflict_entry, received_entry, rejected_entry
 
 SQL: Any = load_queries(Path(__file__).with_name("queries.sql"))
+# The parameters of `insert_leads` with which it writes only leads and their audit entries.
+NO_COUNTS: Final[dict[str, Sequence[Any]]] = {
+    "ids": [],
+    "topics": [],
+    "partitions": [],
+    "first_offsets": [],
+    "next_offsets": [],
+    "last_records": [],
+}
 
 
 @dataclass
@@ -61,15 +72,19 @@ class Store:
     async def save(self, parts: Iterable[DecodedBatch], records: Sequence[Record]) -> BatchOutcome:
         """Store a batch in one transaction, and return the records whose failures the caller must publish.
 
-        `parts` decodes `records` lazily: the next part is decoded while the database writes the current one.
-        This saves up to 17 ms of the 70 ms that 500 leads need.
+        If a batch has one part, and only new leads, one statement stores it. Otherwise `parts` decodes
+        `records` lazily: the next part is decoded while the database writes the current one. This saves up to
+        17 ms of the 70 ms that 500 leads need.
         """
         outcome, writing = BatchOutcome(), None
+        prepared_parts = map(_PreparedBatch.of, parts)
+        first = next(prepared_parts)
+        if len(first.batch.records) == len(records) and await self._save_at_once(first):
+            return outcome
         async with transaction(self._pool) as connection:
             ledger_entries = await self._ledger.lock(connection, records)
             try:
-                for batch in parts:
-                    prepared = _PreparedBatch.of(batch)
+                for prepared in chain([first], prepared_parts):
                     if writing:
                         await writing
                     writing = asyncio.create_task(self._write(connection, prepared, ledger_entries, outcome))
@@ -83,6 +98,24 @@ class Store:
             await resolve_replays(connection, "persister", outcome.replays)
             await self._ledger.save(connection, ledger_entries)
         return outcome
+
+    async def _save_at_once(self, prepared: _PreparedBatch) -> bool:
+        """Store a batch and count it in the ledger by one statement, which is a transaction of its own.
+
+        Return False, and change nothing, unless all its records are new leads and continue the ledger.
+        """
+        batch, first = prepared.batch, prepared.first_records
+        counts = self._ledger.count_parameters(batch.records)
+        if len(first) < len(batch.records) or batch.replays() or counts is None:
+            return False
+        try:
+            async with autocommit(self._pool) as connection:
+                new = await self._insert_leads(connection, prepared, ids=list(first), **counts)
+        except RetryableError:  # a lead that the database refuses, or that another process stores now
+            return False
+        if new:
+            self._ledger.forget_rewinds(batch.records)
+        return bool(new)
 
     async def _write(
         self,
@@ -116,18 +149,26 @@ class Store:
         batch, first = prepared.batch, prepared.first_records
         if not first:
             return set(), []
-        new = SQL.insert_leads(
-            connection,
-            leads=prepared.leads_json,
-            entries=prepared.entries_json,
-            limit_reasons=list(LIMIT_REASONS),
-        )
-        stored = {id(first[row["id"]][0]) async for row in new}
+        stored = {id(first[lead_id][0]) for lead_id in await self._insert_leads(connection, prepared)}
         conflicts = []
         if len(stored) < len(batch.leads):
             conflicts = await self._find_conflicts(connection, batch, stored)
         await append_entries(connection, [conflict_entry(record, lead) for record, lead in conflicts])
         return stored, [record for record, _ in conflicts]
+
+    async def _insert_leads(
+        self, connection: Connection, prepared: _PreparedBatch, **counts: Sequence[Any]
+    ) -> list[UUID]:
+        """Return the ids of the new leads. With `counts`, count all records as stored too."""
+        rows = SQL.insert_leads(
+            connection,
+            leads=prepared.leads_json,
+            entries=prepared.entries_json,
+            limit_reasons=list(LIMIT_REASONS),
+            stage=self._ledger.stage,
+            **(NO_COUNTS | counts),
+        )
+        return [row["id"] async for row in rows]
 
     async def _find_conflicts(
         self, connection: Connection, batch: DecodedBatch, stored: set[int]

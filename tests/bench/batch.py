@@ -17,7 +17,7 @@ from rich.console import Console
 from contracts.audit import AuditEvent, AuditRecorded
 from contracts.reasons import LIMIT_REASONS
 from runtime.database.postgres import _init_connection
-from services.persister.store import SQL, _json
+from services.persister.store import NO_COUNTS, SQL, _json
 from tests.bench.inputs.large_database import Size, large_database
 from tests.support.factories import lead
 
@@ -38,7 +38,12 @@ async def _batch(connection: Any) -> float:
     ]
     began = time.perf_counter()
     async for _ in SQL.insert_leads(
-        connection, leads=_json(leads), entries=_json(entries), limit_reasons=list(LIMIT_REASONS)
+        connection,
+        leads=_json(leads),
+        entries=_json(entries),
+        limit_reasons=list(LIMIT_REASONS),
+        stage="persister",
+        **NO_COUNTS,
     ):
         pass
     return (time.perf_counter() - began) * 1000

@@ -31,7 +31,7 @@ from deploy.embedded.servers.postgres import cluster_folder
 from deploy.embedded.servers.standalone import running_postgres
 from runtime.database.postgres import _init_connection
 from services.admin.store.leads.status_changes import change_statuses
-from services.persister.store import SQL, _json
+from services.persister.store import NO_COUNTS, SQL, _json
 from tests.bench.measure import percentile
 from tests.support.factories import lead
 
@@ -68,7 +68,12 @@ async def _store(connection: Any) -> float:
     ]  # fmt: skip
     began = time.perf_counter()
     async for _ in SQL.insert_leads(
-        connection, leads=_json(leads), entries=_json(entries), limit_reasons=list(LIMIT_REASONS)
+        connection,
+        leads=_json(leads),
+        entries=_json(entries),
+        limit_reasons=list(LIMIT_REASONS),
+        stage="persister",
+        **NO_COUNTS,
     ):
         pass
     return (time.perf_counter() - began) * 1000

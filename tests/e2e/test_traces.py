@@ -13,7 +13,6 @@ WAY: set[Edge] = {
     ("ingest", "producer", "send leads.received.v1", "POST /inbound/leads"),
     ("persister", "consumer", "process leads.received.v1", "send leads.received.v1"),
     ("persister", "client", "insert_leads", "process leads.received.v1"),
-    ("persister", "client", "commit", "process leads.received.v1"),
     ("notifier", "consumer", "process leads.received.v1", "send leads.received.v1"),
     ("notifier", "client", "smtp admin_alert", "process leads.received.v1"),
     ("notifier", "client", "smtp welcome", "process leads.received.v1"),
