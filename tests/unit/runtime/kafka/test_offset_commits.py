@@ -1,11 +1,14 @@
 """Offsets are committed in the background, and none is lost."""
 
 import asyncio
+import time
 from typing import Any, cast
 
+import pytest
 import structlog
 from aiokafka.errors import KafkaError
 
+from runtime.kafka import offset_commits
 from runtime.kafka.handler import Batch
 from runtime.kafka.offset_commits import OffsetCommits
 from tests.support.kafka.consuming import BlockingHandler, make_consumer
@@ -35,6 +38,36 @@ async def test_commits_during_a_commit_are_combined_into_one() -> None:
     kafka.commits_allowed.set()
     await commits.flush(5)
     assert (finished(kafka), kafka.most_running_commits) == ([1, 4], 1)
+
+
+async def test_offsets_soon_after_a_commit_wait_for_the_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offset_commits, "INTERVAL_SECONDS", 60.0)
+    kafka, commits = FakeConsumer(), OffsetCommits(5)
+    for offset in range(10):
+        commits.add(cast("Any", kafka), places(offset))
+        await asyncio.sleep(0.01)
+    assert finished(kafka) == [1]
+    async with asyncio.timeout(5):
+        await commits.flush(5)  # does not wait for the interval
+    assert finished(kafka) == [1, 10]
+
+
+async def test_offsets_are_committed_after_the_interval_without_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(offset_commits, "INTERVAL_SECONDS", 0.2)
+    kafka, commits = FakeConsumer(), OffsetCommits(5)
+    began = time.monotonic()
+    for offset in (0, 1):
+        commits.add(cast("Any", kafka), places(offset))
+        await asyncio.sleep(0)
+
+    async def committed() -> list[int]:
+        return finished(kafka)
+
+    await eventually(committed, until=lambda offsets: offsets == [1, 2], what="the second commit")
+    assert time.monotonic() - began >= 0.2
+    await commits.flush(5)
 
 
 async def test_failed_commit_is_logged_and_next_one_succeeds() -> None:
