@@ -46,7 +46,7 @@ PAUSES: Final = Counter("fastcore_pauses_total", "Pauses of the consumer.", ["pa
 PARKED: Final = Counter("fastcore_records_parked_total", "Failed records published.", ["final"])
 # Unexpected exceptions while a record was processed. Each is a bug to investigate.
 BUGS: Final = Counter("fastcore_bugs_total", "Unexpected exceptions in a handler.")
-# Records between the committed offset and the end of the partition, measured every 10 s.
+# Records between the committed offset and the end of the partition, measured every 15 s.
 LAG: Final = Gauge("fastcore_lag_records", "Consumer lag.", ["topic", "partition"])
 
 # Partitions whose ledger was repaired. Cause: database (it was rolled back, so committed records are read

@@ -29,7 +29,11 @@ from runtime.http.protocol import bounded_protocol
 from runtime.http.security_headers import SecurityHeaders
 from runtime.http.uvicorn_server import Server, run
 from runtime.settings import Http, load
+from runtime.workarounds.httpcore import remember_missing_module
 from runtime.worker import current_worker
+
+# After this time a service closes an idle connection.
+KEEP_ALIVE_SECONDS: Final = 30
 
 
 class Service(NamedTuple):
@@ -84,6 +88,7 @@ def serve_all(services: Sequence[Service], shared: AbstractAsyncContextManager[N
 
 
 def _server_config(service: Service, http: Http, port: int) -> uvicorn.Config:
+    remember_missing_module()
     app = service.create_app()
     route: DirectRoute | None = getattr(app.state, "direct_route", None)
     seconds = http.head_timeout_seconds
@@ -99,7 +104,7 @@ def _server_config(service: Service, http: Http, port: int) -> uvicorn.Config:
         ws="none",
         proxy_headers=service.trust_proxy_headers,
         timeout_graceful_shutdown=http.graceful_timeout_seconds,
-        timeout_keep_alive=30,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         lifespan="on",
     )
 

@@ -10,6 +10,8 @@ from typing import Final
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
+from runtime.tasks import seconds_to_next
+
 # The header Date has seconds.
 TICK_SECONDS: Final = 1.0
 
@@ -27,7 +29,7 @@ class Server(uvicorn.Server):
         self._loop = asyncio.get_running_loop()
         while not await self.on_tick(0):
             try:
-                await asyncio.wait_for(self._stopped.wait(), TICK_SECONDS)
+                await asyncio.wait_for(self._stopped.wait(), seconds_to_next(TICK_SECONDS))
             except TimeoutError:
                 continue
 

@@ -17,6 +17,7 @@ from runtime.kafka.handler import Batch, Record
 from runtime.kafka.policy import Policy
 from runtime.kafka.watchdog import Watchdog
 from runtime.logs import logger
+from runtime.tasks import seconds_to_next
 
 Result = TypeVar("Result")
 
@@ -106,7 +107,7 @@ class Prefetcher:
     async def _poll_idle(self) -> None:
         """Poll for the next records, and report whether the group has assigned partitions to this member."""
         pause_ends = min(self._paused_until.values(), default=float("inf"))
-        seconds = max(0.0, min(POLL_SECONDS, pause_ends - time.monotonic()))
+        seconds = max(0.0, min(seconds_to_next(POLL_SECONDS), pause_ends - time.monotonic()))
         polling = asyncio.create_task(self._fetch(seconds, self._policy.max_records))
         self._polling = polling
         try:

@@ -19,7 +19,7 @@ STALL_SECONDS: Final = 120.0
 # Everything that a handler waits for has a timeout, so a batch that takes this long hangs because of a bug.
 # The longest possible batch is a hundred mails on ten connections, 45 s each: 450 s.
 HANG_SECONDS = 1800.0
-MEASURE_SECONDS: Final = 10.0
+MEASURE_SECONDS: Final = 15.0
 REQUEST_SECONDS = 2.0
 
 
@@ -46,7 +46,7 @@ class Watchdog:
             raise ConsumerStalled(f"one batch has been in progress for more than {HANG_SECONDS:.0f} s")
 
     async def check(self, consumer: AIOKafkaConsumer) -> None:
-        """Check the consumer, and measure its lag every 10 s.
+        """Check the consumer, and measure its lag every 15 s.
 
         Raises `ConsumerStalled` if there is lag but no progress. Raises `KafkaConnectionError` if no broker
         has answered for too long. After this error, the caller must replace the consumer.

@@ -8,6 +8,7 @@ from runtime.health import Health
 from runtime.logs import logger
 from runtime.reading_thread import ReadingThread
 from runtime.sites.file import SitesFileError
+from runtime.tasks import seconds_to_next
 
 CHECK_SECONDS: Final = 5.0
 # An editor or a program may write a file in several steps, so a new content counts if it is the same after
@@ -21,7 +22,7 @@ T = TypeVar("T")
 async def check_repeatedly(check: Callable[[], Awaitable[None]]) -> NoReturn:
     """Call `check` every 5 s until cancelled."""
     while True:
-        await asyncio.sleep(CHECK_SECONDS)
+        await asyncio.sleep(seconds_to_next(CHECK_SECONDS))
         await check()
 
 

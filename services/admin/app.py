@@ -99,10 +99,11 @@ def create_app(config: settings.Settings | None = None, open_pool: OpenPool = op
             def site_name(site: str) -> str:
                 return current_sites().display_name(site)
 
+            bulk = BulkChanges(pool, current_sites)
             app.state.adapters = Adapters(
                 leads=Leads(pool, site_name),
                 held_leads=HeldLeads(pool),
-                bulk=BulkChanges(pool, current_sites),
+                bulk=bulk,
                 notes=Notes(pool),
                 views=Views(pool),
                 queue=ReplayQueue(pool),
@@ -127,7 +128,7 @@ def create_app(config: settings.Settings | None = None, open_pool: OpenPool = op
             )
             async with (
                 run_in_background(poll_metrics(pool, lag, read_destinations), "metrics poller"),
-                run_in_background(run_bulk_changes(pool, current_sites), "bulk changes"),
+                run_in_background(run_bulk_changes(pool, current_sites, bulk.started_here), "bulk changes"),
                 run_in_background(poll_headline(app), "headline"),
                 run_in_background(watch_names(), "sites file"),
             ):

@@ -13,6 +13,7 @@ from contracts.lead_record import LeadRecord
 from runtime.failures import DependencyUnavailable, Failure
 from runtime.health import Health
 from runtime.logs import logger
+from runtime.tasks import seconds_to_next
 from runtime.tracing.spans import producer_span, set_attributes
 from services.ingest.publisher import LeadPublisher
 from services.ingest.spool.spool import Spool
@@ -135,7 +136,7 @@ class LeadWriter:
                     await self._drain_once()
                 elif self._tripped and await self._is_kafka_available():
                     self._record_success()
-            await asyncio.sleep(DRAIN_PAUSE_SECONDS)
+            await asyncio.sleep(seconds_to_next(DRAIN_PAUSE_SECONDS))
 
     async def _adopt_folders(self) -> None:
         try:

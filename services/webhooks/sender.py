@@ -14,6 +14,7 @@ from runtime import metrics
 from runtime.failures import Backoff, Failure
 from runtime.logs import logger
 from runtime.sites.secrets import ResolvedDestination
+from runtime.tasks import seconds_to_next
 from runtime.tracing.spans import client_span, set_attributes
 from services.webhooks.attempts import Claim, NextState
 from services.webhooks.body_template import BodyTemplateError
@@ -84,7 +85,7 @@ class Sender:
                 await asyncio.sleep(self._backoff.seconds(failures))
                 failures += 1
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._destinations.wake.wait(), POLL_SECONDS)
+                await asyncio.wait_for(self._destinations.wake.wait(), seconds_to_next(POLL_SECONDS))
 
     async def drain(self) -> None:
         """Claim no more deliveries, and wait for the requests that are running. Each has a timeout."""

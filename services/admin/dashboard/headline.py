@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from runtime.failures import DependencyUnavailable
 from runtime.logs import logger
+from runtime.tasks import seconds_to_next
 from services.admin.adapters import Adapters
 from services.admin.dashboard.cache import Cache
 from services.admin.dashboard.disruptions.headline import make_headline
@@ -84,7 +85,7 @@ async def poll_headline(app: FastAPI) -> None:
             await _or_none(partial(app.state.adapters.incidents.record, find_sightings(signals)))
         except Exception as error:  # noqa: BLE001 - without the count, the pages still work
             logger("headline").error("health signals not read", exc_info=error)
-        await asyncio.sleep(POLL_SECONDS)
+        await asyncio.sleep(seconds_to_next(POLL_SECONDS))
 
 
 async def _or_none(load: Callable[[], Awaitable[Loaded]]) -> Loaded | None:

@@ -23,6 +23,8 @@ from services.admin.monitoring.record_age import RecordAges
 # A page waits for this read. A healthy broker answers in much less.
 READ_TIMEOUT_SECONDS: Final = 3.0
 CLOSE_TIMEOUT_SECONDS: Final = 2.0
+# The poll of the metrics and that of the headline read at the same moment.
+REUSE_SECONDS: Final = 1.0
 CLIENT_ID: Final = "fastcore-admin"
 
 Connection: TypeAlias = tuple[AIOKafkaAdminClient, AIOKafkaConsumer]
@@ -43,11 +45,18 @@ class LagReader:
         self._opening: asyncio.Task[Connection] | None = None
         self._lock = asyncio.Lock()
         self._record_ages = RecordAges()
+        self._lags: Lags = {}
+        self._reuse_until = 0.0
         self.oldest_seconds: dict[str, float] = {}
 
     async def read(self) -> Lags:
-        """Return the number of unread records by group and topic. Raises `DependencyUnavailable`."""
+        """Return the number of unread records by group and topic. Raises `DependencyUnavailable`.
+
+        The numbers may be up to `REUSE_SECONDS` old.
+        """
         async with self._connection() as (admin, consumer):
+            if time.monotonic() < self._reuse_until:
+                return self._lags
             partitions = await self._list_partitions(admin)
             ends = await consumer.end_offsets([p for parts in partitions.values() for p in parts])
             committed: dict[str, Any] = {
@@ -72,6 +81,7 @@ class LagReader:
                 for part, records in behind.items()
             ]
             self.oldest_seconds[group] = max(ages, default=0.0)  # before provisioning there is no topic
+        self._lags, self._reuse_until = lags, time.monotonic() + REUSE_SECONDS
         return lags
 
     async def ping(self) -> None:

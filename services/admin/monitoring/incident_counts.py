@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from runtime.database.postgres import Pool, load_queries, snapshot
+from runtime.database.postgres import Pool, autocommit, load_queries
 from services.admin.schemas.incidents import LASTS_AFTER, SEVERITIES, Severity
 
 _SQL: Any = load_queries(Path(__file__).with_name("incident_counts.sql"))
@@ -15,7 +15,7 @@ async def count_open_incidents(pool: Pool) -> dict[tuple[Severity, bool], int]:
     A combination without incidents is included, with the number 0. Raises `DependencyUnavailable`.
     """
     counts = {(severity, acknowledged): 0 for severity in SEVERITIES for acknowledged in (True, False)}
-    async with snapshot(pool) as connection:
+    async with autocommit(pool) as connection:
         async for row in _SQL.count_open_incidents(connection, lasts_after=LASTS_AFTER):
             counts[row["severity"], row["acknowledged"]] = row["incidents"]
     return counts

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from contracts.mail_failures import NEWEST
-from runtime.database.postgres import Pool, load_queries, snapshot
+from runtime.database.postgres import Pool, autocommit, load_queries
 from services.admin.rules.mail_rates import MailCounts, MailRates
 
 _SQL: Any = load_queries(Path(__file__).with_name("mail_outcomes.sql"))
@@ -21,7 +21,7 @@ async def count_mail_outcomes(pool: Pool, period: timedelta = HOUR) -> MailRates
     states = defaultdict[tuple[str, str], Counter[str]](Counter)
     failures = defaultdict[tuple[str, str], Counter[str]](Counter)
     newest = defaultdict[tuple[str, str], dict[int, str]](dict)
-    async with snapshot(pool) as connection:
+    async with autocommit(pool) as connection:
         rows = _SQL.count_outcomes(
             connection, seconds=period.total_seconds(), bound=MAX_EMAILS, newest=NEWEST
         )

@@ -9,6 +9,7 @@ from runtime import metrics
 from runtime.database.postgres import Pool, ping
 from runtime.failures import DependencyUnavailable
 from runtime.logs import logger
+from runtime.tasks import seconds_to_next
 from services.admin.monitoring.consumer_lag import LagReader
 from services.admin.monitoring.incident_counts import count_open_incidents
 from services.admin.monitoring.mail_outcomes import count_mail_outcomes
@@ -48,7 +49,7 @@ async def poll_metrics(pool: Pool, lag: LagReader, read_destinations: ReadDestin
             await update_outbox(pool)
             counts_due_at = time.monotonic() + (time.monotonic() - started) / MAX_COUNTING_SHARE
         await _update_lag(lag)
-        await asyncio.sleep(POLL_SECONDS)
+        await asyncio.sleep(seconds_to_next(POLL_SECONDS))
 
 
 async def _update_queue_counts(pool: Pool) -> None:

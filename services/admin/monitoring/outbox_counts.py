@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from runtime.database.postgres import Pool, load_queries, snapshot
+from runtime.database.postgres import Pool, autocommit, load_queries
 
 _SQL: Any = load_queries(Path(__file__).with_name("outbox_counts.sql"))
 
@@ -13,6 +13,6 @@ async def count_outbox(pool: Pool) -> tuple[int, float]:
 
     Raises `DependencyUnavailable`.
     """
-    async with snapshot(pool) as connection:
+    async with autocommit(pool) as connection:
         row = await _SQL.count_outbox(connection)
     return row["rows"], row["oldest_seconds"]

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from runtime.database.postgres import Pool, load_queries, snapshot
+from runtime.database.postgres import Pool, autocommit, load_queries, snapshot
 from services.admin.schemas.system import SITE_QUEUE_JOB, Job, Jobs, RetrySchedule, SiteQueue
 
 _SQL: Any = load_queries(Path(__file__).with_name("scheduled_jobs.sql"))
@@ -11,7 +11,7 @@ _SQL: Any = load_queries(Path(__file__).with_name("scheduled_jobs.sql"))
 
 async def list_jobs(pool: Pool) -> list[Job]:
     """Return the scheduled jobs. Raises `DependencyUnavailable`."""
-    async with snapshot(pool) as connection:
+    async with autocommit(pool) as connection:
         return [Job.model_validate(dict(row)) async for row in _SQL.list_jobs(connection)]
 
 

@@ -13,6 +13,9 @@ from services.admin.schemas.system import GatewaySpool, PartHealth
 
 # More than the 1.5 s within which `/readyz` answers if a dependency hangs: its body names that dependency.
 REQUEST_TIMEOUT_SECONDS: Final = 2.0
+# Longer than the 15 s between two polls, so that a poll finds its connections open; shorter than the 30 s
+# after which a service closes an idle connection.
+KEEPALIVE_SECONDS: Final = 20.0
 
 
 class ServiceClients:
@@ -114,5 +117,6 @@ async def open_service_clients(
     gateways: tuple[str, ...], services: Mapping[str, str]
 ) -> AsyncIterator[ServiceClients]:
     """Yield clients that are open until the context ends. They ignore proxy variables of the environment."""
-    async with httpx.AsyncClient(timeout=REQUEST_TIMEOUT_SECONDS, trust_env=False) as client:
+    limits = httpx.Limits(keepalive_expiry=KEEPALIVE_SECONDS)
+    async with httpx.AsyncClient(timeout=REQUEST_TIMEOUT_SECONDS, limits=limits, trust_env=False) as client:
         yield ServiceClients(client, gateways, services)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Final
 
-from runtime.database.postgres import Pool, load_queries, snapshot
+from runtime.database.postgres import Pool, autocommit, load_queries
 from services.admin.rules.spam_shares import SpamShare
 
 _SQL: Any = load_queries(Path(__file__).with_name("spam_shares.sql"))
@@ -16,6 +16,6 @@ async def read_risen_spam(pool: Pool) -> list[SpamShare]:
 
     Raises `DependencyUnavailable`.
     """
-    async with snapshot(pool) as connection:
+    async with autocommit(pool) as connection:
         shares = [SpamShare(**dict(row)) async for row in _SQL.spam_by_site(connection, bound=MAX_LEADS)]
     return [share for share in shares if share.has_risen]

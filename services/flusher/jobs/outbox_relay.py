@@ -47,8 +47,8 @@ class OutboxRelay:
     async def run(self) -> None:
         """Publish the waiting events every second, until cancelled."""
         while True:
-            await self.job.poll()
-            await self.poll()
+            # At once, so that both share one query of the pending work.
+            await asyncio.gather(self.job.poll(), self.poll())
             await asyncio.sleep(seconds_to_next(POLL_SECONDS))
 
     async def poll(self) -> None:

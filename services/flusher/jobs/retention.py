@@ -13,6 +13,7 @@ from runtime.database.erasure import erase_lead
 from runtime.database.postgres import Pool, load_queries, transaction
 from runtime.failures import Failure
 from runtime.sites.model import Sites
+from runtime.tasks import seconds_to_next
 from services.flusher.jobs.job_runs import JobRuns
 from services.flusher.jobs.retention_periods import RetentionPeriods
 from services.flusher.jobs.scheduled_job import POLL_SECONDS, Report, ScheduledJob
@@ -56,7 +57,7 @@ class Retention:
                 await self.job.poll()
             elif not is_cleared:
                 is_cleared = await self._clear_next_run()
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(seconds_to_next(POLL_SECONDS))
 
     def _new_job(self) -> ScheduledJob:
         return ScheduledJob(JOB, CRON, self._runs, self._clock, self._erase_old)

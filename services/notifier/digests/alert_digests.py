@@ -80,6 +80,8 @@ class AlertDigests:
         If the mail server cannot accept a digest now, the remaining digests wait too. Raises
         `DependencyUnavailable` if the database or Kafka does not answer or the service stops.
         """
+        if not await self._store.has_work():
+            return 0
         sent, due_at = 0, await self._store.make_digests()
         while True:
             async with self._sending:

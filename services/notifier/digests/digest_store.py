@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 from contracts.audit import AuditEvent
 from contracts.leads import LeadStatus
 from contracts.reasons import Reason
-from runtime.database.postgres import Connection, Pool, load_queries, transaction
+from runtime.database.postgres import Connection, Pool, autocommit, load_queries, transaction
 from runtime.failures import DependencyUnavailable
 from runtime.sites.mail import recipients_by_rule
 from services.notifier.delivery_values import AUDIT_EVENTS, storable
@@ -56,6 +56,12 @@ class DigestStore:
         self._collect = timedelta(seconds=collect_seconds)
         self._claim_seconds = claim_seconds
         self._sending_seconds = sending_seconds
+
+    async def has_work(self) -> bool:
+        """Return True if an alert waits for a digest, or a digest for its outcome."""
+        async with autocommit(self._pool) as connection:
+            found: bool = await _SQL.has_work(connection)
+            return found
 
     async def make_digests(self) -> datetime:
         """Make the digests of the sites whose alerts are due. Return the time of the database.

@@ -4,6 +4,11 @@
 -- One process at a time makes digests. The lock ends with the transaction.
 SELECT pg_try_advisory_xact_lock(hashtextextended('fastcore.alert_digest', 0));
 
+-- name: has_work$
+-- Whether an alert waits for a digest, or a digest is open. Queried every 5 s, without a transaction.
+SELECT EXISTS (SELECT FROM collected_alert WHERE digest_id IS NULL)
+    OR EXISTS (SELECT FROM alert_digest WHERE ended_at IS NULL);
+
 -- name: now$
 SELECT now();
 

@@ -72,6 +72,9 @@ class HeldDigests:
         If the mail server cannot accept a digest now, the remaining digests wait too. Raises
         `DependencyUnavailable` if the database does not answer or the service stops.
         """
+        async with autocommit(self._pool) as connection:
+            if not await _SQL.has_work(connection):
+                return 0
         sent, due_at = 0, await self._collect()
         while claimed := await self._claim(due_at):
             digest, attempts = claimed

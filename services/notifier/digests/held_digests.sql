@@ -1,5 +1,10 @@
 -- The queries of held_digests.py.
 
+-- name: has_work$
+-- Whether a lead waits for a digest, or a digest is not sent. Queried every 15 s, without a transaction.
+SELECT EXISTS (SELECT FROM held_lead WHERE digest_id IS NULL)
+    OR EXISTS (SELECT FROM held_digest WHERE sent_at IS NULL);
+
 -- name: try_lock$
 -- One process at a time collects digests. The lock ends with the transaction.
 SELECT pg_try_advisory_xact_lock(hashtextextended('fastcore.held_digest', 0));

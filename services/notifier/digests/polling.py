@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
 from runtime.failures import Failure
+from runtime.tasks import seconds_to_next
 
 
 async def send_repeatedly(
@@ -23,4 +24,4 @@ async def send_repeatedly(
             if not failing:
                 log.warning(message, reason=failure.reason)
             failing = True
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(seconds_to_next(seconds))

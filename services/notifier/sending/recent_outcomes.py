@@ -9,6 +9,7 @@ from typing import Final
 from contracts.failures import Kind
 from contracts.mail_failures import FAILED_STATES, NEWEST, still_fail
 from runtime.health import Health
+from runtime.tasks import seconds_to_next
 
 PART: Final = "emails"
 WINDOW_SECONDS: Final = 600.0
@@ -57,7 +58,7 @@ class RecentOutcomes:
     async def run(self) -> None:
         """Report regularly until cancelled, so that a warning ends although no email is sent."""
         while True:
-            await asyncio.sleep(CHECK_SECONDS)
+            await asyncio.sleep(seconds_to_next(CHECK_SECONDS))
             self.report(time.monotonic())
 
     def _warning(self) -> str:

@@ -15,7 +15,7 @@ from runtime.failures import Backoff, DependencyUnavailable
 from runtime.health import Health
 from runtime.logs import logger
 from runtime.oauth_tokens import AccessTokenError, AccessTokens
-from runtime.tasks import run_in_background
+from runtime.tasks import run_in_background, seconds_to_next
 from services.notifier.mail.dkim_signers import DkimSigners
 from services.notifier.mail.message import Mail
 from services.notifier.settings import Settings
@@ -178,7 +178,7 @@ class Mailer:
                 await session.quit()
             if time.monotonic() - self._checked_at < PROBE_SECONDS and not self._connection_failed:
                 attempt = 0
-                await asyncio.sleep(MONITOR_SECONDS)
+                await asyncio.sleep(seconds_to_next(MONITOR_SECONDS))
                 continue
             await self._probe()
             await asyncio.sleep(backoff.seconds(attempt))

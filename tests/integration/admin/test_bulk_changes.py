@@ -145,7 +145,9 @@ async def test_two_processes_and_a_crash_change_each_lead_once(admin: Admin, mon
     for _ in range(60):
         await admin.add_lead()
     started = await send(admin, action="status", new_status="lost", filter={})
-    workers = [asyncio.create_task(bulk_worker.run_bulk_changes(pool, Sites)) for _ in range(3)]
+    workers = [
+        asyncio.create_task(bulk_worker.run_bulk_changes(pool, Sites, asyncio.Event())) for _ in range(3)
+    ]
     for worker in workers[:2]:
         await asyncio.sleep(0.02)
         worker.cancel()  # in the middle of a chunk
@@ -156,6 +158,18 @@ async def test_two_processes_and_a_crash_change_each_lead_once(admin: Admin, mon
         await asyncio.gather(*workers, return_exceptions=True)
     assert detail["results"] == {"changed": 60}
     assert len(await events(admin, "lead.status_changed")) == 60
+
+
+async def test_a_start_does_not_wait_for_the_next_idle_poll(
+    admin: Admin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_worker, "IDLE_POLL_SECONDS", 3600.0)
+    for _ in range(2):  # the second one starts while the worker waits for its next poll
+        await admin.add_lead()
+        started = await send(admin, action="status", new_status="processing", filter={})
+        await finished(admin, started["bulk"]["id"])
+        await admin.db.execute("UPDATE lead_inbox SET status = 'received'")
+    assert len(await events(admin, "bulk.started")) == 2
 
 
 @pytest.mark.parametrize(

@@ -187,3 +187,11 @@ async def test_a_bug_in_one_digest_does_not_stop_the_others(
         await db.execute("UPDATE held_digest SET next_attempt_at = now()")
         assert await digest.send_due() == 1
     assert len(smtp.mails) == 1
+
+
+async def test_an_idle_poll_opens_no_transaction(
+    settings: Settings, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with digests(postgres, settings) as idle:
+        monkeypatch.delattr("services.notifier.digests.held_digests.transaction")
+        assert await idle.send_due() == 0

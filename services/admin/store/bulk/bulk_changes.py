@@ -3,6 +3,7 @@
 The methods raise `DependencyUnavailable`, and the errors of `services.admin.rules.errors`.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -43,12 +44,16 @@ NO_SUCH_BULK: Final = gettext_noop("There is no action with this id.")
 
 
 class BulkChanges:
-    """Reads and changes the tables `bulk_change` and `bulk_change_item`."""
+    """Reads and changes the tables `bulk_change` and `bulk_change_item`.
+
+    `started_here` is set after each start, so that the worker of this process begins at once.
+    """
 
     def __init__(self, pool: Pool, current_sites: Callable[[], Sites]) -> None:
         """`current_sites` returns the current version of the sites file."""
         self._pool = pool
         self._sites = current_sites
+        self.started_here = asyncio.Event()
 
     async def preview(self, order: schemas.BulkOrder) -> schemas.BulkAnswer:
         """Count the leads that a bulk change would change and those that it cannot change.
@@ -92,6 +97,7 @@ class BulkChanges:
             await choose(connection, bulk_id=bulk_id, **selection)
             bulk = _to_bulk(await SQL.set_total(connection, bulk_id=bulk_id))
             await _audit(connection, AuditEvent.BULK_STARTED, actor, bulk)
+        self.started_here.set()
         return answer.model_copy(update={"dry_run": False, "bulk": bulk, "leads": bulk.total})
 
     async def list_bulks(self, page: HistoryPage) -> schemas.BulkHistory:

@@ -55,7 +55,7 @@ WHERE id = :bulk_id AND finished_at IS NULL AND cancelled_at IS NULL
 RETURNING {columns};
 
 -- name: has_running$
--- Whether a bulk change can continue. Queried every second, without a transaction.
+-- Whether a bulk change can continue. Queried without a transaction: every second if one can, else every 5 s.
 SELECT EXISTS (SELECT FROM bulk_change WHERE finished_at IS NULL AND cancelled_at IS NULL);
 
 -- name: take_running^

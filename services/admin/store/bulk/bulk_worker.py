@@ -13,6 +13,7 @@ succeeds or an admin cancels the bulk change.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -39,6 +40,8 @@ from services.admin.store.leads.status_changes import audit_entry, change_status
 from services.admin.texts import gettext_noop
 
 POLL_SECONDS: Final = 1.0
+# How often to look for what another process has started and left, while no bulk change runs.
+IDLE_POLL_SECONDS: Final = 5.0
 # The largest leads take 70 MiB of memory then.
 CHUNK: Final = 100
 # An erasure holds a lock that the notifier and the flusher wait for.
@@ -64,16 +67,21 @@ class _Failed(NamedTuple):
     is_refused: bool
 
 
-async def run_bulk_changes(pool: Pool, current_sites: Callable[[], Sites]) -> None:
+async def run_bulk_changes(
+    pool: Pool, current_sites: Callable[[], Sites], started_here: asyncio.Event
+) -> None:
     """Perform all bulk changes until cancelled. Pauses after each chunk for as long as the chunk took.
 
-    `current_sites` returns the current version of the sites file.
+    `current_sites` returns the current version of the sites file. `started_here` is set when this process
+    has started a bulk change.
     """
     log = logger("bulk changes")
     while True:
         started = time.monotonic()
         try:
-            found = await _has_running(pool) and await work_chunk(pool, current_sites())
+            started_here.clear()
+            is_idle = not await _has_running(pool)
+            found = not is_idle and await work_chunk(pool, current_sites())
         except Failure as failure:
             log.warning("bulk change waits", reason=failure.reason)
             await asyncio.sleep(ERROR_SECONDS)
@@ -82,6 +90,10 @@ async def run_bulk_changes(pool: Pool, current_sites: Callable[[], Sites]) -> No
             metrics.BUGS.inc()
             log.exception("bulk change failed")
             await asyncio.sleep(ERROR_SECONDS)
+            continue
+        if is_idle:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(started_here.wait(), seconds_to_next(IDLE_POLL_SECONDS))
             continue
         # Use at most half of the database's time, because new leads come first.
         await asyncio.sleep(time.monotonic() - started if found else seconds_to_next(POLL_SECONDS))

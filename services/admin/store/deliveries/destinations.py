@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 from contracts.audit import AuditEvent
 from contracts.lead_events import example_event
 from runtime.database.audit_log import append_action
-from runtime.database.postgres import Connection, Pool, load_queries, snapshot, transaction
+from runtime.database.postgres import Connection, Pool, autocommit, load_queries, snapshot, transaction
 from runtime.sites.model import Sites
 from services.admin.rules.destinations import DISABLED_BY
 from services.admin.rules.errors import ConflictError, NotFoundError
@@ -59,7 +59,7 @@ class Destinations:
 
     async def list_destinations(self, kinds: Mapping[str, str]) -> DestinationList:
         """Return the destinations of the sites file, and those that were removed from it."""
-        async with snapshot(self._pool) as connection:
+        async with autocommit(self._pool) as connection:
             rows = SQL.list_destinations(connection, names=sorted(kinds))
             return DestinationList(destinations=[_destination(row, kinds) async for row in rows])
 

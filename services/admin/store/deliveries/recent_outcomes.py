@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runtime.database.postgres import Pool, load_queries, snapshot
+from runtime.database.postgres import Pool, autocommit, load_queries
 
 _SQL: Any = load_queries(Path(__file__).with_name("recent_outcomes.sql"))
 
@@ -18,6 +18,6 @@ class RecentOutcomes:
 
 async def count_recent_outcomes(pool: Pool) -> RecentOutcomes:
     """Count the outcomes of the last hour. Raises `DependencyUnavailable`."""
-    async with snapshot(pool) as connection:
+    async with autocommit(pool) as connection:
         dead = {row["stage"]: row["rows"] async for row in _SQL.recent_dead(connection)}
     return RecentOutcomes(dead)

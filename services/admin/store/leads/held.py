@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from contracts.leads import LeadStatus
-from runtime.database.postgres import Pool, load_queries, snapshot, transaction
+from runtime.database.postgres import Pool, autocommit, load_queries, snapshot, transaction
 from services.admin.schemas.held_leads import HeldDecision, HeldLeadsDecided, HeldSite
 from services.admin.store.leads.status_changes import change_statuses
 
@@ -26,7 +26,7 @@ class HeldLeads:
 
         Raises `DependencyUnavailable`.
         """
-        async with snapshot(self._pool) as connection:
+        async with autocommit(self._pool) as connection:
             rows = [dict(row) async for row in _SQL.held_by_site(connection, bound=MAX_LEADS)]
         return [HeldSite.model_validate(row) for row in rows]
 
