@@ -26,7 +26,7 @@ from runtime.kafka.broker import (
 )
 from runtime.logs import logger
 from runtime.settings import Kafka
-from runtime.tasks import run_in_background
+from runtime.tasks import run_in_background, seconds_to_next
 from runtime.workarounds.aiokafka import enable_rebootstrap, seconds_since_answer
 
 START_SECONDS: Final = 10.0
@@ -161,7 +161,7 @@ class Publisher:
                 self._reason = NO_ANSWER
                 return
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._broken.wait(), pause)
+                await asyncio.wait_for(self._broken.wait(), seconds_to_next(pause))
 
     def _producer_options(self) -> dict[str, Any]:
         return {

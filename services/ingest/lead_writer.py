@@ -23,6 +23,7 @@ FAILURES_TO_OPEN: Final = 3
 # How often an open breaker tries Kafka with a new lead, if the spool has none to try it with.
 TRIAL_SECONDS: Final = 1.0
 DRAIN_PAUSE_SECONDS: Final = 0.5
+IDLE_PAUSE_SECONDS: Final = 1.0
 ADOPT_SECONDS: Final = 10.0
 # Less than half of the time that a readiness check may take, because the spool is checked after Kafka.
 KAFKA_CHECK_SECONDS: Final = 0.5
@@ -136,7 +137,8 @@ class LeadWriter:
                     await self._drain_once()
                 elif self._tripped and await self._is_kafka_available():
                     self._record_success()
-            await asyncio.sleep(seconds_to_next(DRAIN_PAUSE_SECONDS))
+            is_idle = not self._spool.drainable and not self._tripped
+            await asyncio.sleep(seconds_to_next(IDLE_PAUSE_SECONDS if is_idle else DRAIN_PAUSE_SECONDS))
 
     async def _adopt_folders(self) -> None:
         try:

@@ -23,8 +23,6 @@ from services.admin.monitoring.record_age import RecordAges
 # A page waits for this read. A healthy broker answers in much less.
 READ_TIMEOUT_SECONDS: Final = 3.0
 CLOSE_TIMEOUT_SECONDS: Final = 2.0
-# The poll of the metrics and that of the headline read at the same moment.
-REUSE_SECONDS: Final = 1.0
 CLIENT_ID: Final = "fastcore-admin"
 
 Connection: TypeAlias = tuple[AIOKafkaAdminClient, AIOKafkaConsumer]
@@ -46,16 +44,16 @@ class LagReader:
         self._lock = asyncio.Lock()
         self._record_ages = RecordAges()
         self._lags: Lags = {}
-        self._reuse_until = 0.0
+        self._read_at = float("-inf")
         self.oldest_seconds: dict[str, float] = {}
 
-    async def read(self) -> Lags:
+    async def read(self, max_age_seconds: float = 0.0) -> Lags:
         """Return the number of unread records by group and topic. Raises `DependencyUnavailable`.
 
-        The numbers may be up to `REUSE_SECONDS` old.
+        If they were read less than `max_age_seconds` ago, returns these numbers again.
         """
         async with self._connection() as (admin, consumer):
-            if time.monotonic() < self._reuse_until:
+            if time.monotonic() - self._read_at < max_age_seconds:
                 return self._lags
             partitions = await self._list_partitions(admin)
             ends = await consumer.end_offsets([p for parts in partitions.values() for p in parts])
@@ -81,7 +79,7 @@ class LagReader:
                 for part, records in behind.items()
             ]
             self.oldest_seconds[group] = max(ages, default=0.0)  # before provisioning there is no topic
-        self._lags, self._reuse_until = lags, time.monotonic() + REUSE_SECONDS
+        self._lags, self._read_at = lags, time.monotonic()
         return lags
 
     async def ping(self) -> None:

@@ -22,6 +22,8 @@ from services.admin.schemas.destinations import DestinationList
 
 ReadDestinations = Callable[[], Awaitable[DestinationList]]
 POLL_SECONDS: Final = 15.0
+# The headline's poll reads the lag at the same moment.
+LAG_MAX_AGE_SECONDS: Final = 1.0
 # Poll more often while the database is unavailable, so that the gauges return soon after it does.
 UNAVAILABLE_POLL_SECONDS: Final = 2.0
 # Counting a very large installation is slow. It may keep the database busy for this share of the time.
@@ -163,7 +165,7 @@ async def update_outbox(pool: Pool) -> None:
 
 async def _update_lag(lag: LagReader) -> None:
     try:
-        lags = await lag.read()
+        lags = await lag.read(LAG_MAX_AGE_SECONDS)
     except DependencyUnavailable:
         # Remove the series instead of setting 0: the lag is unknown.
         metrics.GROUP_LAG.clear()

@@ -144,7 +144,7 @@ class RetryScheduler:
     async def _repeat(self, poll: Callable[[], Coroutine[Any, Any, None]]) -> None:
         while not self._stopping.is_set():
             await self._track(poll())
-            await self._sleep(seconds_to_next(POLL_SECONDS))
+            await asyncio.sleep(seconds_to_next(POLL_SECONDS))
 
     async def _track(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Run `work` as a task that `drain` waits for."""
@@ -154,9 +154,3 @@ class RetryScheduler:
             return await task
         finally:
             self._in_progress.discard(task)
-
-    async def _sleep(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self._stopping.wait(), seconds)
-        except TimeoutError:
-            return

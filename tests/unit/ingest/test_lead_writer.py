@@ -12,7 +12,7 @@ from contracts.lead_record import LeadRecord
 from runtime.failures import DependencyUnavailable
 from runtime.health import Health
 from runtime.tasks import run_in_background
-from services.ingest.lead_writer import FAILURES_TO_OPEN, LeadWriter
+from services.ingest.lead_writer import FAILURES_TO_OPEN, IDLE_PAUSE_SECONDS, LeadWriter
 from services.ingest.publisher import LeadPublisher
 from services.ingest.spool.entries import SpoolEntry, encode
 from services.ingest.spool.folder import SpoolFolder
@@ -220,3 +220,23 @@ async def test_breaker_closes_without_traffic(tmp_path: Path, monkeypatch: pytes
         disk["fails"] = False
         gateway.kafka.unavailable = False
         await eventually(gateway.breaker, until=lambda state: state == "closed", what="a closed breaker")
+
+
+async def test_the_drain_pauses_longer_only_while_idle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> float:
+        pauses.append(seconds)
+        return 0.01
+
+    async def seen() -> set[float]:
+        return set(pauses)
+
+    monkeypatch.setattr("services.ingest.lead_writer.seconds_to_next", pause)
+    async with started(tmp_path) as gateway:
+        await eventually(seen, until=lambda found: found == {IDLE_PAUSE_SECONDS})
+        await gateway.open_breaker()
+        pauses.clear()
+        await eventually(seen, until=lambda found: found == {0.01})

@@ -11,7 +11,6 @@ from contracts import topics
 from runtime.http.server import KEEP_ALIVE_SECONDS
 from runtime.settings import Kafka
 from services.admin.dashboard import headline
-from services.admin.monitoring import consumer_lag
 from services.admin.monitoring.consumer_lag import Connection, LagReader
 from services.admin.monitoring.service_clients import KEEPALIVE_SECONDS
 
@@ -44,11 +43,13 @@ async def test_two_reads_at_the_same_moment_are_one(monkeypatch: pytest.MonkeyPa
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     lag = _Reader()
-    assert await lag.read() == await lag.read()
+    assert await lag.read() == await lag.read(1.0)
     assert lag.reads == 1
-    now += consumer_lag.REUSE_SECONDS
-    await lag.read()
+    now += 1.0
+    await lag.read(1.0)
     assert lag.reads == 2
+    await lag.read()
+    assert lag.reads == 3
 
 
 def test_a_poll_finds_the_services_connections_open() -> None:
