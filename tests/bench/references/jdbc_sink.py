@@ -113,7 +113,7 @@ def _worker(bench: BenchEnvironment, folder: Path) -> dict[str, object]:
         "value.converter.schemas.enable": "true",
         "offset.storage.file.filename": folder / "offsets",
         "listeners": f"http://127.0.0.1:{free_ports(1)[0]}",
-        "plugin.discovery": "only_scan",
+        "plugin.discovery": "service_load",
         "consumer.max.poll.records": BATCH,  # else its batches never fill
     }
 
