@@ -177,6 +177,11 @@ OUTBOX_ROWS: Final = Gauge(
 OUTBOX_OLDEST: Final = Gauge(
     "fastcore_outbox_oldest_seconds", "Age of the oldest unpublished change.", multiprocess_mode="livemax"
 )
+# Partitions of the audit log that the flusher should have created ahead of the entries. Normally 0; 1 if a
+# single one is left, and 2 if none is: without the next one, no lead is stored. Reported by admin.
+AUDIT_PARTITIONS_MISSING: Final = Gauge(
+    "fastcore_audit_partitions_missing", "Missing partitions ahead.", multiprocess_mode="livemax"
+)
 # One attempt, from connecting to the end of the response.
 WEBHOOK_SECONDS: Final = Histogram(
     "fastcore_webhook_seconds",

@@ -10,8 +10,10 @@ WHERE origin_topic = :topic
                                             FROM unnest(:partitions::int[], :offsets::bigint[]) AS candidates (partition, "offset"));
 
 -- name: known_events
--- Which of these events are in the audit log.
-SELECT event_id FROM audit_log WHERE event_id = ANY(:ids::uuid[]);
+-- Which of these events are in the audit log, or were before they were archived. A log that is one table has an index of them.
+SELECT event_id FROM audit_event_id WHERE event_id = ANY(:ids::uuid[])
+UNION SELECT event_id FROM audit_log WHERE event_id = ANY(:ids::uuid[])
+      AND NOT (SELECT relkind = 'p' FROM pg_class WHERE oid = 'public.audit_log'::regclass);
 
 -- name: leads_without_mails
 -- Leads without their two deliveries. A lead that was erased before it was stored may never get them.

@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 import asyncpg
 import typer
 
+from deploy.cli.audit.partitioning import partition_log
 from deploy.cli.role_rights import rights_sql
 from deploy.cli.search_index import ensure_search_index
 from deploy.settings import MigrationSettings
@@ -26,6 +27,7 @@ from runtime.settings import load
 from runtime.workarounds.asyncpg import Connector
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
+FIRST = "0001_create_tables.sql"
 LOCK = 0x66617374636F7265  # "fastcore"
 # How long a migration tries to lock the tables, and how long one attempt waits. An attempt is longer than
 # PostgreSQL's deadlock_timeout (1 s) and short enough that the queries that queue behind it hardly notice.
@@ -49,6 +51,8 @@ async def migrate(owner_url: str, service_url: str) -> list[str]:
     try:
         await _check_encoding(connection)
         applied = await _apply_missing(connection)
+        if FIRST in applied:  # nothing older than this version uses a new database
+            await partition_log(connection)
         async with _exclusive_transaction(connection):
             await _grant_rights(connection, service_url)
         await ensure_search_index(connection)
@@ -126,8 +130,9 @@ async def _apply_file(connection: Connection, name: str, sql: str) -> bool:
 
 async def _lock_tables(connection: Connection) -> None:
     tables = await connection.fetchval(
-        "SELECT string_agg(oid::regclass::text, ', ' ORDER BY relname) FROM pg_class WHERE relkind = 'r'"
-        " AND relnamespace = 'public'::regnamespace AND pg_get_userbyid(relowner) = current_user"
+        "SELECT string_agg(oid::regclass::text, ', ' ORDER BY relname) FROM pg_class"
+        " WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace"
+        " AND pg_get_userbyid(relowner) = current_user"
     )
     await connection.execute(
         f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE;"

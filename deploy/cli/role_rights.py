@@ -56,6 +56,8 @@ GRANTS: Final = {
             "lead_dimension",
             "lead_summary",
             "lead_summary_state",
+            "audit_event_id",
+            "audit_archive",
         ),
         ("SELECT",),
     ),
@@ -73,6 +75,8 @@ FUNCTIONS: Final = (
     "request_statistics()",
     "refresh_statistics()",
     "refresh_lead_summary()",
+    "audit_partitions()",
+    "create_audit_partitions()",
 )
 
 

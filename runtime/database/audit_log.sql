@@ -7,5 +7,5 @@ SELECT event_id, event, actor, status_code, details, lead_id, request_id,
 FROM json_to_recordset(:entries::json)
     AS entry (event_id uuid, event text, actor text, status_code integer, details jsonb, lead_id uuid, request_id text,
               occurred_at timestamptz)
-ON CONFLICT (event_id) DO NOTHING
+ON CONFLICT DO NOTHING
 RETURNING event_id;

@@ -23,6 +23,7 @@ from services.flusher.bounces.mailbox_job import BounceMailboxJob
 from services.flusher.bounces.suppression_expiry import suppression_expiry_job
 from services.flusher.handlers import Handler
 from services.flusher.jobs.alert_escalation import alert_escalation_job
+from services.flusher.jobs.audit_partitions import audit_partitions_job
 from services.flusher.jobs.job_runs import JobRuns
 from services.flusher.jobs.lead_summary import lead_summary_job
 from services.flusher.jobs.outbox_relay import OutboxRelay
@@ -92,6 +93,7 @@ async def _open_stage(settings: Settings, sites: Sites, resources: Resources) ->
                 "retention": retention.run,
                 "sites file": watch_sites(settings.sites_file.path, sites, resources.health, retention.apply),
                 "alert escalation": alert_escalation_job(pool, runs, utc_now).run,
+                "audit partitions": audit_partitions_job(pool, runs, utc_now).run,
                 "lead summary": lead_summary_job(pool, runs, utc_now).run,
                 "retry schedules": partial(report_retry_schedules, pool, schedules),
                 "statistics": statistics_job(pool, runs, utc_now).run,

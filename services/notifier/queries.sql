@@ -101,7 +101,7 @@ WITH transitions AS (
     SELECT event_id, event, 'notifier', code, jsonb_build_object('kind', kind, 'reason', reason, 'code', code,
            'enhanced', enhanced, 'attempt', attempts), lead_id, request_id
     FROM finished
-    ON CONFLICT (event_id) DO NOTHING
+    ON CONFLICT DO NOTHING
 ), resolved AS (  -- the same as resolve_replays
     UPDATE replay_queue
     SET state = 'resolved', payload = NULL, original_payload = NULL, next_attempt_at = NULL, requested_at = NULL, updated_at = now()

@@ -52,7 +52,7 @@ WITH entry AS MATERIALIZED (
     FROM stored JOIN json_to_recordset(:entries::json)
         AS entry (event_id uuid, event text, actor text, status_code integer, details jsonb, lead_id uuid,
                   request_id text, occurred_at timestamptz) ON entry.lead_id = stored.id
-    ON CONFLICT (event_id) DO NOTHING
+    ON CONFLICT DO NOTHING
 ), counted AS (
     UPDATE partition_ledger l
     SET next_offset = d.next_offset,

@@ -68,10 +68,11 @@ def event_fields(schema: dict[str, Any]) -> set[str]:
 
 
 async def tables(connection: "asyncpg.Connection[asyncpg.Record]") -> list[str]:
-    """Return `table.column type` of every table and view of the schema."""
+    """Return `table.column type` of every table and view of the schema, without partitions."""
     rows = await connection.fetch(
         "SELECT table_name, column_name, data_type FROM information_schema.columns"
         " WHERE table_schema = 'public'"
+        " AND table_name NOT IN (SELECT relname FROM pg_class WHERE relispartition)"
     )
     return sorted(f"{row['table_name']}.{row['column_name']} {row['data_type']}" for row in rows)
 

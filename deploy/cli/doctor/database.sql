@@ -63,6 +63,16 @@ SELECT c.relname || '.' || t.tgname AS name, t.tgfoid::regproc::text AS function
 FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
 WHERE NOT t.tgisinternal AND c.relnamespace = 'public'::regnamespace;
 
+-- name: audit_partitions^
+-- The audit log's partitions: how many there are, how many of them follow the one of the newest entry, and whether a
+-- partitioning was interrupted. Ids only grow, so what follows is empty.
+SELECT (SELECT relkind = 'p' FROM pg_class WHERE oid = 'public.audit_log'::regclass) AS is_partitioned,
+       count(*) AS partitions, array_agg(name) AS names,
+       count(*) FILTER (WHERE first_id > (SELECT coalesce(max(id), 0) FROM audit_log)) AS ahead,
+       EXISTS (SELECT FROM pg_constraint WHERE conrelid = 'public.audit_log'::regclass
+                                           AND conname = 'audit_log_first_range') AS is_interrupted
+FROM audit_partitions();
+
 -- name: applied
 -- The applied migrations.
 SELECT name, sha256 FROM schema_migration;

@@ -1,6 +1,6 @@
 """Checks the services' role in PostgreSQL: its rights, the SECURITY DEFINER functions and the triggers."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +13,12 @@ MIGRATE: Final = "python -m deploy.cli.migrate"
 # Bits of pg_trigger.tgtype. BEFORE UPDATE OR DELETE OR TRUNCATE, and the single bits of AFTER triggers.
 _BEFORE_CHANGES: Final = 2 + 8 + 16 + 32
 _INSERT, _DELETE, _UPDATE = 4, 8, 16
-APPEND_ONLY: Final = "audit_log.audit_log_is_append_only"
+_BEFORE_INSERT_OF_ROW: Final = 1 + 2 + 4
+APPEND_ONLY: Final = "audit_log_is_append_only"
+EVENT_IDS: Final = "audit_log.audit_log_event_id"
+PARTITION: Final = "python -m deploy.cli.audit partition"
+PARTITIONS_AHEAD: Final = 2
+AHEAD: Final = "docs/runbooks/AuditPartitionsMissing.md"
 _COUNTED_BY: Final = {
     "lead_inbox": "count_rows",
     "email_delivery": "count_rows",
@@ -42,7 +47,9 @@ async def check_rights(connection: Connection, server: Any) -> AsyncIterator[Che
     yield await _check_grants(connection)
     yield await _check_functions(connection)
     triggers = {row["name"]: row async for row in SQL.triggers(connection)}
-    yield _check_audit_log(rights, triggers)
+    partitions = await SQL.audit_partitions(connection)
+    yield _check_audit_log(rights, triggers, partitions["names"] or [])
+    yield _check_partitions(partitions)
     yield _check_count_triggers(triggers)
 
 
@@ -124,18 +131,49 @@ async def _check_functions(connection: Connection) -> CheckResult:
     return ok("functions", f"{definers} run as their owner, each with a fixed search_path")
 
 
-def _check_audit_log(rights: Any, triggers: dict[str, Any]) -> CheckResult:
+def _check_audit_log(rights: Any, triggers: dict[str, Any], partitions: Sequence[str]) -> CheckResult:
     if rights["alters_audit"]:
         return fail("audit-log", "the services' role may change it", MIGRATE)
-    row = triggers.get(APPEND_ONLY)
-    if row is None or row["enabled"] != "A" or row["type"] != _BEFORE_CHANGES:
-        todo = "as the owner: ALTER TABLE audit_log ENABLE ALWAYS TRIGGER audit_log_is_append_only"
+    for table in ("audit_log", *partitions):
+        row = triggers.get(f"{table}.{APPEND_ONLY}")
+        if row is None or row["enabled"] != "A" or row["type"] != _BEFORE_CHANGES:
+            seen = f"the trigger that keeps {table} append-only is disabled, changed or missing"
+            todo = f"as the owner: ALTER TABLE {table} ENABLE ALWAYS TRIGGER {APPEND_ONLY}"
+            return fail("audit-log", seen, todo)
+        if row["function"].removeprefix("public.") != "refuse_audit_change":
+            seen = f"the trigger of {table} calls {row['function']}"
+            return fail("audit-log", seen, "restore it from migration 0001")
+    if partitions and not _records_ids(triggers.get(EVENT_IDS)):
+        seen = "the trigger that keeps event ids unique is disabled, changed or missing"
         return fail(
-            "audit-log", "the trigger that keeps it append-only is disabled, changed or missing", todo
+            "audit-log", seen, "as the owner: ALTER TABLE audit_log ENABLE TRIGGER audit_log_event_id"
         )
-    if row["function"].removeprefix("public.") != "refuse_audit_change":
-        return fail("audit-log", f"its trigger calls {row['function']}", "restore it from migration 0001")
     return ok("audit-log", "append-only by trigger and by right")
+
+
+def _records_ids(row: Any) -> bool:
+    return (
+        row is not None
+        and row["enabled"] in ("O", "A")
+        and row["type"] == _BEFORE_INSERT_OF_ROW
+        and row["function"].removeprefix("public.") == "record_audit_event"
+    )
+
+
+def _check_partitions(row: Any) -> CheckResult:
+    """Check that empty partitions follow the one of the newest entry: an insert without a partition fails."""
+    name = "audit-partitions"
+    if not row["is_partitioned"]:
+        if row["is_interrupted"]:
+            seen = "a partitioning was interrupted, and new entries will be refused one day"
+            return fail(name, seen, PARTITION)
+        return ok(name, f"the audit log is one table; to archive parts of it one day: {PARTITION}")
+    seen = f"{row['partitions']} partitions, {row['ahead']} of them ahead"
+    if row["ahead"] < 1:
+        return fail(name, f"{seen}: without the next one, no lead is stored", AHEAD)
+    if row["ahead"] < PARTITIONS_AHEAD:
+        return warn(name, seen, AHEAD)
+    return ok(name, seen)
 
 
 def _check_count_triggers(triggers: dict[str, Any]) -> CheckResult:

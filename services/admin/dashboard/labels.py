@@ -138,6 +138,10 @@ JOBS: Final = {
         gettext_noop("Failed team notifications"),
         gettext_noop("Tells destinations of leads whose notification nobody on the team received."),
     ),
+    "audit_partitions": (
+        gettext_noop("Audit log"),
+        gettext_noop("Creates the audit log's next partitions before they are needed."),
+    ),
     "lead_summary": (
         gettext_noop("Lead statistics"),
         gettext_noop("Counts the leads of past days for the overview."),

@@ -10,6 +10,7 @@ from runtime.database.postgres import Pool, ping
 from runtime.failures import DependencyUnavailable
 from runtime.logs import logger
 from runtime.tasks import seconds_to_next
+from services.admin.monitoring.audit_partitions import count_missing_partitions
 from services.admin.monitoring.consumer_lag import LagReader
 from services.admin.monitoring.incident_counts import count_open_incidents
 from services.admin.monitoring.mail_outcomes import count_mail_outcomes
@@ -49,6 +50,7 @@ async def poll_metrics(pool: Pool, lag: LagReader, read_destinations: ReadDestin
             await update_incidents(pool)
             await update_destinations(read_destinations)
             await update_outbox(pool)
+            await update_audit_partitions(pool)
             counts_due_at = time.monotonic() + (time.monotonic() - started) / MAX_COUNTING_SHARE
         await _update_lag(lag)
         await asyncio.sleep(seconds_to_next(POLL_SECONDS))
@@ -175,3 +177,12 @@ async def _update_lag(lag: LagReader) -> None:
         for topic, records in by_topic.items():
             metrics.GROUP_LAG.labels(group=group, topic=topic).set(records)
         metrics.GROUP_OLDEST.labels(group=group).set(lag.oldest_seconds[group])
+
+
+async def update_audit_partitions(pool: Pool) -> None:
+    """Set the gauge of missing partitions. It keeps its value while the database is unavailable."""
+    try:
+        missing = await count_missing_partitions(pool)
+    except DependencyUnavailable:
+        return
+    metrics.AUDIT_PARTITIONS_MISSING.set(missing)

@@ -126,6 +126,10 @@ class AuditPage(BaseModel):
     entries: list[AuditEntry]
     limit: int
     next_cursor: str | None
+    archived_until: datetime | None = Field(
+        default=None,
+        description="On the last page: entries until this time were archived, and are missing here.",
+    )
 
 
 Tone = Literal["good", "bad", "wait", "neutral"]
@@ -163,6 +167,10 @@ class LeadDetail(BaseModel):
     queue: list[QueueItem]
     timeline: list[TimelineEvent] = Field(description="All events in order, planned ones last.")
     audit: list[AuditEntry] = Field(description="The audit log of this lead, oldest first.")
+    audit_archived_until: datetime | None = Field(
+        default=None,
+        description="Entries until this time may have been archived, and are missing here then.",
+    )
 
 
 class StatusChanged(BaseModel):

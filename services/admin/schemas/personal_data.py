@@ -55,6 +55,10 @@ class PersonData(BaseModel):
         description="The destinations that received events of this lead, or will."
     )
     audit: list[AuditEntry]
+    audit_archived_until: datetime | None = Field(
+        default=None,
+        description="Entries until this time may have been archived, and are missing here then.",
+    )
     other_leads: list[UUID] = Field(description="Other leads of the same address: export each one too.")
     kafka: list[KafkaKeeps]
 

@@ -30,7 +30,10 @@ class AuditLog:
             else:
                 rows = _SQL.list_audit(connection, **parameters)
             entries = [AuditEntry.model_validate(dict(row)) async for row in rows]
-        page, next_cursor = split_page(
-            entries, filters.limit, lambda entry: Position(entry.created_at_utc, entry.id)
-        )
-        return AuditPage(entries=page, limit=filters.limit, next_cursor=next_cursor)
+            page, next_cursor = split_page(
+                entries, filters.limit, lambda entry: Position(entry.created_at_utc, entry.id)
+            )
+            archived = None
+            if next_cursor is None:
+                archived = await _SQL.archived_until(connection, since=filters.since)
+        return AuditPage(entries=page, limit=filters.limit, next_cursor=next_cursor, archived_until=archived)

@@ -14,6 +14,10 @@ WHERE (:event::text IS NULL OR event = :event)
 ORDER BY created_at_utc DESC, id DESC
 LIMIT :limit::bigint;
 
+-- name: archived_until$
+-- Until when entries were archived, if that is after this time.
+SELECT max(last_at) FROM audit_archive WHERE :since::timestamptz IS NULL OR last_at >= :since;
+
 -- name: list_audit_of_actor
 -- The same for one actor: the newest entries of each event from an index, then the newest of those.
 SELECT id, event, actor, status_code, details_json, lead_id, request_id, created_at_utc

@@ -104,7 +104,7 @@ WITH target AS (
            'code', :code::int, 'enhanced', :enhanced::text, 'attempt', attempts, 'digest_id', :digest_id::uuid),
            lead_id, request_id
     FROM finished
-    ON CONFLICT (event_id) DO NOTHING
+    ON CONFLICT DO NOTHING
 )
 UPDATE replay_queue
 SET state = 'resolved', payload = NULL, original_payload = NULL, next_attempt_at = NULL, requested_at = NULL,

@@ -135,6 +135,8 @@ async def _make(url: str, size: Size, console: Console) -> dict[str, Any]:
         await db.execute("DROP INDEX made_leads, made_mails")
         for each in progress.track(indexes, description="indexes"):
             await db.execute(each["make"])
+        # The trigger that records them was off.
+        await db.execute("INSERT INTO audit_event_id SELECT event_id FROM audit_log ON CONFLICT DO NOTHING")
         for each in triggers:
             how = {"O": "ENABLE", "A": "ENABLE ALWAYS"}[each["enabled"]]
             await db.execute(f"ALTER TABLE {each['table']} {how} TRIGGER {each['name']}")

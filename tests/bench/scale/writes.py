@@ -54,11 +54,8 @@ async def measure_writes(meter: Meter, batches: int = BATCHES) -> tuple[list[Fig
 
     Returns the figures, and the bytes of the write-ahead log for each stored lead, after a checkpoint.
     """
-    await meter.pool.execute("CHECKPOINT")
-    before = await meter.pool.fetchval("SELECT pg_current_wal_insert_lsn()")
-    stored = [each async for each in _store(meter, batches)]
+    stored, log = await _store_all(meter, batches)
     leads = [each for _, batch in stored for each in batch]
-    log = await meter.pool.fetchval("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), $1)::bigint", before)
     return [
         median_figure("persister", "store a batch of 500 leads", [times for times, _ in stored]),
         median_figure("notifier", "write the three states of 100 emails", await _send(meter, leads)),
@@ -66,7 +63,23 @@ async def measure_writes(meter: Meter, batches: int = BATCHES) -> tuple[list[Fig
             "erasure", "a lead, by its person's address", await _erase_persons(meter, PERSONS * batches)
         ),
         *await _retain(meter, OLD_LEADS * batches),
-    ], log / len(leads)
+    ], log
+
+
+async def measure_persister(meter: Meter, batches: int = BATCHES) -> tuple[Figure, float]:
+    """Store leads only. Returns the figure of a batch, and the bytes of the write-ahead log for each lead."""
+    stored, log = await _store_all(meter, batches)
+    return median_figure("persister", "store a batch of 500 leads", [times for times, _ in stored]), log
+
+
+async def _store_all(
+    meter: Meter, batches: int
+) -> tuple[list[tuple[tuple[float, float], Sequence[LeadReceived]]], float]:
+    await meter.pool.execute("CHECKPOINT")
+    before = await meter.pool.fetchval("SELECT pg_current_wal_insert_lsn()")
+    stored = [each async for each in _store(meter, batches)]
+    log = await meter.pool.fetchval("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), $1)::bigint", before)
+    return stored, log / sum(len(batch) for _, batch in stored)
 
 
 async def _store(

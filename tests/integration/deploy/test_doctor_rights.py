@@ -24,7 +24,14 @@ async def findings(database: Database) -> dict[str, tuple[str, str]]:
 async def test_a_migrated_database_has_no_finding(database: Database) -> None:
     found = await findings(database)
     assert {level for level, _ in found.values()} == {"ok"}, found
-    assert set(found) == {"database-role", "grants", "functions", "audit-log", "count-triggers"}
+    assert set(found) == {
+        "database-role",
+        "grants",
+        "functions",
+        "audit-log",
+        "audit-partitions",
+        "count-triggers",
+    }
 
 
 @pytest.mark.parametrize(
@@ -36,6 +43,12 @@ async def test_a_migrated_database_has_no_finding(database: Database) -> None:
         ("ALTER TABLE audit_log DISABLE TRIGGER audit_log_is_append_only", "audit-log", "disabled"),
         ("ALTER TABLE audit_log ENABLE TRIGGER audit_log_is_append_only", "audit-log", "disabled"),
         ("DROP TRIGGER audit_log_is_append_only ON audit_log", "audit-log", "missing"),
+        (
+            "DROP TRIGGER audit_log_is_append_only ON audit_log_from_10000000",
+            "audit-log",
+            "audit_log_from_10000000",
+        ),
+        ("ALTER TABLE audit_log DISABLE TRIGGER audit_log_event_id", "audit-log", "event ids unique"),
         (
             (
                 "DROP TRIGGER audit_log_is_append_only ON audit_log;"
@@ -100,3 +113,14 @@ async def test_the_owner_and_a_member_of_its_role_are_no_role_for_services(
     finally:
         await connection.execute(f'REVOKE "{owner}" FROM "{role}"')
         await connection.close()
+
+
+async def test_the_doctor_reports_that_partitions_run_out(database: Database) -> None:
+    owner = await asyncpg.connect(database.owner)
+    try:
+        for first_id, level in ((20_000_000, "warn"), (10_000_000, "fail")):
+            await owner.execute(f"ALTER TABLE audit_log DETACH PARTITION audit_log_from_{first_id}")
+            found, seen = (await findings(database))["audit-partitions"]
+            assert (found, "ahead" in seen) == (level, True)
+    finally:
+        await owner.close()

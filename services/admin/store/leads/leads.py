@@ -120,6 +120,7 @@ class Leads:
                 lead, map(dict, entries), map(dict, emails), map(dict, queue), self._site_name
             ),
             audit=entries,
+            audit_archived_until=row["audit_archived_until"],
         )
 
     async def change_status(

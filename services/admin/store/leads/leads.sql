@@ -7,7 +7,9 @@ SELECT lead.id, lead.request_id, lead.site, lead.email, lead.service, lead.statu
        lead.company, lead.message, lead.consent, lead.consent_text, lead.consent_version, lead.locale,
        lead.submitted_at, lead.source, lead.extra, lead.spam_reasons, lead.body_sha256, lead.assignee, lead.notes,
        lead.created_at_utc, lead.stored_at, lead.updated_at,
-       emails, queue, entries, lead_notes
+       emails, queue, entries, lead_notes,
+       -- Entries of a lead of before may be in an archive.
+       (SELECT max(last_at) FROM audit_archive WHERE last_at >= lead.created_at_utc) AS audit_archived_until
 FROM (VALUES (:id::uuid)) AS requested (id)
 LEFT JOIN lead_inbox AS lead USING (id)
 CROSS JOIN LATERAL (

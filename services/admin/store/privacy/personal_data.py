@@ -103,6 +103,8 @@ class PersonalData:
                 connection, AuditEvent.LEAD_EXPORTED, actor, {"what": "person"}, lead_id, request_id
             )
             entries = [row async for row in _SQL.read_entries(connection, id=lead_id)]
+            since = lead["created_at_utc"] if lead else None
+            archived_until = await _SQL.archived_until(connection, since=since)
         return PersonData(
             exported_at=datetime.now(UTC),
             lead=dict(lead) if lead else None,
@@ -111,6 +113,7 @@ class PersonalData:
             queue=[to_queue_row(row) for row in queue],
             deliveries=deliveries,
             audit=[AuditEntry.model_validate(dict(row)) for row in entries],
+            audit_archived_until=archived_until,
             other_leads=sorted(person.leads - {lead_id}),
             kafka=kafka_keeps(datetime.now(UTC)),
         )

@@ -51,6 +51,10 @@ FROM replay_queue WHERE lead_id = :id ORDER BY first_failed_at, id;
 SELECT id, event, actor, status_code, details_json, lead_id, request_id, created_at_utc
 FROM audit_log WHERE lead_id = :id ORDER BY created_at_utc, id;
 
+-- name: archived_until$
+-- Until when entries of a lead may have been archived. Null if none can have been.
+SELECT max(last_at) FROM audit_archive WHERE last_at >= :since::timestamptz;
+
 -- name: read_records
 -- Rows of the queue, with their records.
 SELECT id, stage, kind, lead_id, state, reason, headers, payload, original_payload, first_failed_at, last_failed_at,

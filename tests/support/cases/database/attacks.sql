@@ -7,7 +7,7 @@ TRUNCATE audit_log
 TRUNCATE audit_log CASCADE
 SELECT * FROM audit_log FOR UPDATE
 SELECT 1; LOCK TABLE audit_log IN ACCESS EXCLUSIVE MODE
-INSERT INTO audit_log (event_id, event, actor) SELECT event_id, 'lead.received', 'gateway' FROM audit_log ON CONFLICT (event_id) DO UPDATE SET actor = 'x'
+INSERT INTO audit_log (event_id, event, actor) SELECT event_id, 'lead.received', 'gateway' FROM audit_log ON CONFLICT (id) DO UPDATE SET actor = 'x'
 INSERT INTO audit_log (id, event_id, event, actor) OVERRIDING SYSTEM VALUE VALUES (1000, gen_random_uuid(), 'lead.received', 'gateway')
 MERGE INTO audit_log USING (SELECT 1) AS x ON true WHEN MATCHED THEN DELETE
 COPY audit_log FROM PROGRAM 'true'

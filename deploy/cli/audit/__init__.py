@@ -1,0 +1,1 @@
+"""`python -m deploy.cli.audit`: the audit log in partitions, and their archive (docs/audit-log.md)."""
