@@ -54,7 +54,7 @@ def suppression_reason(
     return None
 
 
-def choose_action(
+def choose_action(  # noqa: PLR0911 - each action is one return
     delivery: Delivery, row: DeliveryRow, reason: str | None, owner: UUID, in_progress: Collection[Key]
 ) -> Action:
     """Choose the action for a delivery that already has a row.
@@ -68,6 +68,8 @@ def choose_action(
             return Action.RESUME
         if row.lease_seconds > 0 and not (mine and row.state == "reserved"):
             return Action.WAIT
+        if _is_left_to_its_retry(delivery, row):
+            return Action.SKIP
         if row.state == "sending":
             return Action.MARK_UNKNOWN
     elif not delivery.retry or delivery.has_outcome_in(row):
@@ -75,6 +77,15 @@ def choose_action(
     elif row.state == "sent" or row.in_digest:  # a digest decides the outcome, also that of a retry
         return Action.RESOLVE_REPLAY
     return Action.SUPPRESS if reason else Action.RESERVE
+
+
+def _is_left_to_its_retry(delivery: Delivery, row: DeliveryRow) -> bool:
+    """Return True if a retry of this mail was interrupted, and `delivery` only repeats the lead's record.
+
+    The record of the retry is not committed, so it comes again and decides. If the repetition marked the mail
+    as unknown, the retry would then send it again (docs/model.md).
+    """
+    return not delivery.retry and row.settled_by is not None and not delivery.has_outcome_in(row)
 
 
 @dataclass

@@ -68,6 +68,17 @@ def test_a_digest_decides_the_outcome_of_its_alerts(state: str) -> None:
     assert choose_action(again, completed, None, US, ()) is Action.SKIP
 
 
+@pytest.mark.parametrize("state", ["reserved", "sending"])
+def test_regression_a_repeated_lead_leaves_a_mail_to_its_retry(state: str) -> None:
+    # It marked the retry's mail as unknown, and the retry's own record then sent a confirmation again.
+    interrupted = row(state, THEM, -1, settled_by=uuid4())
+    assert choose_action(delivery(), interrupted, None, US, ()) is Action.SKIP
+    expected = Action.MARK_UNKNOWN if state == "sending" else Action.RESERVE
+    assert choose_action(delivery(retry=True), interrupted, None, US, ()) is expected
+    own = delivery()
+    assert choose_action(own, row(state, THEM, -1, own.record_id), None, US, ()) is expected
+
+
 @pytest.mark.parametrize("retry", [False, True])
 @pytest.mark.parametrize(
     ("held", "action"),

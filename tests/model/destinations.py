@@ -1,0 +1,219 @@
+"""The way of a lead and its changes to one destination: outbox, relay, deliveries, two senders, the receiver.
+
+Event 0 is `lead.received`; 1 and 2 are changes of the lead.
+"""
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from tests.model.checker import Model, Property, Step
+from tests.model.words import count
+
+CHANGES: Final = 2
+ATTEMPTS: Final = 3  # ten in the services
+DEAD: Final = -1  # the owner of a delivery whose process is gone
+
+
+class Delivery(NamedTuple):
+    """A row of `webhook_delivery`."""
+
+    state: str = "pending"
+    owner: int | None = None
+    lease: bool = False
+    attempts: int = 0
+
+
+class State(NamedTuple):
+    received: bool = False  # the record of the lead is handled
+    changes: int = 0  # of the lead, each with a row in the outbox
+    outbox: tuple[int, ...] = ()
+    relayed: int | None = None  # Kafka has this event; the relay's transaction is open
+    topic: tuple[int, ...] = ()  # events on leads.changed.v1
+    topic_read: int = 0
+    unneeded: frozenset[int] = frozenset()  # changes that the destination gets with the lead
+    deliveries: tuple[Delivery | None, ...] = (None,) * (CHANGES + 1)
+    hands: tuple[tuple[int, str] | None, ...] = (None, None)  # each sender's event, and what happened
+    arrived: tuple[int, ...] = ()  # events at the destination, without repetitions
+    refusals: int = 0  # the destination may still refuse so often
+    faults: int = 0
+
+
+class Destinations:
+    """The steps. `broken` names what is broken on purpose."""
+
+    def __init__(self, broken: tuple[str, ...]) -> None:
+        self._broken = broken
+
+    def steps(self, s: State) -> Iterator[Step]:
+        yield from self._lead(s)
+        yield from self._relay(s)
+        yield from self._plan(s)
+        for n in (0, 1):
+            if s.hands[n] is None:
+                yield from self._claim(s, n)
+            else:
+                yield from self._send(s, n)
+                if s.faults:
+                    yield Step(f"Sender {n + 1} is killed", self._killed(s, n), fault=True)
+        for event, row in enumerate(s.deliveries):
+            if row and row.lease:
+                ended = _with(s, event, row._replace(lease=False))
+                if row.owner == DEAD:
+                    yield Step("The lease of the dead sender ends", ended)
+                elif s.faults:
+                    stalled = ended._replace(faults=s.faults - 1)
+                    yield Step("A sender is stopped for longer than its lease", stalled, fault=True)
+
+    def _lead(self, s: State) -> Iterator[Step]:
+        if s.changes < CHANGES:
+            event = s.changes + 1
+            after = s._replace(changes=event, outbox=(*s.outbox, event))
+            if "the outbox is written after the change" in self._broken:
+                after = s._replace(changes=event)
+            yield Step(f"An admin changes the lead: change {event} and its row in the outbox", after)
+        if s.received:
+            return
+        stored = _with(s, 0, s.deliveries[0] or Delivery())
+        yield Step(
+            "Webhooks stores the delivery of the lead and commits its offset", stored._replace(received=True)
+        )
+        if "offsets are committed before the deliveries" in self._broken and s.faults:
+            lost = s._replace(received=True, faults=s.faults - 1)
+            yield Step("Webhooks commits its offset and is killed", lost, fault=True)
+        if s.faults:
+            again = stored._replace(faults=s.faults - 1)
+            yield Step(
+                "Webhooks stores the delivery of the lead, and dies before its offset", again, fault=True
+            )
+
+    def _relay(self, s: State) -> Iterator[Step]:
+        if s.relayed is not None:
+            left = tuple(each for each in s.outbox if each != s.relayed)
+            yield Step("The relay deletes the row", s._replace(relayed=None, outbox=left))
+            if s.faults:
+                killed = s._replace(relayed=None, faults=s.faults - 1)
+                yield Step("The relay is killed: its transaction is rolled back", killed, fault=True)
+        elif s.outbox:
+            event = s.outbox[-1 if "the relay publishes the newest change first" in self._broken else 0]
+            if "a row of the outbox is deleted before the acknowledgement" in self._broken:
+                left = tuple(each for each in s.outbox if each != event)
+                yield Step(f"The relay deletes the row of change {event}", s._replace(outbox=left))
+            published = s._replace(relayed=event, topic=(*s.topic, event))
+            yield Step(f"Kafka acknowledges change {event}", published)
+
+    def _plan(self, s: State) -> Iterator[Step]:
+        if s.topic_read == len(s.topic):
+            return
+        event = s.topic[s.topic_read]
+        planned, name = s, f"Webhooks stores the delivery of change {event}"
+        if s.deliveries[0] is None:
+            planned = s._replace(unneeded=s.unneeded | {event})
+            name = f"Webhooks drops change {event}: the destination gets the lead later"
+        elif s.deliveries[event] is None:
+            planned = _with(s, event, Delivery())
+        yield Step(name, planned._replace(topic_read=s.topic_read + 1))
+        if s.faults:
+            yield Step(
+                f"{name}, and dies before its offset", planned._replace(faults=s.faults - 1), fault=True
+            )
+
+    def _claim(self, s: State, n: int) -> Iterator[Step]:
+        """Claim the lead's first open delivery: a later one waits for it."""
+        for event, row in enumerate(s.deliveries):
+            if row is None or row.state in ("delivered", "dead"):
+                continue
+            if row.state == "pending" or not row.lease:
+                claimed = row._replace(state="sending", owner=n, lease=True, attempts=row.attempts + 1)
+                after = _hold(_with(s, event, claimed), n, (event, "claimed"))
+                yield Step(f"Sender {n + 1} claims event {event}", after)
+            if "a change does not wait for its lead" not in self._broken:
+                return
+
+    def _send(self, s: State, n: int) -> Iterator[Step]:
+        hand = s.hands[n]
+        assert hand
+        event, phase = hand
+        row = s.deliveries[event]
+        assert row
+        if phase == "claimed":
+            arrived = s._replace(arrived=s.arrived if event in s.arrived else (*s.arrived, event))
+            yield Step(
+                f"The destination takes event {event} and answers 200", _hold(arrived, n, (event, "200"))
+            )
+            if "delivered is recorded before the request" in self._broken:
+                early = _with(s, event, row._replace(state="delivered", owner=None, lease=False))
+                yield Step(f"Sender {n + 1} records that event {event} is delivered", early)
+            if s.refusals:
+                refused = _hold(s._replace(refusals=s.refusals - 1), n, (event, "500"))
+                yield Step(f"The destination answers 500 to event {event}", refused)
+            if s.faults:
+                lost = _hold(arrived._replace(faults=s.faults - 1), n, (event, "500"))
+                yield Step(f"The destination takes event {event}, and its answer is lost", lost, fault=True)
+        elif row.state != "sending" or row.owner != n:
+            yield Step(f"Sender {n + 1} lost its lease and records nothing", _hold(s, n, None))
+        else:
+            is_early = "one failure is final" in self._broken
+            failed = "dead" if row.attempts >= ATTEMPTS or is_early else "pending"
+            state = "delivered" if phase == "200" else failed
+            done = _with(s, event, row._replace(state=state, owner=None, lease=False))
+            yield Step(f"Sender {n + 1} records that event {event} is {state}", _hold(done, n, None))
+
+    def _killed(self, s: State, n: int) -> State:
+        rows = tuple(row._replace(owner=DEAD) if row and row.owner == n else row for row in s.deliveries)
+        return _hold(s, n, None)._replace(deliveries=rows, faults=s.faults - 1)
+
+
+def _hold(s: State, n: int, hand: tuple[int, str] | None) -> State:
+    return s._replace(hands=(hand, s.hands[1]) if n == 0 else (s.hands[0], hand))
+
+
+def _with(s: State, event: int, row: Delivery) -> State:
+    return s._replace(deliveries=(*s.deliveries[:event], row, *s.deliveries[event + 1 :]))
+
+
+def build(*, faults: int, refusals: int = 0, broken: tuple[str, ...] = ()) -> Model:
+    """Return the model with at most so many faults and refusals of the destination."""
+    webhooks, outbox = "received → webhooks → destination", "change → outbox → webhooks"
+
+    def is_recorded(s: State) -> bool:
+        return all(event in s.outbox or event in s.topic for event in range(1, s.changes + 1))
+
+    def is_in_order(s: State) -> bool:
+        # A delivery that is dead holds up no other, and one of its attempts may still be under way.
+        rows = dict(enumerate(s.deliveries))
+        live = [event for event in s.arrived if (row := rows[event]) and row.state != "dead"]
+        return live == sorted(live)
+
+    def all_sent(s: State) -> bool:
+        for event, row in enumerate(s.deliveries):
+            if event not in s.unneeded and (row is None or row.state not in ("delivered", "dead")):
+                return False
+        return True
+
+    properties = (
+        Property("each change is in the outbox or in Kafka", outbox, is_recorded),
+        Property("the events of a lead arrive in order", outbox, is_in_order),
+        Property(
+            "`delivered` means that the destination has it",
+            webhooks,
+            lambda s: all(
+                e in s.arrived for e, row in enumerate(s.deliveries) if row and row.state == "delivered"
+            ),
+        ),
+        Property(
+            "no delivery is dead before its last attempt",
+            webhooks,
+            lambda s: all(row.attempts >= ATTEMPTS for row in s.deliveries if row and row.state == "dead"),
+        ),
+        Property("every event is delivered", webhooks, all_sent, at_rest=True),
+        Property("the outbox is empty", outbox, lambda s: s.outbox == (), at_rest=True),
+    )
+    limits = f"{count(faults, 'fault')}, {count(refusals, 'refusal')}"
+    bounds = f"a lead with {CHANGES} changes, one destination, two senders, {limits}"
+    return Model(
+        "destinations",
+        bounds,
+        State(refusals=refusals, faults=faults),
+        Destinations(broken).steps,
+        properties,
+    )
