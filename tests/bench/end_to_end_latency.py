@@ -29,6 +29,12 @@ from tests.support.wait import eventually
 
 RATE: Final = 300.0
 LIMIT_MS: Final = 150.0
+LIMITS: Final = {
+    ("stored", "p50"): Limit(at_most=1.5),
+    ("stored", "p99"): Limit(at_most=1.5),
+    ("seen", "p50"): Limit(at_most=1.7),
+    ("seen", "p99"): Limit(at_most=2.0),
+}
 SAMPLES_A_SECOND: Final = 10
 LOOK_SECONDS: Final = 0.003
 # The bare consumer has no readiness check; it joins its group within seconds.
@@ -169,7 +175,7 @@ async def compare(bench: BenchEnvironment) -> list[Result]:
             title = f"from 201 to {what} at {RATE:.0f} leads/s, {name}"
             if (what, name, bench.quick) == ("seen", "p99", True):
                 continue  # a 99th percentile of 40 samples is their maximum
-            against, limit = "a bare produce-consume-insert loop", Limit(at_most=2.0)
+            against, limit = "a bare produce-consume-insert loop", LIMITS[what, name]
             results.append(Result(title, against, "ms", figures["ours"], figures["bare"], limit))
             if name == "p99":
                 most = [LIMIT_MS] * len(figures["ours"])
