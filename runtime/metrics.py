@@ -234,6 +234,19 @@ MAIL_EVENTS_APPLIED: Final = Counter(
 
 # --- the flusher ---------------------------------------------------------------------------------
 
+# Entries of the audit log that are sealed, as the process last saw it. 0 without FASTCORE_AUDIT_SIGNING_KEY.
+AUDIT_SEALED_ENTRIES: Final = Gauge(
+    "fastcore_audit_sealed_entries", "Sealed entries of the audit log.", multiprocess_mode="livemax"
+)
+# 1 if the sealer refuses to sign: the audit log does not continue what was signed before. Alert if it is 1.
+AUDIT_SEAL_REFUSED: Final = Gauge(
+    "fastcore_audit_seal_refused", "The sealer refuses to sign.", multiprocess_mode="livemax"
+)
+# Differences between the audit log and its seal, found by the last check. Alert if it is not 0.
+AUDIT_DIFFERENCES: Final = Gauge(
+    "fastcore_audit_differences", "Differences in the sealed audit log.", multiprocess_mode="livemax"
+)
+
 # Records sent to a stage again. Cause: automatic (counts as a retry), requested (by an admin) or overdue
 # (sent an hour ago without a result: the stage is down or lost the record).
 REPLAYS: Final = Counter("fastcore_replays_sent_total", "Records sent again.", ["stage", "cause"])

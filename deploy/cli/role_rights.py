@@ -38,6 +38,9 @@ GRANTS: Final = {
     # A trigger of the first writes the event to the outbox.
     **dict.fromkeys(("alert_escalation", "escalated_alert"), ("SELECT", "INSERT")),
     "audit_log": ("SELECT", f"INSERT ({AUDIT_COLUMNS})"),
+    # Triggers let a tile only grow.
+    "audit_tile": ("SELECT", "INSERT", "UPDATE (hashes, entry_ids)"),
+    "audit_checkpoint": ("SELECT", "INSERT (origin, size, note)"),
     "lead_note": ("SELECT", "INSERT", "UPDATE (body, updated_at)", "DELETE"),
     "lead_view": ("SELECT", "INSERT", "UPDATE (name, conditions, updated_at)", "DELETE"),
     "revoked_session": ("SELECT", "INSERT"),

@@ -46,6 +46,31 @@ class LeafHashes:
         return self._levels[height][index]
 
 
+class GrowingTree:
+    """The root of a tree to which leaves are appended, without its leaves."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._peaks = list[bytes]()  # the roots of perfect subtrees, the largest first
+
+    def append(self, leaf_hash: bytes) -> None:
+        """Append a leaf."""
+        found, size = leaf_hash, self.size
+        while size & 1:
+            found, size = hash_children(self._peaks.pop(), found), size >> 1
+        self._peaks.append(found)
+        self.size += 1
+
+    def root(self) -> bytes:
+        """Return the root of the tree."""
+        if not self._peaks:
+            return EMPTY_ROOT
+        found = self._peaks[-1]
+        for peak in reversed(self._peaks[:-1]):
+            found = hash_children(peak, found)
+        return found
+
+
 def root_of(tree: NodeReader, size: int) -> bytes:
     """Return the root of the tree's first `size` leaves."""
     return _root_of_range(tree, 0, size) if size else EMPTY_ROOT

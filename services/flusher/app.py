@@ -1,14 +1,15 @@
 """The flusher's process: its settings, its jobs, and the handler that stores failures."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final, get_args
+from typing import Any, Final, get_args
 
 from fastapi import FastAPI
 
 from contracts import failures, topics
 from runtime.consumer_app import OWN, Openers, Resources, Stage, create_consumer_app
+from runtime.database.postgres import Pool
 from runtime.database.retry_schedules import RetrySchedule, report_retry_schedules
 from runtime.kafka.failure_publisher import FailurePublisher
 from runtime.kafka.policy import Policy
@@ -23,7 +24,10 @@ from services.flusher.bounces.mailbox_job import BounceMailboxJob
 from services.flusher.bounces.suppression_expiry import suppression_expiry_job
 from services.flusher.handlers import Handler
 from services.flusher.jobs.alert_escalation import alert_escalation_job
+from services.flusher.jobs.audit_check import audit_check_job
+from services.flusher.jobs.audit_checkpoint_file import CheckpointFile
 from services.flusher.jobs.audit_partitions import audit_partitions_job
+from services.flusher.jobs.audit_seal import AuditSealer, audit_seal_job
 from services.flusher.jobs.job_runs import JobRuns
 from services.flusher.jobs.lead_summary import lead_summary_job
 from services.flusher.jobs.outbox_relay import OutboxRelay
@@ -35,7 +39,7 @@ from services.flusher.retries.retry_claims import RetryClaims
 from services.flusher.retries.retry_rules import JITTER, WAITS
 from services.flusher.retries.retry_scheduler import RetryScheduler, utc_now
 from services.flusher.retries.target_sender import CONNECTIONS
-from services.flusher.settings import Settings
+from services.flusher.settings import Audit, Settings
 from services.flusher.site_queues.clients import open_site_queues
 from services.flusher.site_queues.site_queue_import import SiteQueueImport
 from services.flusher.store import Store
@@ -95,6 +99,7 @@ async def _open_stage(settings: Settings, sites: Sites, resources: Resources) ->
                 "alert escalation": alert_escalation_job(pool, runs, utc_now).run,
                 "audit partitions": audit_partitions_job(pool, runs, utc_now).run,
                 "lead summary": lead_summary_job(pool, runs, utc_now).run,
+                **_audit_jobs(settings.audit, pool, runs),
                 "retry schedules": partial(report_retry_schedules, pool, schedules),
                 "statistics": statistics_job(pool, runs, utc_now).run,
                 **({"bounce mailbox": reports.run} if settings.bounce_mailbox.host else {}),
@@ -102,3 +107,18 @@ async def _open_stage(settings: Settings, sites: Sites, resources: Resources) ->
             },
             drain=jobs.drain,
         )
+
+
+def _audit_jobs(
+    audit: Audit, pool: Pool, runs: JobRuns
+) -> dict[str, Callable[[], Coroutine[Any, Any, None]]]:
+    """Return the jobs that seal and check the audit log: none without a key."""
+    keys, path = audit.keys(), audit.checkpoint_file
+    if not keys:
+        return {}
+    file = CheckpointFile(path) if path else None
+    public_keys = [*(key.verification_key() for key in keys), *audit.former_keys()]
+    return {
+        "audit seal": audit_seal_job(runs, utc_now, AuditSealer(pool, keys, file)).run,
+        "audit check": audit_check_job(pool, runs, utc_now, public_keys).run,
+    }

@@ -4,11 +4,12 @@ import ipaddress
 import re
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Final, Self
 from urllib.parse import urlsplit
 
 from apscheduler.triggers.cron import CronTrigger
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
 from runtime.access_tokens import named_tokens, refuse_weak_tokens
@@ -17,6 +18,7 @@ from runtime.private_names import is_private_name
 from runtime.settings import Debug, Kafka, Log, Postgres, SitesFile, Tracing, env_name, section
 from runtime.sites.file import environment, load_sites
 from runtime.sites.model import MAX_RETENTION_DAYS
+from runtime.transparency_log.signed_note import KeyFormatError, SigningKey, VerificationKey
 
 DEFAULT_SITE: Final = "default"
 _SITE_URL: Final = re.compile(r"(?:([A-Za-z0-9._-]{1,100}):)?(https?://[^/?#\s]+[^?#\s]*)")
@@ -107,6 +109,61 @@ class BounceMailbox(MailLogin, _Mailbox):
         return self
 
 
+class Audit(BaseSettings):
+    """The seal of the audit log (docs/audit.md)."""
+
+    model_config = section("FASTCORE_AUDIT_")
+    signing_key: SecretStr | None = None
+    """The key that signs the audit log (docs/audit.md). Not set, nor its file: the log is not sealed."""
+    signing_key_file: Path | None = Field(default=None, examples=["/etc/fastcore/audit/key"])
+    """The file with the key. Read at the start. While a key is replaced: both keys, a line each."""
+    checkpoint_file: Path | None = Field(default=None, examples=["/var/lib/fastcore/audit/checkpoint"])
+    """The file to which the newest checkpoint is written, on another disk than the database's: it reveals
+    that the database was restored to an earlier state."""
+    former_public_keys: str = ""
+    """The public keys that signed the log before: a comma-separated list. The daily check needs them."""
+
+    @model_validator(mode="after")
+    def _check_keys(self) -> Self:
+        if self.signing_key and self.signing_key_file:
+            raise ValueError(
+                "FASTCORE_AUDIT_SIGNING_KEY and FASTCORE_AUDIT_SIGNING_KEY_FILE: set one of them"
+            )
+        keys = self.keys()
+        self.former_keys()
+        if self.checkpoint_file and not keys:
+            raise ValueError("FASTCORE_AUDIT_SIGNING_KEY is missing: FASTCORE_AUDIT_CHECKPOINT_FILE needs it")
+        return self
+
+    def keys(self) -> list[SigningKey]:
+        """Return the keys, all with the same name. Raises `ValueError`, without the text of a key."""
+        if self.signing_key_file:
+            variable = "FASTCORE_AUDIT_SIGNING_KEY_FILE"
+            try:
+                text = self.signing_key_file.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError):
+                raise ValueError(f"{variable}: the file cannot be read") from None
+        else:
+            variable = "FASTCORE_AUDIT_SIGNING_KEY"
+            text = self.signing_key.get_secret_value() if self.signing_key else ""
+            if not text:
+                return []
+        try:
+            keys = [SigningKey.parse(each) for each in re.split(r"[\s,]+", text.strip())]
+        except KeyFormatError as error:
+            raise ValueError(f"{variable}: {error}. Make one: python -m deploy.cli.audit key NAME") from None
+        if len({key.name for key in keys}) > 1:
+            raise ValueError(f"{variable}: the keys have different names: give all the name of the log")
+        return keys
+
+    def former_keys(self) -> list[VerificationKey]:
+        """Return the keys that signed the log before. Raises `ValueError`."""
+        try:
+            return [VerificationKey.parse(each) for each in _split(self.former_public_keys)]
+        except KeyFormatError as error:
+            raise ValueError(f"FASTCORE_AUDIT_FORMER_PUBLIC_KEYS: {error}") from None
+
+
 class Settings(BaseSettings):
     """The flusher's settings, read from the environment and `.env`."""
 
@@ -118,6 +175,7 @@ class Settings(BaseSettings):
     tracing: Tracing = Field(default_factory=Tracing)
     sites_file: SitesFile = Field(default_factory=SitesFile)
     bounce_mailbox: BounceMailbox = Field(default_factory=BounceMailbox)
+    audit: Audit = Field(default_factory=Audit)
     smtp_login: SmtpLogin = Field(default_factory=SmtpLogin)
     cron: Annotated[str, AfterValidator(_crontab)] = "*/5 * * * *"
     """When due rows are sent again, in UTC: minute, hour, day, month, weekday (by name: mon)."""

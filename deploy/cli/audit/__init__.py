@@ -1,1 +1,1 @@
-"""`python -m deploy.cli.audit`: the audit log in partitions, and their archive (docs/audit-log.md)."""
+"""`python -m deploy.cli.audit`: the audit log's partitions, their archive, and the seal (docs/audit.md)."""

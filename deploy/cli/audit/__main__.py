@@ -1,4 +1,4 @@
-"""The commands of `python -m deploy.cli.audit`. They connect with the owner's role."""
+"""The commands of `python -m deploy.cli.audit`. Those of this file connect with the owner's role."""
 
 import sys
 from collections.abc import Awaitable, Callable
@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 import asyncpg
 import typer
 
+from deploy.cli.audit import seal_commands
 from deploy.cli.audit.archive import archive as archive_partition
 from deploy.cli.audit.archive import find_candidate
 from deploy.cli.audit.partitioning import partition_log
@@ -19,12 +20,14 @@ from runtime.workarounds.asyncpg import Connector
 T = TypeVar("T")
 CONNECT_SECONDS = 10.0
 COMMAND_SECONDS = 3600.0
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+for command in (seal_commands.key, seal_commands.export, seal_commands.prove, seal_commands.verify):
+    app.command()(command)
 
 
 @app.callback()
 def main() -> None:
-    """Keep the audit log in partitions (docs/audit-log.md)."""
+    """Seal and verify the audit log (docs/audit.md), or keep it in partitions (docs/audit-log.md)."""
 
 
 @app.command()

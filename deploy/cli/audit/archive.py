@@ -14,7 +14,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from deploy.cli.audit.archive_file import read_archives
 from deploy.cli.audit.partitioning import Say, is_partitioned
+from deploy.cli.audit.seal_comparison import compare_with_seal, refuse_unsealed
 from runtime.database.postgres import load_queries
 
 SQL: Any = load_queries(Path(__file__).with_name("archive.sql"))
@@ -63,11 +65,12 @@ async def find_candidate(connection: Any) -> Candidate | None:
 async def archive(connection: Any, candidate: Candidate, folder: Path, say: Say) -> Path:
     """Export the candidate to the folder, detach, verify and drop it. Returns the path of the file.
 
-    Raises `RuntimeError` if the file differs from the table, which then stays. A transaction that was open
-    during the export can be the reason. Also raises `OSError` and the errors of asyncpg.
+    Raises `RuntimeError` if the log is sealed and the candidate is not as it was sealed, or not yet, and if
+    the file differs from the table, perhaps because a transaction was open during the export. The table stays
+    then. Also raises `OSError` and the errors of asyncpg.
     """
     name, path = candidate.name, folder / f"{candidate.name}.jsonl.gz"
-    await connection.execute("SET timezone = 'UTC'")
+    await refuse_unsealed(connection, name)
     if path.exists():
         say(f"reading {path}, which exists")
         exported = _read(path)
@@ -107,11 +110,23 @@ async def archive(connection: Any, candidate: Candidate, folder: Path, say: Say)
 
 
 async def _lines(connection: Any, name: str) -> AsyncIterator[str]:
-    """Yield each entry as a JSON object, by id."""
-    query = f'SELECT row_to_json(entry)::text FROM public."{name}" AS entry ORDER BY id'
-    async with connection.transaction(isolation="repeatable_read", readonly=True):
+    """Yield each entry by id, byte by byte as it is sealed: see `read_leaves` in sealed_log.sql.
+
+    Raises `RuntimeError` if the log is sealed and the table does not have what was sealed.
+    """
+    query = (
+        "SELECT row_to_json(entry)::text FROM (SELECT id, event_id, event, actor, status_code, details_json,"
+        " lead_id, request_id, created_at_utc AT TIME ZONE 'UTC' AS created_at_utc"
+        f' FROM public."{name}" ORDER BY id) AS entry ORDER BY id'
+    )
+
+    async def read() -> AsyncIterator[str]:
         async for row in connection.cursor(query, prefetch=PREFETCH):
             yield row[0]
+
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        async for line in compare_with_seal(connection, name, read()):
+            yield line
 
 
 class _Summary:
@@ -141,12 +156,16 @@ class _Summary:
 async def _export(connection: Any, name: str, path: Path) -> Contents:
     """Write the file and its checksum, which `sha256sum --check` reads. The file appears when complete."""
     summary, part = _Summary(), path.with_suffix(".part")
-    with part.open("wb") as raw:
-        with gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as file:
-            async for line in _lines(connection, name):
-                file.write(summary.add(line))
-        raw.flush()
-        os.fsync(raw.fileno())
+    try:
+        with part.open("wb") as raw:
+            with gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as file:
+                async for line in _lines(connection, name):
+                    file.write(summary.add(line))
+            raw.flush()
+            os.fsync(raw.fileno())
+    except RuntimeError:  # the table is not what was sealed
+        part.unlink()
+        raise
     with part.open("rb") as raw:
         digest = hashlib.file_digest(raw, "sha256").hexdigest()
     checksum = path.with_name(f"{path.name}.sha256")
@@ -171,9 +190,8 @@ def _read(path: Path) -> Contents:
     if not checksum.exists() or checksum.read_text(encoding="utf-8").split()[:1] != [digest]:
         raise RuntimeError(f"{path} does not match {checksum.name}: move both away and run this again")
     summary = _Summary()
-    with gzip.open(path, "rt", encoding="utf-8", newline="\n") as lines:
-        for line in lines:
-            summary.add(line.removesuffix("\n"))
+    for line in read_archives([path]):
+        summary.add(line.decode())
     return summary.end()
 
 

@@ -146,6 +146,14 @@ JOBS: Final = {
         gettext_noop("Lead statistics"),
         gettext_noop("Counts the leads of past days for the overview."),
     ),
+    "audit_seal": (
+        gettext_noop("Audit log seal"),
+        gettext_noop("Signs the new entries of the audit log, so that changes to them can be noticed."),
+    ),
+    "audit_check": (
+        gettext_noop("Audit log check"),
+        gettext_noop("Compares the whole audit log with its signatures."),
+    ),
     "bounce_mailbox": (
         gettext_noop("Bounce mailbox"),
         gettext_noop("Reads reports of emails that came back from the sender's mailbox."),

@@ -1,5 +1,7 @@
 """Searches of the audit log. `runtime.database.audit_log` writes its entries."""
 
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,32 @@ from services.admin.store.planning import plan_for_values
 _SQL: Any = load_queries(Path(__file__).with_name("audit.sql"))
 
 
+@dataclass(frozen=True)
+class Seal:
+    """The newest checkpoint of the sealed audit log (docs/audit.md).
+
+    `note` is the signed text, `size` the number of entries. `last_outcome` and `last_finished_at` are of the
+    last run of the daily check, None if there was none.
+    """
+
+    size: int
+    note: str
+    created_at: datetime
+    last_outcome: str | None
+    last_finished_at: datetime | None
+
+
 class AuditLog:
     """Reads the table `audit_log`."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+
+    async def read_seal(self) -> Seal | None:
+        """Return the newest checkpoint, or None if the log is not sealed. Raises `DependencyUnavailable`."""
+        async with snapshot(self._pool) as connection:
+            row = await _SQL.read_seal(connection)
+        return Seal(**row) if row else None
 
     async def list_entries(self, filters: AuditFilter) -> AuditPage:
         """Return a page of the audit log, newest first. Raises `DependencyUnavailable`."""

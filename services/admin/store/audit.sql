@@ -17,6 +17,11 @@ LIMIT :limit::bigint;
 -- name: archived_until$
 -- Until when entries were archived, if that is after this time.
 SELECT max(last_at) FROM audit_archive WHERE :since::timestamptz IS NULL OR last_at >= :since;
+-- name: read_seal^
+-- The newest checkpoint, and the last run of the job that compares the log with it. One row of each.
+SELECT checkpoint.size, checkpoint.note, checkpoint.created_at, job.last_outcome, job.last_finished_at
+FROM (SELECT size, note, created_at FROM audit_checkpoint ORDER BY number DESC LIMIT 1) AS checkpoint
+LEFT JOIN scheduled_job AS job ON job.name = 'audit_check';
 
 -- name: list_audit_of_actor
 -- The same for one actor: the newest entries of each event from an index, then the newest of those.

@@ -56,6 +56,7 @@ async def show_audit_log(
     except ValidationError as error:
         raise RequestValidationError(error.errors()) from error
     page = await adapters.audit.list_entries(audit_filter)
+    seal = await adapters.audit.read_seal()
 
     def url(cursor: str | None) -> str:
         return page_url(AUDIT_LOG, query.model_dump(mode="json", exclude={"cursor"}), cursor, zone.key)
@@ -65,6 +66,7 @@ async def show_audit_log(
         session,
         "audit.html",
         page=page,
+        seal=seal,
         query=query,
         pager=build_pager(query.cursor, page.next_cursor),
         url=url(query.cursor),
