@@ -24,6 +24,7 @@ PAGES = (
     "/admin/ui/workbench",
     "/admin/ui/workbench/items",
     "/admin/ui/workbench/replay?state=dead",
+    "/admin/ui/workbench/archive?state=dead",
     "/admin/ui/workbench/replays/{replay}",
     "/admin/ui/destinations",
     "/admin/ui/emails",
