@@ -34,13 +34,16 @@ async def run_in_background(work: Coroutine[Any, Any, None], name: str) -> Async
     """Run `work` in the background while the body runs, and cancel it at the end.
 
     If `work` raises an error, the process drains and ends, and its supervisor restarts it. Without
-    this, a service whose loop has died would look alive.
+    this, a service whose loop has died would look alive. A `CancelledError` is an error too, unless this task
+    was cancelled: something that `work` awaited was.
     """
 
     async def end_process_on_error() -> None:
         try:
             await work
-        except Exception:  # noqa: BLE001 - whatever it was, it is logged and ends the process
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and task.cancelling():
+                raise
             logger("exit").critical("background work failed, ending the process", work=name, exc_info=True)
             end_process()
 

@@ -9,7 +9,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from faststream.kafka.security import parse_security
 
 from runtime.settings import Kafka
-from runtime.workarounds.aiokafka import accept_any_header_name, raise_offset_fetch_errors
+from runtime.workarounds.aiokafka import (
+    accept_any_header_name,
+    raise_offset_fetch_errors,
+    stop_within,
+)
 
 CHUNK_RECORDS: Final = 1000
 KAFKA_SECONDS: Final = 30.0
@@ -36,7 +40,7 @@ async def open_reader(kafka: Kafka, group: str | None = None) -> AsyncIterator[A
         await asyncio.wait_for(consumer.start(), KAFKA_SECONDS)
         yield consumer
     finally:
-        await asyncio.wait_for(consumer.stop(), KAFKA_SECONDS)
+        await stop_within(consumer.stop(), KAFKA_SECONDS)
 
 
 async def assign_all_partitions(consumer: Any, *topics: str) -> list[TopicPartition]:

@@ -27,7 +27,7 @@ from runtime.kafka.broker import (
 from runtime.logs import logger
 from runtime.settings import Kafka
 from runtime.tasks import run_in_background, seconds_to_next
-from runtime.workarounds.aiokafka import enable_rebootstrap, seconds_since_answer
+from runtime.workarounds.aiokafka import enable_rebootstrap, seconds_since_answer, stop_within
 
 START_SECONDS: Final = 10.0
 STOP_SECONDS: Final = 3.0
@@ -199,7 +199,7 @@ def _expire(delivery: asyncio.Future[RecordMetadata]) -> None:
 async def _close_producer(producer: AIOKafkaProducer) -> None:
     # While Kafka is unavailable an idempotent producer's stop() never returns: its batches never expire.
     with contextlib.suppress(KafkaError, OSError, TimeoutError):
-        await asyncio.wait_for(producer.stop(), STOP_SECONDS)
+        await stop_within(producer.stop(), STOP_SECONDS)
 
 
 OpenPublisher: TypeAlias = Callable[[Kafka, str, Health], AbstractAsyncContextManager[Publisher]]

@@ -11,6 +11,7 @@ All were seen with version 0.14.0 and use its private names.
 | (the same) | a refused login leaves a TLS connection open for up to 30 s | aborts it |
 | `seconds_since_answer` | it does not detect silent brokers | implements KIP-1102 |
 | `force_close_consumer` | a cancelled `stop` leaves the heartbeat running | stops fully when cancelled |
+| `stop_within` | a consumer's `stop` raises the cancellation of its own fetches | suppresses it |
 | `retrieve_abandoned_commits` | asyncio logs the error of a commit that nobody awaits | retrieves it |
 
 `tests/integration/kafka/test_rebootstrap.py` and `tests/unit/runtime/workarounds` fail if a new version
@@ -20,7 +21,7 @@ changes the private names.
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextvars import ContextVar
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -269,4 +270,20 @@ async def force_close_consumer(consumer: AIOKafkaConsumer, seconds: float) -> No
     ]
     for step in filter(None, steps):
         with contextlib.suppress(KafkaError, OSError, TimeoutError):
-            await asyncio.wait_for(step(), seconds / _CLOSE_STEPS)
+            await stop_within(step(), seconds / _CLOSE_STEPS)
+
+
+async def stop_within(stopping: Coroutine[Any, Any, None], seconds: float) -> None:
+    """Wait until an aiokafka client has stopped. Raises `TimeoutError` if that takes longer than `seconds`.
+
+    Also raises `TimeoutError` if `stopping` ended by a `CancelledError`, but nobody cancelled this task. The
+    fetcher cancels its fetches and awaits them, so its `close` raises what it has sent. The caller would end
+    without an error, as if it had been cancelled.
+    """
+    try:
+        await asyncio.wait_for(stopping, seconds)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise TimeoutError("the client cancelled its own stop") from None

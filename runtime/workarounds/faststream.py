@@ -8,7 +8,6 @@
 docs/decisions/0003 describes the first shortcoming in full.
 """
 
-import asyncio
 from typing import Any
 
 from aiokafka import ConsumerRebalanceListener
@@ -16,6 +15,7 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 
 from runtime.logs import logger
+from runtime.workarounds.aiokafka import stop_within
 
 
 def subscribe_without_handler(
@@ -38,7 +38,7 @@ def subscribe_without_handler(
 async def stop_broker(broker: KafkaBroker, seconds: float) -> bool:
     """Stop the broker; return False if it raised an error or took longer than `seconds`."""
     try:
-        await asyncio.wait_for(broker.stop(), seconds)
+        await stop_within(broker.stop(), seconds)
     except Exception as error:  # noqa: BLE001 - whatever it raises, the caller closes the consumer by force
         logger("consume").warning("consumer not stopped in order", reason=type(error).__name__)
         return False

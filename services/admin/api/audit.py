@@ -10,6 +10,7 @@ from services.admin.api.problems import documented
 from services.admin.rules.errors import NotFoundError
 from services.admin.schemas.filters import AuditFilter
 from services.admin.schemas.leads import AuditPage
+from services.admin.texts import gettext
 
 router = APIRouter(tags=["audit"])
 
@@ -36,5 +37,5 @@ async def get_checkpoint(adapters: CurrentAdapters) -> PlainTextResponse:
     """
     seal = await adapters.audit.read_seal()
     if seal is None:
-        raise NotFoundError("The audit log is not sealed.")
+        raise NotFoundError(gettext("The audit log is not sealed."))
     return PlainTextResponse(seal.note, headers={"Cache-Control": "no-store"})

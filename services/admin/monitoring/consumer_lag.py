@@ -17,7 +17,7 @@ from runtime.failures import DependencyUnavailable
 from runtime.kafka.broker import METADATA_MAX_AGE_MS
 from runtime.kafka.positions import lag
 from runtime.settings import Kafka
-from runtime.workarounds.aiokafka import enable_rebootstrap, raise_offset_fetch_errors
+from runtime.workarounds.aiokafka import enable_rebootstrap, raise_offset_fetch_errors, stop_within
 from services.admin.monitoring.record_age import RecordAges
 
 # A page waits for this read. A healthy broker answers in much less.
@@ -152,7 +152,7 @@ class LagReader:
 async def _close(admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer) -> None:
     for stop in (consumer.stop, admin.close):
         with contextlib.suppress(KafkaError, OSError, TimeoutError):
-            await asyncio.wait_for(stop(), CLOSE_TIMEOUT_SECONDS)
+            await stop_within(stop(), CLOSE_TIMEOUT_SECONDS)
 
 
 def _offset(committed: Any) -> int | None:

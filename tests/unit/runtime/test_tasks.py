@@ -25,3 +25,24 @@ async def test_regression_work_that_loses_a_cancel_is_cancelled_again(
         async with tasks.run_in_background(work(), "work"):
             await asyncio.sleep(0)
     assert lost == 1
+
+
+async def test_regression_work_that_cancels_itself_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = asyncio.Event()
+    monkeypatch.setattr(tasks, "end_process", ended.set)
+
+    async def work() -> None:
+        fetch = asyncio.create_task(asyncio.sleep(60))
+        fetch.cancel()
+        await fetch  # as aiokafka's fetcher does when it is closed
+
+    async with asyncio.timeout(2), tasks.run_in_background(work(), "work"):
+        await ended.wait()
+
+
+async def test_work_that_is_cancelled_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = asyncio.Event()
+    monkeypatch.setattr(tasks, "end_process", ended.set)
+    async with tasks.run_in_background(asyncio.sleep(60), "work"):
+        await asyncio.sleep(0)
+    assert not ended.is_set()
