@@ -141,7 +141,7 @@ async def test_regression_a_replay_in_which_some_fail_again_is_no_success(dashbo
 
 
 async def test_a_group_of_failed_deliveries_is_archived_and_can_be_retried(dashboard: Dashboard) -> None:
-    smtp, tag, response = dashboard.watched.smtp, uuid4().hex[:10], "554 5.1.8 no such person"
+    smtp, tag, response = dashboard.watched.smtp, uuid4().hex[:10], "553 5.1.6 mailbox has moved"
     emails = [f"{tag}.{number}@example.com" for number in range(2)]
     for email in emails:
         smtp.always[f"rcpt:{email}"] = response
@@ -149,7 +149,7 @@ async def test_a_group_of_failed_deliveries_is_archived_and_can_be_retried(dashb
     async with dashboard.visit() as visitor:
         page = visitor.page
         await visitor.open("/admin/ui/workbench?state=dead")
-        group = page.get_by_role("row").filter(has_text="smtp 554 5.1.8 at rcpt")
+        group = page.get_by_role("row").filter(has_text="smtp 553 5.1.6 at rcpt")
         await expect(group.get_by_role("cell", name="2", exact=True)).to_be_visible(timeout=2 * TIMEOUT_MS)
         await visitor.check()
         await group.get_by_role("link", name="Archive 2 deliveries").click()
