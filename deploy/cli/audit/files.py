@@ -45,7 +45,7 @@ class AuditFileError(ValueError):
 
 @dataclass(frozen=True)
 class Verified:
-    """What a file proves: its checkpoint, and the number of its entries."""
+    """The result of a verification: the checkpoint of the file, and the number of its entries."""
 
     checkpoint: Checkpoint
     entries: int

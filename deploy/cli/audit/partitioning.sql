@@ -14,7 +14,8 @@ SELECT EXISTS (SELECT FROM pg_constraint
 SELECT coalesce(max(id), 0) FROM public.audit_log;
 
 -- name: record_new_ids#
--- From here on, the log itself records each event_id. The lock waits for open transactions, so later entries are recorded.
+-- Create the trigger that records the event_id of each new entry. It waits for the transactions that write to the log, so
+-- every later entry is recorded.
 CREATE OR REPLACE TRIGGER audit_log_event_id BEFORE INSERT ON public.audit_log
     FOR EACH ROW EXECUTE FUNCTION public.record_audit_event();
 
@@ -41,7 +42,7 @@ ALTER TABLE public.audit_log DROP CONSTRAINT IF EXISTS audit_log_first_range;
 LOCK TABLE public.audit_log IN ACCESS EXCLUSIVE MODE;
 
 -- name: set_ranges^
--- The values for the next statement, which takes no parameters.
+-- Put both values into settings of this transaction. swap_tables reads them there, because it has no parameters.
 SELECT set_config('fastcore.first_end', :first_end, true), set_config('fastcore.next_id', :next_id, true);
 
 -- name: swap_tables#

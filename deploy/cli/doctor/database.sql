@@ -65,7 +65,7 @@ WHERE NOT t.tgisinternal AND c.relnamespace = 'public'::regnamespace;
 
 -- name: audit_partitions^
 -- The audit log's partitions: how many there are, how many of them follow the one of the newest entry, and whether a
--- partitioning was interrupted. Ids only grow, so what follows is empty.
+-- partitioning was interrupted. Ids only grow, so the partitions that follow have no entries yet.
 SELECT (SELECT relkind = 'p' FROM pg_class WHERE oid = 'public.audit_log'::regclass) AS is_partitioned,
        count(*) AS partitions, array_agg(name) AS names,
        count(*) FILTER (WHERE first_id > (SELECT coalesce(max(id), 0) FROM audit_log)) AS ahead,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from services.admin.rules.errors import ConflictError
 from services.admin.schemas.replays import BlockedGroup, ReplayState
 from services.admin.texts import gettext
 
@@ -51,6 +52,18 @@ def nothing_to_cancel(state: ReplayState) -> str:
     if state == "cancelled":
         return gettext("The replay is cancelled: there is nothing left to cancel.")
     return gettext("The replay is finished: there is nothing left to cancel.")
+
+
+def check_expected(rows: int, expected: int | None) -> None:
+    """Raise `ConflictError` if more rows match now than the preview showed."""
+    if expected is not None and rows > expected:
+        raise ConflictError(
+            gettext(
+                "%(count)s rows match now, not %(expected)s. Check the preview.",
+                count=rows,
+                expected=expected,
+            )
+        )
 
 
 def nothing_to_replay(blocked: list[BlockedGroup], unknown_ids: int) -> str:

@@ -14,7 +14,7 @@ from runtime.database.audit_log import append_action
 from runtime.database.postgres import Connection, Pool, load_queries, snapshot, transaction
 from services.admin.rules.errors import ConflictError, NotFoundError
 from services.admin.rules.lead_edit_rules import queued_name
-from services.admin.rules.replay_rules import replay_blocker
+from services.admin.rules.replay_rules import check_expected, replay_blocker
 from services.admin.schemas.cursors import Position, split_page
 from services.admin.schemas.filters import QueueFilter
 from services.admin.schemas.leads import Flushed, QueueItem, QueuePage, flushed
@@ -24,7 +24,15 @@ from services.admin.schemas.system import SITE_QUEUE_JOB
 from services.admin.store.planning import plan_for_values
 from services.admin.texts import gettext
 
-_SQL: Any = load_queries(Path(__file__).with_name("queue.sql"))
+# True if a row of replay_queue matches a `RowSelection`.
+IS_SELECTED: Final = """(state = ANY(:states::text[])
+    AND (:stage::text IS NULL OR stage = :stage)
+    AND (:kind::text IS NULL OR kind = :kind)
+    AND (:reason::text IS NULL OR reason = :reason)
+    AND (:ids::uuid[] IS NULL OR id = ANY(:ids::uuid[]))
+    AND (:since::timestamptz IS NULL OR last_failed_at >= :since)
+    AND (:until::timestamptz IS NULL OR last_failed_at < :until))"""
+_SQL: Any = load_queries(Path(__file__).with_name("queue.sql"), is_selected=IS_SELECTED)
 # Reasons are a closed list of words and codes, so groups are few. The limit is for forged records.
 MAX_GROUPS: Final = 500
 
@@ -127,14 +135,7 @@ class ReplayQueue:
             total = sum(archived.values())
             if not total:
                 raise ConflictError(gettext("No pending or failed delivery matches."))
-            if expected is not None and total > expected:
-                raise ConflictError(
-                    gettext(
-                        "%(count)s rows match now, not %(expected)s. Check the preview.",
-                        count=total,
-                        expected=expected,
-                    )
-                )
+            check_expected(total, expected)
             details: dict[str, JsonValue] = {"count": total, "filter": order.summary()}
             comment: dict[str, JsonValue] = {"comment": order.comment} if order.comment else {}
             await append_action(connection, AuditEvent.QUEUE_ARCHIVED, actor, details | comment)

@@ -1,4 +1,4 @@
--- The queries of store/queue.py: the rows of replay_queue.
+-- The queries of store/queue.py: the rows of replay_queue. `is_selected` is true if a row matches a `RowSelection`.
 
 -- name: list_queue
 -- A page of the replay queue, the most recent failure first.
@@ -51,13 +51,7 @@ UPDATE scheduled_job SET requested_at = now() WHERE name = :name RETURNING last_
 -- The rows that archive_rows would archive, by failure, the largest group first. `total` counts the rows of all groups.
 SELECT stage, kind, state, reason, count(*) AS rows, (sum(count(*)) OVER ())::bigint AS total
 FROM replay_queue
-WHERE state = ANY(:states::text[])
-  AND (:stage::text IS NULL OR stage = :stage)
-  AND (:kind::text IS NULL OR kind = :kind)
-  AND (:reason::text IS NULL OR reason = :reason)
-  AND (:ids::uuid[] IS NULL OR id = ANY(:ids::uuid[]))
-  AND (:since::timestamptz IS NULL OR last_failed_at >= :since)
-  AND (:until::timestamptz IS NULL OR last_failed_at < :until)
+WHERE {is_selected}
 GROUP BY stage, kind, state, reason
 ORDER BY rows DESC, stage, kind, state, reason
 LIMIT :limit::bigint;
@@ -67,13 +61,7 @@ LIMIT :limit::bigint;
 WITH archived AS (
     UPDATE replay_queue
     SET state = 'archived', next_attempt_at = NULL, requested_at = NULL, updated_at = now()
-    WHERE state = ANY(:states::text[])
-      AND (:stage::text IS NULL OR stage = :stage)
-      AND (:kind::text IS NULL OR kind = :kind)
-      AND (:reason::text IS NULL OR reason = :reason)
-      AND (:ids::uuid[] IS NULL OR id = ANY(:ids::uuid[]))
-      AND (:since::timestamptz IS NULL OR last_failed_at >= :since)
-      AND (:until::timestamptz IS NULL OR last_failed_at < :until)
+    WHERE {is_selected}
     RETURNING id, stage, kind, lead_id, reason
 ), audited AS (
     INSERT INTO audit_log (event_id, event, actor, details_json, lead_id)

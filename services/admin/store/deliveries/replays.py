@@ -16,11 +16,11 @@ from services.admin.rules.errors import ConflictError, NotFoundError
 from services.admin.schemas import replays as schemas
 from services.admin.schemas.cursors import Position, split_page
 from services.admin.schemas.replay_filters import REPLAYABLE_STATES, HistoryPage, ReplayOrder, ResultPage
-from services.admin.store.deliveries.queue import MAX_GROUPS
+from services.admin.store.deliveries.queue import IS_SELECTED, MAX_GROUPS
 from services.admin.store.planning import plan_for_values
 from services.admin.texts import gettext, gettext_noop
 
-_SQL: Any = load_queries(Path(__file__).with_name("replays.sql"))
+_SQL: Any = load_queries(Path(__file__).with_name("replays.sql"), is_selected=IS_SELECTED)
 # Up to this number, rows are counted exactly. Larger replays are estimated from a sample, and marked as
 # estimates.
 COUNT_RESULTS_UP_TO: Final = 2000
@@ -51,14 +51,7 @@ class Replays:
             chosen = await _choose_rows(connection, order, replay_id)
             if not chosen.wanted:
                 raise ConflictError(replay_rules.nothing_to_replay(chosen.blocked, len(chosen.unknown_ids)))
-            if expected is not None and chosen.wanted > expected:
-                raise ConflictError(
-                    gettext(
-                        "%(count)s rows match now, not %(expected)s. Check the preview.",
-                        count=chosen.wanted,
-                        expected=expected,
-                    )
-                )
+            replay_rules.check_expected(chosen.wanted, expected)
             row = await _SQL.start_replay(
                 connection,
                 id=replay_id,

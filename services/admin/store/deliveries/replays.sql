@@ -1,4 +1,4 @@
--- The queries of store/replays.py: replays of many rows by a filter.
+-- The queries of store/replays.py: replays of many rows by a filter. `is_selected` is true if a row matches it.
 
 -- name: choose_rows
 -- The rows that match a filter, counted by group and by whether they can be replayed. With a `replay_id`, those that can
@@ -9,13 +9,7 @@ WITH matching AS MATERIALIZED (
            EXISTS (SELECT 1 FROM lead_inbox AS lead
                WHERE lead.id = coalesce(replay_lead_id, lead_id) AND lead.status = 'erased') AS erased
     FROM replay_queue
-    WHERE state = ANY(:states::text[])
-      AND (:stage::text IS NULL OR stage = :stage)
-      AND (:kind::text IS NULL OR kind = :kind)
-      AND (:reason::text IS NULL OR reason = :reason)
-      AND (:ids::uuid[] IS NULL OR id = ANY(:ids::uuid[]))
-      AND (:since::timestamptz IS NULL OR last_failed_at >= :since)
-      AND (:until::timestamptz IS NULL OR last_failed_at < :until)
+    WHERE {is_selected}
 ), checked AS (
     SELECT id, stage, kind, state, reason, has_payload, erased,
            state = ANY(:replayable_states::text[]) AND has_payload AND NOT erased AS replayable
