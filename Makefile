@@ -75,9 +75,9 @@ mail: $(READY) ## Show an email, or send one to try it: make mail a="preview stu
 doctor: $(READY) ## Run the production checklist against what runs here, and say what to do
 	@set -a; eval "$$($(EMBEDDED) env)"; $(RUN) deploy.cli.doctor
 
-faults: $(READY) ## Break real things by seed and check every promise (SEED=1 ROUNDS=5), then three brokers
-	@$(RUN) tests.faults --seed $(or $(SEED),1) --rounds $(or $(ROUNDS),5) $(a)
-	@$(RUN) tests.faults.three_brokers
+faults: $(READY) ## Break real things by seed and check every promise, for so long (MINUTES=120 SEED=1 FAMILY=name)
+	@$(RUN) tests.faults --seed $(or $(SEED),1) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(MINUTES),--minutes $(MINUTES)) \
+	  $(if $(FAMILY),--family $(FAMILY)) $(if $(PATIENCE),--patience $(PATIENCE)) $(if $(RECORD),--record $(RECORD)) $(a)
 
 faults-brokers: $(READY) ## Kill, hang and roll three brokers under load, and count (a="--rate 50")
 	@$(RUN) tests.faults.three_brokers $(a)

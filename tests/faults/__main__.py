@@ -1,110 +1,106 @@
-"""`python -m tests.faults`: inject seeded faults into a real installation and check every guarantee."""
+"""`python -m tests.faults`: inject seeded faults into real installations and check every guarantee."""
 
-import asyncio
-import logging
-import shutil
+import os
 import sys
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tests.faults import report
-from tests.faults.fault_plan import QUICK, plan_faults
-from tests.faults.injections.faults import ALL, LONG
-from tests.faults.load import Traffic
-from tests.faults.suite import Round, Suite
+from tests.faults import families
+from tests.faults.family import Family
+from tests.faults.runner.record import OtherCommit, Record
+from tests.faults.runner.run import Plan, Run
+from tests.support import patience as patience_
 
 ROOT = Path(__file__).parents[2]
 
 
 def main(
     *,
-    seed: Annotated[int, typer.Option(help="Determines the load and the faults of every round.")] = 1,
-    rounds: Annotated[int, typer.Option(min=1, help="How many rounds.")] = 5,
-    first: Annotated[int, typer.Option(min=1, help="Start with this round of the seed.")] = 1,
-    minutes: Annotated[float, typer.Option(help="Start no round after this many minutes; 0: no limit.")] = 0,
+    minutes: Annotated[float, typer.Option(min=0, help="The budget. 0: as many rounds as --rounds.")] = 0,
+    rounds: Annotated[int, typer.Option(min=0, help="How many rounds. 0: what the budget allows.")] = 0,
+    seed: Annotated[int, typer.Option(help="Determines load, times and the choice of faults.")] = 1,
+    first: Annotated[int, typer.Option(min=0, help="The number of the first round. 0: the next.")] = 0,
+    family: Annotated[list[str] | None, typer.Option(help="Only this family; repeatable.")] = None,
     fault: Annotated[
-        list[str] | None, typer.Option(help="Inject only this fault in every round; repeatable.")
+        list[str] | None, typer.Option(help="Only this fault; repeatable: all of them in every round.")
     ] = None,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="A selection for CI: four rounds, four minutes.")
-    ] = False,
-    load_seconds: Annotated[float, typer.Option(help="How long each round posts leads.")] = 12,
-    rate: Annotated[float, typer.Option(help="Leads a second.")] = 40,
-    spam: Annotated[float, typer.Option(min=0, max=1, help="Share of spam, which is not mailed.")] = 0.08,
-    workers: Annotated[int, typer.Option(min=1, help="Processes of the gateway on one port.")] = 1,
+    quick: Annotated[bool, typer.Option("--quick", help="The rounds that CI runs of each family.")] = False,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="NAME=VALUE, an option of the family; repeatable.")
+    ] = None,
+    patience: Annotated[
+        float, typer.Option(min=1, help="Factor for every bound, for a slow or shared machine.")
+    ] = 1,
+    record: Annotated[
+        Path | None, typer.Option(help="Add the rounds to this file, and continue its counts.")
+    ] = None,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Keep data and logs of a run without violations.")
+        bool, typer.Option("--keep", help="Keep data and logs of rounds without violations.")
     ] = False,
-    one_process: Annotated[
-        bool, typer.Option("--one-process", help="Run all services in one process.")
-    ] = False,
-    list_: Annotated[bool, typer.Option("--list", help="List all faults and exit.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="List all families with their faults.")] = False,
 ) -> None:
-    """Post leads while processes and servers fail, then check every guarantee.
+    """Post leads while processes and servers fail, heal all, wait until idle, and check every guarantee.
 
-    Each round posts about 480 requests in 12 s with idempotency keys (some repeated, some at once,
-    some spam, some bad), injects its faults, heals everything, waits until the installation is idle,
-    and compares the responses with the database, the topics and the mailbox. Exits with 1 after a
-    violation, and prints how to reproduce the round and the timeline of the affected leads.
+    Without --minutes and --rounds it runs five rounds. The next round is always of the fault that had the
+    fewest rounds so far. Exits with 1 after a violation, and prints how to repeat the round.
     """
+    known = families.load()
     if list_:
-        typer.echo("\n".join([*ALL, *LONG]))
+        for each in known.values():
+            typer.echo(f"{each.name}:")
+            for name, about in each.faults.items():
+                typer.echo(f"  {name}" + (f": {about}" if about else ""))
         return
-    if unknown := [name for name in fault or () if name not in ALL | LONG]:
-        raise typer.BadParameter(
-            f"{unknown[0]!r} is not a fault; --list shows all of them", param_hint="--fault"
-        )
-    for name in fault or ():
-        if missing := (ALL | LONG)[name].missing():
-            raise typer.BadParameter(f"{name!r} needs {missing}", param_hint="--fault")
-    if fault:
-        planned = [tuple(fault)] * (first + rounds - 1)
-    else:
-        planned = list(QUICK) if quick else plan_faults(seed, first + rounds - 1, ALL)
+    chosen = _choose_families(known, family or [], fault or [])
+    options = dict(_pair(each) for each in set_ or [])
+    os.environ[patience_.VARIABLE] = f"{patience:g}"
     folder = ROOT / ".fastcore" / "faults" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-seed{seed}"
-    logging.disable(
-        logging.CRITICAL
-    )  # aiokafka logs each lost connection, which these faults cause on purpose
-    suite = Suite(
-        folder,
-        Traffic(load_seconds, rate, spam),
-        typer.echo,
+    fixed = [(name, faults) for name, each in chosen.items() for faults in each.quick_rounds] if quick else []
+    plan = Plan(
+        seed=seed,
+        minutes=minutes,
+        rounds=rounds if rounds or minutes or quick else 5,
+        first=first,
+        faults=tuple(fault or ()),
+        fixed=fixed,
+        options=options,
         keep=keep,
-        one_process=one_process,
-        workers=workers,
     )
-    done = asyncio.run(_run(suite, seed, planned, first, minutes))
-    typer.echo("\n" + report.render(done))
-    report.save(done, folder / "report.json")
-    typer.echo(f"\nas JSON: {folder / 'report.json'}")
-    broken = any(result.violations for result in done)
-    if not broken and not keep:
-        for environment in folder.glob("environment-*"):
-            shutil.rmtree(environment, ignore_errors=True)
-    sys.exit(1 if broken else 0)
-
-
-async def _run(
-    suite: Suite, seed: int, planned: list[tuple[str, ...]], first: int, minutes: float
-) -> list[Round]:
-    began, done = time.monotonic(), list[Round]()
+    run = Run(chosen, plan, Record(record or folder / "rounds.jsonl"), folder, typer.echo)
     try:
-        for number, faults in enumerate(planned[first - 1 :], start=first):
-            if minutes and time.monotonic() - began > minutes * 60:
-                typer.echo(f"{minutes:g} minutes have passed after {len(done)} rounds")
-                break
-            typer.echo(f"round {seed}/{number} of {len(planned)}: {', '.join(faults)} ...")
-            done.append(await suite.run(seed, number, faults))
-            typer.echo(report.line(done[-1]))
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        typer.echo("interrupted: the results so far")
-    finally:
-        await suite.close()
-    return done
+        run.execute()
+    except OtherCommit as error:
+        raise typer.BadParameter(str(error), param_hint="--record") from None
+    typer.echo(f"{len(run.done)} rounds, {run.violations} with violations; recorded in {run.record.path}")
+    sys.exit(1 if run.violations else 0)
+
+
+def _choose_families(known: dict[str, Family], names: list[str], faults: list[str]) -> dict[str, Family]:
+    """Return the families with these names, or else all; with faults, the first that has all of them."""
+    if unknown := [name for name in names if name not in known]:
+        raise typer.BadParameter(f"{unknown[0]!r} is not one of: {', '.join(known)}", param_hint="--family")
+    chosen = {name: each for name, each in known.items() if not names or name in names}
+    if not faults:
+        return chosen
+    fitting = [each for each in chosen.values() if set(faults) <= set(each.faults)]
+    if not fitting:
+        raise typer.BadParameter(
+            f"no family has all of: {', '.join(faults)}; --list shows all faults", param_hint="--fault"
+        )
+    for name in faults:
+        if missing := fitting[0].missing(name):
+            raise typer.BadParameter(f"{name!r} needs {missing}", param_hint="--fault")
+    return {fitting[0].name: fitting[0]}
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise typer.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--set")
+    return name, value
 
 
 if __name__ == "__main__":

@@ -78,6 +78,8 @@ class Environment:
     restarts: list[str] = field(default_factory=list)  # services that ended unexpectedly
     timeline: list[tuple[float, str]] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
+    # Called with each new line of the timeline.
+    on_event: Callable[[float, str], None] = lambda _at, _event: None
     # Intervals in which a 503 is correct: Kafka and the disk of the spool had failed. Monotonic.
     allowed_503: list[tuple[float, float]] = field(default_factory=list)
     _locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
@@ -218,7 +220,9 @@ class Environment:
         return [line for line in lines if '"level": "error"' in line]
 
     def log_event(self, event: str) -> None:
-        self.timeline.append((round(time.monotonic() - self.began, 1), event))
+        at = round(time.monotonic() - self.began, 1)
+        self.timeline.append((at, event))
+        self.on_event(at, event)
 
     @contextlib.asynccontextmanager
     async def exclusive(self, *parts: str) -> AsyncIterator[None]:

@@ -72,11 +72,12 @@ def render(rounds: Sequence[Round]) -> str:
             ]
             lines += ["  " + "".join(f"{each:>7}" for each in one) for one in result.slices]
         if result.violations:
-            lines += ["", *_failure(result)]
+            lines += ["", *failure(result)]
     return "\n".join(lines)
 
 
-def _failure(result: Round) -> list[str]:
+def failure(result: Round) -> list[str]:
+    """Return the story of a round with violations."""
     faults = "".join(f' --fault "{fault}"' for fault in result.faults)
     lines = [
         f"VIOLATION in round {result.seed}/{result.number}; reproduce it with:",

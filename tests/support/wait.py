@@ -5,6 +5,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from tests.support.patience import patient
+
 T = TypeVar("T")
 
 
@@ -19,8 +21,10 @@ async def eventually(
     """Call `probe` until `until` holds for its result, and return the result; fail with the last one.
 
     The pause between two calls is `every` seconds at first and grows with the time waited, to half a second:
-    the probes of a long wait would take the processor from what it waits for.
+    the probes of a long wait would take the processor from what it waits for. `tests.support.patience` makes
+    every wait longer.
     """
+    seconds = patient(seconds)
     began = time.monotonic()
     while True:
         answer = await probe()
@@ -28,5 +32,5 @@ async def eventually(
             return answer
         waited = time.monotonic() - began
         if waited > seconds:
-            raise AssertionError(f"{what} did not come within {seconds} s; last seen: {answer!r}")
+            raise AssertionError(f"{what} did not come within {seconds:g} s; last seen: {answer!r}")
         await asyncio.sleep(max(every, min(0.5, waited / 10)))

@@ -1,0 +1,1 @@
+"""Runs rounds of all families within a budget, and records each one."""

@@ -1,0 +1,231 @@
+"""Runs rounds until the budget is spent."""
+
+import os
+import random
+import shlex
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.faults.family import Family, Result
+from tests.faults.runner import record as records
+from tests.faults.runner.choice import choose_family, choose_faults
+from tests.faults.runner.record import Record
+from tests.faults.runner.session import Session
+from tests.support import patience
+
+# Assumed for a round of a family that had none yet.
+ROUND_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is to do."""
+
+    seed: int = 1
+    minutes: float = 0
+    """Start no round that would end later. 0: no limit."""
+    rounds: int = 0
+    """0: no limit."""
+    first: int = 0
+    """The number of the first round. 0: the next of the record."""
+    faults: tuple[str, ...] = ()
+    """Only these, all of them in every round."""
+    fixed: Sequence[tuple[str, tuple[str, ...]]] = ()
+    """Only these rounds: family and faults of each."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    keep: bool = False
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The next round."""
+
+    family: Family
+    faults: tuple[str, ...]
+    number: int
+
+
+class Run:
+    """One run. Its folder gets the evidence, its record a line for each round."""
+
+    def __init__(
+        self,
+        families: Mapping[str, Family],
+        plan: Plan,
+        record: Record,
+        folder: Path,
+        say: Callable[[str], None],
+    ) -> None:
+        self.families = families
+        self.plan = plan
+        self.record = record
+        self.folder = folder
+        self.violations = 0
+        self.done: list[dict[str, Any]] = []
+        self._say = say
+        self._began = time.monotonic()
+        self._name = ""
+        self._sessions = 0
+        self._numbers = 0
+        self._missing = {
+            (name, fault): reason
+            for name, family in families.items()
+            for fault in family.faults
+            if (reason := family.missing(fault))
+        }
+        self._available = {
+            name: [fault for fault in family.faults if (name, fault) not in self._missing]
+            for name, family in families.items()
+        }
+
+    def execute(self) -> None:
+        """Run all rounds. Ctrl-C ends the round in progress, which is not recorded."""
+        plan = self.plan
+        self._name = self.record.begin(
+            records.find_commit(),
+            {
+                "machine": records.describe_machine(),
+                "seed": plan.seed,
+                "budget": plan.minutes,
+                "patience": patience.factor(),
+                "families": sorted(self.families),
+                "options": dict(plan.options),
+                "missing": {f"{name}: {fault}": reason for (name, fault), reason in self._missing.items()},
+            },
+        )
+        for (name, fault), reason in self._missing.items():
+            self._say(f"SKIPPED in this run: {name}, {fault}: needs {reason}")
+        why = "failed"
+        try:
+            chosen = self._choose()
+            while chosen:
+                chosen = self._run_session(chosen)
+            why = "done"
+        except KeyboardInterrupt:
+            why = "interrupted"
+            self._say("interrupted: the rounds so far are recorded")
+        finally:
+            minutes = round((time.monotonic() - self._began) / 60, 1)
+            self.record.add(
+                {
+                    "kind": "end",
+                    "run": self._name,
+                    "ended": records.timestamp(),
+                    "minutes": minutes,
+                    "why": why,
+                }
+            )
+
+    def _run_session(self, first: Chosen) -> Chosen | None:
+        """Run the rounds that share an installation; return the first that needs another one."""
+        chosen: Chosen | None = first
+        family, violated = first.family, False
+        self._sessions += 1
+        folder = self.folder / f"{self._sessions:03}-{family.name}"
+        with Session(family, folder, self.plan.options) as session:
+            for _ in range(family.rounds_of_a_session):
+                if not chosen or chosen.family is not family or not session.usable:
+                    break
+                result = self._run_round(session, chosen)
+                violated = violated or bool(result.violations)
+                chosen = self._choose()
+                if result.violations:
+                    break
+            session.close()
+        if not violated and not self.plan.keep:
+            shutil.rmtree(folder / "installation", ignore_errors=True)
+        return chosen
+
+    def _run_round(self, session: Session, chosen: Chosen) -> Result:
+        family, faults, number = chosen.family, chosen.faults, chosen.number
+        self._say(f"{family.name} {self.plan.seed}/{number}: {', '.join(faults)} ...")
+        folder = session.folder / f"round-{number}"
+        folder.mkdir(mode=0o755)
+        began, at, load = time.monotonic(), records.timestamp(), os.getloadavg()[0]
+        result = session.run(self.plan.seed, number, faults, folder)
+        if not result.violations and not self.plan.keep:
+            shutil.rmtree(folder / "data", ignore_errors=True)
+        line = {
+            "kind": "round",
+            "run": self._name,
+            "family": family.name,
+            "seed": self.plan.seed,
+            "number": number,
+            "faults": list(faults),
+            "options": dict(self.plan.options),
+            "began": at,
+            "seconds": round(time.monotonic() - began, 1),
+            "load": [round(load, 1), round(os.getloadavg()[0], 1)],
+            "folder": str(folder),
+            "reproduce": self._reproduction(chosen),
+            **result.json(),
+        }
+        self.record.add(line)
+        self.done.append(line)
+        self._report(line, result)
+        return result
+
+    def _report(self, line: dict[str, Any], result: Result) -> None:
+        self.violations += bool(result.violations)
+        quiet = "not quiet" if result.quiet_seconds is None else f"quiet after {result.quiet_seconds:.0f} s"
+        verdict = f"{len(result.violations)} VIOLATIONS" if result.violations else "no violation"
+        left = self._left_seconds()
+        self._say(
+            f"  {result.leads} leads, {result.lost} lost, {result.doubled} doubled, {quiet}, {verdict}, in"
+            f" {line['seconds']:.0f} s | {len(self.done)} rounds, {self.violations} with violations"
+            + (f", {max(0, left) / 60:.0f} minutes left" if left is not None else "")
+        )
+        for fault, reason in result.skipped.items():
+            self._say(f"  SKIPPED {fault}: {reason}")
+        for kind, count in Counter(each.kind for each in result.violations).items():
+            some = [each for each in result.violations if each.kind == kind][:3]
+            self._say(f"  {kind} x{count}")
+            for each in some:
+                self._say(f"    {each.lead_id or ''} {each.detail}".rstrip())
+        if result.violations:
+            self._say(f"  evidence: {line['folder']}\n  again:    {line['reproduce']}")
+
+    def _choose(self) -> Chosen | None:
+        """Return the next round, or None if the run is to end."""
+        plan = self.plan
+        limit = len(plan.fixed) or plan.rounds
+        if limit and len(self.done) >= limit:
+            return None
+        number = (plan.first or self.record.next_number(plan.seed)) if not self.done else self._numbers + 1
+        self._numbers = number
+        counts, spent = self.record.counts(), self.record.spent()
+        if plan.fixed:
+            name, faults = plan.fixed[len(self.done)]
+            family = self.families[name]
+        else:
+            family = choose_family(self.families, self._available, counts, spent)
+            rng = random.Random(f"{plan.seed}/{number}/faults")
+            faults = plan.faults or choose_faults(family, self._available[family.name], counts, rng)
+        left = self._left_seconds()
+        if left is not None and left < self._expected_seconds(family):
+            return None
+        return Chosen(family, faults, number)
+
+    def _left_seconds(self) -> float | None:
+        return self._began + self.plan.minutes * 60 - time.monotonic() if self.plan.minutes else None
+
+    def _expected_seconds(self, family: Family) -> float:
+        """Return the mean time of this family's rounds."""
+        took = [line["seconds"] for line in self.record.rounds if line["family"] == family.name]
+        return sum(took) / len(took) if took else min(ROUND_SECONDS, family.bound_seconds)
+
+    def _reproduction(self, chosen: Chosen) -> str:
+        command = ["python", "-m", "tests.faults", "--family", chosen.family.name, "--rounds", "1"]
+        command += ["--seed", str(self.plan.seed), "--first", str(chosen.number)]
+        for fault in chosen.faults:
+            command += ["--fault", fault]
+        for name, value in self.plan.options.items():
+            command += ["--set", f"{name}={value}"]
+        if patience.factor() != 1:
+            command += ["--patience", f"{patience.factor():g}"]
+        return shlex.join(command)
