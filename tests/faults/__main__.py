@@ -1,6 +1,7 @@
 """`python -m tests.faults`: inject seeded faults into real installations and check every guarantee."""
 
 import os
+import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,6 +71,7 @@ def main(
         keep=keep,
     )
     run = Run(chosen, plan, Record(record or folder / "rounds.jsonl"), folder, typer.echo)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C
     try:
         run.execute()
     except OtherCommit as error:

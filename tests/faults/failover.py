@@ -28,6 +28,7 @@ from runtime.settings import Postgres as PostgresSettings
 from services.admin.monitoring.queue_counts import count_queue
 from tests.faults.injections.proxy import Proxy
 from tests.faults.outage import TOKEN, Meter
+from tests.faults.violations import Violation
 from tests.support.mail.smtp import SmtpServer, smtp_server
 from tests.support.services.processes import processes
 from tests.support.wait import eventually
@@ -222,11 +223,24 @@ def services_environment(bootstrap_servers: str, database_url: str, smtp: SmtpSe
     }
 
 
+def broken_promises(report: dict[str, Any]) -> list[Violation]:
+    """Return a violation for each promise that these counts contradict."""
+    kinds = {
+        "not stored": "lost", "mails missing": "lost mail", "mails twice": "duplicated mail",
+        "counted missing": "ledger",
+    }  # fmt: skip
+    found = [Violation(kind, f"{report[word]} {word}") for word, kind in kinds.items() if report[word]]
+    if report["seconds to quiet"] is None:
+        found.append(Violation("not idle", f"never: {report['after']}"))
+    if not report["ledger balanced"]:
+        found.append(Violation("ledger", "does not balance"))
+    return found
+
+
 def conclude(report: dict[str, Any]) -> None:
     """Print the figures, and exit with an error where a promise was broken."""
     typer.echo(json.dumps(report, indent=2))
-    kept = not any(report[word] for word in ("not stored", "mails missing", "mails twice", "counted missing"))
-    if not kept or report["seconds to quiet"] is None or not report["ledger balanced"]:
+    if broken_promises(report):
         raise SystemExit("a promise was broken")
     typer.echo("every promise was kept")
 

@@ -10,6 +10,7 @@ import os
 import signal
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,7 +41,10 @@ def cut_tails(broker: Broker, share: float) -> int:
     return lost
 
 
-async def run(folder: Path, before: int, after: int, share: float) -> dict[str, Any]:
+async def run(
+    folder: Path, before: int, after: int, share: float, log: Callable[[str], None] = lambda _event: None
+) -> dict[str, Any]:
+    """Cut off this share of each log; return the counts. `log` gets each event."""
     with running_kafka(folder) as broker, running_postgres(folder) as postgres:
         await migrate(postgres.urls.owner, postgres.urls.service)
         await provision(Kafka(bootstrap_servers=broker.bootstrap_servers))
@@ -50,7 +54,7 @@ async def run(folder: Path, before: int, after: int, share: float) -> dict[str, 
                 for service in services.values():
                     await service.ready(60)
                 return await lose_log_tail(
-                    broker, postgres.urls.superuser, services, smtp, before, after, share
+                    broker, postgres.urls.superuser, services, smtp, before, after, share, log
                 )
 
 
@@ -62,6 +66,7 @@ async def lose_log_tail(
     before: int,
     after: int,
     share: float,
+    log: Callable[[str], None],
 ) -> dict[str, Any]:
     meter = Meter(services["ingest"])
 
@@ -75,10 +80,12 @@ async def lose_log_tail(
     signal_consumers(services, signal.SIGSTOP)
     broker.kill()
     lost = cut_tails(broker, share)
+    log(f"the broker lost {lost} bytes of its logs")
     await asyncio.to_thread(broker.start)
     await meter.post_for(after / 40, 40)
     await asyncio.sleep(5)  # until the spool is published
     signal_consumers(services, signal.SIGCONT)
+    log("the consumers run again")
     began, seconds = time.monotonic(), None
     try:
         await eventually(quiet, seconds=150, every=0.25, what="quiet")

@@ -11,6 +11,8 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 from uuid import uuid4
@@ -84,19 +86,33 @@ class Meter:
         writer.write(request)
         return reader, writer, await reader.readuntil(b"\r\n\r\n")
 
-    def report(self) -> None:
-        """Print a line for every five seconds: answers, refusals, p50, p99 and the slowest in ms."""
-        last = max(at for at, _, _ in self.answers)
-        typer.echo("from s  posts   not 201   p50 ms   p99 ms   max ms")
+    def report(self) -> str:
+        """Return a line for every five seconds: answers, refusals, p50, p99 and the slowest in ms."""
+        last = max((at for at, _, _ in self.answers), default=0)
+        lines = ["from s  posts   not 201   p50 ms   p99 ms   max ms"]
         for first in range(0, int(last) + 1, SLICE_SECONDS):
             part = [a for a in self.answers if first <= a[0] < first + SLICE_SECONDS]
             if part:
                 took = sorted(1000 * seconds for _, seconds, _ in part)
                 refused = sum(status != 201 for _, _, status in part)
                 p50, p99 = took[len(took) // 2], took[min(len(took) - 1, int(len(took) * 0.99))]
-                typer.echo(
+                lines.append(
                     f"{first:6}  {len(part):5}   {refused:7}   {p50:6.1f}   {p99:6.1f}   {took[-1]:6.1f}"
                 )
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the gateway answered while Kafka was away, and what the topic has afterwards."""
+
+    accepted: int
+    refused: int
+    lost: int
+    drained_seconds: float
+    """From the broker's start until the spool was empty."""
+    times: str
+    """The answers of every five seconds."""
 
 
 async def _stop_broker(broker: Broker, how: How, seconds: float) -> None:
@@ -111,7 +127,10 @@ async def _stop_broker(broker: Broker, how: How, seconds: float) -> None:
     await asyncio.to_thread(broker.start)
 
 
-async def _run(how: How, seconds: float, rate: float, folder: Path) -> bool:
+async def run(
+    how: How, seconds: float, rate: float, folder: Path, log: Callable[[str], None] = lambda _event: None
+) -> Outcome:
+    """Post while Kafka is away for so long. `log` gets each event."""
     broker = Broker(folder)
     kafka = Kafka(bootstrap_servers=broker.bootstrap_servers)
     try:
@@ -129,7 +148,9 @@ async def _run(how: How, seconds: float, rate: float, folder: Path) -> bool:
             meter = Meter(gateway)
             load = asyncio.create_task(meter.post_for(seconds + 20, rate))
             await asyncio.sleep(5)
+            log(f"kafka {how}")
             await _stop_broker(broker, how, seconds)
+            log("kafka is back")
             back = time.monotonic()
             await provision(kafka)
             await load
@@ -141,17 +162,13 @@ async def _run(how: How, seconds: float, rate: float, folder: Path) -> bool:
 
             await eventually(spooled, until=lambda depth: depth == 0, seconds=120, what="an empty spool")
             drained = time.monotonic() - back
+            log("the spool is empty")
             await gateway.stop()
         held = {record.key.decode() for record in await records_of(kafka, topics.RECEIVED.name)}
     finally:
         broker.stop()
-    meter.report()
-    lost = meter.ids - held
     refused = sum(status != 201 for _, _, status in meter.answers)
-    typer.echo(
-        f"{len(meter.ids)} accepted, {refused} refused, {len(lost)} lost; spool empty after {drained:.1f} s"
-    )
-    return not lost and not refused
+    return Outcome(len(meter.ids), refused, len(meter.ids - held), drained, meter.report())
 
 
 def main(
@@ -163,8 +180,14 @@ def main(
     if how not in ("stopped", "killed", "absent"):
         raise typer.BadParameter("choose one of: stopped, killed, absent")
     with tempfile.TemporaryDirectory() as folder:
-        if not asyncio.run(_run(how, seconds, rate, Path(folder))):  # type: ignore[arg-type]
-            sys.exit("an accepted lead is missing, or a good one was refused")
+        done = asyncio.run(run(how, seconds, rate, Path(folder)))  # type: ignore[arg-type]
+    typer.echo(done.times)
+    typer.echo(
+        f"{done.accepted} accepted, {done.refused} refused, {done.lost} lost;"
+        f" spool empty after {done.drained_seconds:.1f} s"
+    )
+    if done.lost or done.refused:
+        sys.exit("an accepted lead is missing, or a good one was refused")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,92 @@
+"""A run records each round, ends within its budget, and leaves the evidence of violations."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.faults.runner import record as records
+from tests.faults.runner.record import OtherCommit, Record
+from tests.faults.runner.run import Plan, Run
+from tests.unit.faults.runner.toy_family import FAMILY
+
+
+def execute(folder: Path, plan: Plan, *faults: str) -> tuple[Run, list[str]]:
+    said = list[str]()
+    family = replace(FAMILY, faults=dict.fromkeys(faults, ""), bound_seconds=60)
+    evidence = folder / f"run-{len(list(folder.glob('run-*')))}"
+    evidence.mkdir()
+    run = Run({FAMILY.name: family}, plan, Record(folder / "rounds.jsonl"), evidence, said.append)
+    run.execute()
+    return run, said
+
+
+def test_a_run_records_each_round_and_its_end(tmp_path: Path) -> None:
+    run, said = execute(tmp_path, Plan(seed=5, rounds=3), "passes")
+    begin, *rounds, end = records.read(tmp_path / "rounds.jsonl")
+    assert (begin["kind"], begin["seed"], end["kind"], end["why"]) == ("run", 5, "end", "done")
+    assert [(line["number"], line["leads"], line["violations"]) for line in rounds] == [
+        (number, 7, []) for number in (1, 2, 3)
+    ]
+    assert not run.violations
+    assert "3 rounds" in "\n".join(said)
+    # Evidence stays, the servers' data goes.
+    folders = [Path(line["folder"]) for line in rounds]
+    assert all((folder / "schedule.jsonl").exists() and not (folder / "data").exists() for folder in folders)
+
+
+def test_a_second_run_continues_the_record(tmp_path: Path) -> None:
+    execute(tmp_path, Plan(seed=5, rounds=1), "passes", "raises")
+    run, _ = execute(tmp_path, Plan(seed=5, rounds=1), "passes", "raises")
+    rounds = Record(tmp_path / "rounds.jsonl").rounds
+    assert [line["number"] for line in rounds] == [1, 2]
+    assert {line["faults"][0] for line in rounds} == {"passes", "raises"}
+    assert len(run.done) == 1
+
+
+def test_a_record_of_another_commit_is_refused(tmp_path: Path) -> None:
+    record = Record(tmp_path / "rounds.jsonl")
+    record.begin("another", {})
+    with pytest.raises(OtherCommit):
+        execute(tmp_path, Plan(rounds=1), "passes")
+
+
+def test_a_violation_keeps_the_data_and_says_how_to_repeat_the_round(tmp_path: Path) -> None:
+    run, said = execute(tmp_path, Plan(seed=5, rounds=2), "raises")
+    first, second = Record(tmp_path / "rounds.jsonl").rounds
+    assert run.violations == 2
+    assert (Path(first["folder"]) / "data" / "big").exists()
+    assert first["folder"] != second["folder"]
+    assert "--seed 5 --first 1 --fault raises" in first["reproduce"]
+    assert first["reproduce"] in "\n".join(said)
+
+
+def test_no_round_begins_that_the_budget_has_no_time_for(tmp_path: Path) -> None:
+    run, _ = execute(tmp_path, Plan(minutes=0.5), "passes")
+    assert run.done == []  # a round of an unknown family may take a minute
+
+
+def test_interrupted_runs_leave_a_valid_record(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from tests.unit.faults.runner.test_run import execute\n"
+        "from tests.faults.runner.run import Plan\n"
+        f"execute(Path({str(tmp_path)!r}), Plan(rounds=3), 'hangs')\n"
+    )
+    process = subprocess.Popen([sys.executable, str(script)], cwd=records.ROOT, env={"PYTHONPATH": "."})
+    schedule, deadline = list[Path](), time.monotonic() + 60
+    while not schedule:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+        schedule = list(tmp_path.glob("run-0/*/round-1/schedule.jsonl"))
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 0
+    begin, end = records.read(tmp_path / "rounds.jsonl")
+    assert (begin["kind"], end["kind"], end["why"]) == ("run", "end", "interrupted")
+    assert json.loads(schedule[0].read_text())["event"] == "begun"
