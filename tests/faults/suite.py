@@ -7,7 +7,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ SLICE_SECONDS = 5
 # The guarantee is 60 s; the rest is for a shared machine, and a run on a slow one has patience.
 IDLE_SECONDS = 90.0
 DIGEST_SECONDS = 2.0
+# The faults of a minute begin within its first six seconds.
+LONG_LOAD_SECONDS = 75.0
 SHOWN_TIMELINES = 3
 SHOWN_ERRORS = 20
 
@@ -81,6 +83,7 @@ class Suite:
     ) -> None:
         self._folder = folder
         self._traffic = traffic
+        self._seconds = traffic.seconds
         self._say = say
         self._keep = keep
         self._one_process = one_process
@@ -98,8 +101,13 @@ class Suite:
         faults: tuple[str, ...],
         on_event: Callable[[float, str], None] = lambda _at, _event: None,
     ) -> Round:
-        """Run one round. `on_event` gets each event of its timeline at once: the second, and the text."""
+        """Run one round. `on_event` gets each event of its timeline at once: the second, and the text.
+
+        The load of a round with a fault that lasts for a minute takes as long as this fault.
+        """
         result = Round(seed, number, faults)
+        seconds = max(self._seconds, LONG_LOAD_SECONDS if LONG.keys() & set(faults) else 0)
+        self._traffic = replace(self._traffic, seconds=seconds)
         try:
             environment = self._environment or await self._build()
         except Exception as error:  # noqa: BLE001 - without an environment there is no round

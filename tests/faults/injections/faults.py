@@ -120,7 +120,7 @@ def _all() -> list[Fault]:
 
 ALL = {fault.name: fault for fault in _all()}
 
-# Each needs a minute, and no plan contains them: use `--fault`, with a longer load.
+# Each needs a minute. The load of their rounds is longer.
 LONG = {
     name: Fault(name, action)
     for name, action in {

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from contracts.leads import LeadSubmission, lead_id_for
-from tests.faults.fault_plan import QUICK, plan_faults
+from tests.faults import families
 from tests.faults.injections.failpoint import FAILPOINTS
-from tests.faults.injections.faults import ALL
 from tests.faults.injections.power_cut import truncate_unsynced
 from tests.faults.injections.spool_faults import flip_bit, toggle_bit
 from tests.faults.load import Traffic, plan_load
@@ -29,19 +28,15 @@ def test_the_load_is_valid_and_its_ids_are_those_of_the_design() -> None:
             assert step.lead.id == str(lead_id_for(step.lead.site, step.lead.key))
 
 
-def test_every_fault_is_drawn_before_one_is_repeated() -> None:
-    drawn = [fault for faults in plan_faults(7, 60, ALL) for fault in faults]
-    assert plan_faults(7, 60, ALL) == plan_faults(7, 60, ALL)
-    assert set(drawn[: len(ALL)]) == set(ALL)
-    assert all(len(set(faults)) == len(faults) for faults in plan_faults(7, 60, ALL))
+def test_ci_runs_faults_that_there_are() -> None:
+    for family in families.load().values():
+        assert {fault for faults in family.quick_rounds for fault in faults} <= set(family.faults)
 
 
-def test_a_longer_run_begins_like_a_shorter_one() -> None:
-    assert plan_faults(3, 20, ALL)[:5] == plan_faults(3, 5, ALL)
-
-
-def test_the_quick_selection_names_faults_that_there_are() -> None:
-    assert {fault for faults in QUICK for fault in faults} <= set(ALL)
+def test_every_family_has_the_name_of_its_module() -> None:
+    assert {name: family.name for name, family in families.load().items()} == {
+        name: name for name in families.load()
+    }
 
 
 @pytest.mark.parametrize("draw", range(20))
