@@ -35,6 +35,7 @@ def main(
     patience: Annotated[
         float, typer.Option(min=1, help="Factor for every bound, for a slow or shared machine.")
     ] = 1,
+    parallel: Annotated[int, typer.Option(min=1, help="Installations at the same time.")] = 1,
     record: Annotated[
         Path | None, typer.Option(help="Add the rounds to this file, and continue its counts.")
     ] = None,
@@ -69,6 +70,7 @@ def main(
         fixed=fixed,
         options=options,
         keep=keep,
+        parallel=parallel,
     )
     run = Run(chosen, plan, Record(record or folder / "rounds.jsonl"), folder, typer.echo)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C

@@ -14,20 +14,22 @@ def choose_family(
     available: Mapping[str, Sequence[str]],
     counts: Counts,
     spent: Counter[str],
+    current: Family | None = None,
 ) -> Family:
     """Return the family whose fault had the fewest rounds; of several, the one with the least time.
 
-    `available` has the faults of each family that this machine can inject, `spent` the seconds of each.
-    Raises `ValueError` if no family has an available fault.
+    Prefers the current family of several, because its installation runs already. `available` has the faults
+    of each family that this machine can inject, `spent` the seconds of each. Raises `ValueError` if no family
+    has an available fault.
     """
     candidates = [family for family in families.values() if available[family.name]]
-    return min(
-        candidates,
-        key=lambda family: (
-            min(counts[family.name, fault] for fault in available[family.name]),
-            spent[family.name],
-        ),
-    )
+    fewest = {
+        family.name: min(counts[family.name, fault] for fault in available[family.name])
+        for family in candidates
+    }
+    if current and fewest.get(current.name) == min(fewest.values()):
+        return current
+    return min(candidates, key=lambda family: (fewest[family.name], spent[family.name]))
 
 
 def choose_faults(

@@ -4,16 +4,19 @@ import os
 import random
 import shlex
 import shutil
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.faults.family import Family, Result
 from tests.faults.runner import record as records
-from tests.faults.runner.choice import choose_family, choose_faults
+from tests.faults.runner.choice import Counts, choose_family, choose_faults
 from tests.faults.runner.record import Record
 from tests.faults.runner.session import Session
 from tests.support import patience
@@ -39,6 +42,8 @@ class Plan:
     """Only these rounds: family and faults of each."""
     options: Mapping[str, str] = field(default_factory=dict)
     keep: bool = False
+    parallel: int = 1
+    """Sessions at the same time."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +75,15 @@ class Run:
         self._say = say
         self._began = time.monotonic()
         self._name = ""
+        self._lock = threading.RLock()
+        # What follows is used under the lock.
+        self._stopping = False
         self._sessions = 0
-        self._numbers = 0
+        self._chosen = 0
+        self._number = (plan.first or record.next_number(plan.seed)) - 1
+        self._in_progress: Counts = Counter()
+        self._active = list[Session]()
+        self._fixed = list(plan.fixed)
         self._missing = {
             (name, fault): reason
             for name, family in families.items()
@@ -84,7 +96,7 @@ class Run:
         }
 
     def execute(self) -> None:
-        """Run all rounds. Ctrl-C ends the round in progress, which is not recorded."""
+        """Run all rounds. Ctrl-C ends the rounds in progress, which are not recorded."""
         plan = self.plan
         self._name = self.record.begin(
             records.find_commit(),
@@ -93,6 +105,7 @@ class Run:
                 "seed": plan.seed,
                 "budget": plan.minutes,
                 "patience": patience.factor(),
+                "parallel": plan.parallel,
                 "families": sorted(self.families),
                 "options": dict(plan.options),
                 "missing": {f"{name}: {fault}": reason for (name, fault), reason in self._missing.items()},
@@ -102,54 +115,78 @@ class Run:
             self._say(f"SKIPPED in this run: {name}, {fault}: needs {reason}")
         why = "failed"
         try:
-            chosen = self._choose()
-            while chosen:
-                chosen = self._run_session(chosen)
-            why = "done"
-        except KeyboardInterrupt:
-            why = "interrupted"
-            self._say("interrupted: the rounds so far are recorded")
+            why = self._run_sessions()
         finally:
             minutes = round((time.monotonic() - self._began) / 60, 1)
-            self.record.add(
-                {
-                    "kind": "end",
-                    "run": self._name,
-                    "ended": records.timestamp(),
-                    "minutes": minutes,
-                    "why": why,
-                }
-            )
+            end = {"kind": "end", "run": self._name, "ended": records.timestamp()}
+            self.record.add({**end, "minutes": minutes, "why": why})
+
+    def _run_sessions(self) -> str:
+        """Run sessions, so many at once, until no round is left; return why they ended."""
+        why = "done"
+        with ThreadPoolExecutor(self.plan.parallel) as pool:
+            threads = [pool.submit(self._run_one_after_the_other) for _ in range(self.plan.parallel)]
+            try:
+                while wait(threads, timeout=1).not_done:
+                    pass
+            except KeyboardInterrupt:
+                why = "interrupted"
+                self._say("interrupted: the rounds so far are recorded")
+            finally:
+                with self._lock:
+                    self._stopping = True
+                    for session in self._active:
+                        session.end_processes()
+        for thread in threads:
+            thread.result()
+        return why
+
+    def _run_one_after_the_other(self) -> None:
+        chosen = self._choose(None)
+        while chosen:
+            chosen = self._run_session(chosen)
 
     def _run_session(self, first: Chosen) -> Chosen | None:
         """Run the rounds that share an installation; return the first that needs another one."""
         chosen: Chosen | None = first
         family, violated = first.family, False
-        self._sessions += 1
-        folder = self.folder / f"{self._sessions:03}-{family.name}"
-        with Session(family, folder, self.plan.options) as session:
-            for _ in range(family.rounds_of_a_session):
-                if not chosen or chosen.family is not family or not session.usable:
+        with self._open_session(family) as session:
+            for number in range(family.rounds_of_a_session):
+                if number and (not chosen or chosen.family is not family or not session.usable):
                     break
+                assert chosen
                 result = self._run_round(session, chosen)
-                violated = violated or bool(result.violations)
-                chosen = self._choose()
-                if result.violations:
+                violated = violated or bool(result and result.violations)
+                chosen = self._choose(family if number + 1 < family.rounds_of_a_session else None)
+                if violated:
                     break
             session.close()
         if not violated and not self.plan.keep:
-            shutil.rmtree(folder / "installation", ignore_errors=True)
+            shutil.rmtree(session.folder / "installation", ignore_errors=True)
         return chosen
 
-    def _run_round(self, session: Session, chosen: Chosen) -> Result:
+    @contextmanager
+    def _open_session(self, family: Family) -> Iterator[Session]:
+        with self._lock:
+            self._sessions += 1
+            session = Session(family, self.folder / f"{self._sessions:03}-{family.name}", self.plan.options)
+        with session:
+            with self._lock:
+                self._active.append(session)
+            try:
+                yield session
+            finally:
+                with self._lock:
+                    self._active.remove(session)
+
+    def _run_round(self, session: Session, chosen: Chosen) -> Result | None:
+        """Run and record a round; return its result, or None if the run was interrupted meanwhile."""
         family, faults, number = chosen.family, chosen.faults, chosen.number
         self._say(f"{family.name} {self.plan.seed}/{number}: {', '.join(faults)} ...")
         folder = session.folder / f"round-{number}"
         folder.mkdir(mode=0o755)
         began, at, load = time.monotonic(), records.timestamp(), os.getloadavg()[0]
         result = session.run(self.plan.seed, number, faults, folder)
-        if not result.violations and not self.plan.keep:
-            shutil.rmtree(folder / "data", ignore_errors=True)
         line = {
             "kind": "round",
             "run": self._name,
@@ -165,9 +202,15 @@ class Run:
             "reproduce": self._reproduction(chosen),
             **result.json(),
         }
-        self.record.add(line)
-        self.done.append(line)
-        self._report(line, result)
+        with self._lock:
+            self._in_progress.subtract((family.name, fault) for fault in faults)
+            if self._stopping:
+                return None
+            self.record.add(line)
+            self.done.append(line)
+            self._report(line, result)
+        if not result.violations and not self.plan.keep:
+            shutil.rmtree(folder / "data", ignore_errors=True)
         return result
 
     def _report(self, line: dict[str, Any], result: Result) -> None:
@@ -190,26 +233,32 @@ class Run:
         if result.violations:
             self._say(f"  evidence: {line['folder']}\n  again:    {line['reproduce']}")
 
-    def _choose(self) -> Chosen | None:
-        """Return the next round, or None if the run is to end."""
+    def _choose(self, current: Family | None) -> Chosen | None:
+        """Return the next round, of the current family if there is no better one; None ends the run."""
         plan = self.plan
-        limit = len(plan.fixed) or plan.rounds
-        if limit and len(self.done) >= limit:
-            return None
-        number = (plan.first or self.record.next_number(plan.seed)) if not self.done else self._numbers + 1
-        self._numbers = number
-        counts, spent = self.record.counts(), self.record.spent()
-        if plan.fixed:
-            name, faults = plan.fixed[len(self.done)]
-            family = self.families[name]
-        else:
-            family = choose_family(self.families, self._available, counts, spent)
-            rng = random.Random(f"{plan.seed}/{number}/faults")
-            faults = plan.faults or choose_faults(family, self._available[family.name], counts, rng)
-        left = self._left_seconds()
-        if left is not None and left < self._expected_seconds(family):
-            return None
-        return Chosen(family, faults, number)
+        with self._lock:
+            if self._stopping or (plan.rounds and self._chosen >= plan.rounds):
+                return None
+            counts = self.record.counts() + self._in_progress
+            if plan.fixed:
+                own = [
+                    index for index, (name, _) in enumerate(self._fixed) if current and name == current.name
+                ]
+                if not self._fixed:
+                    return None
+                name, faults = self._fixed.pop(own[0] if own else 0)
+                family = self.families[name]
+            else:
+                family = choose_family(self.families, self._available, counts, self.record.spent(), current)
+                rng = random.Random(f"{plan.seed}/{self._number + 1}/faults")
+                faults = plan.faults or choose_faults(family, self._available[family.name], counts, rng)
+            left = self._left_seconds()
+            if left is not None and left < self._expected_seconds(family):
+                return None
+            self._number += 1
+            self._chosen += 1
+            self._in_progress.update((family.name, fault) for fault in faults)
+            return Chosen(family, faults, self._number)
 
     def _left_seconds(self) -> float | None:
         return self._began + self.plan.minutes * 60 - time.monotonic() if self.plan.minutes else None

@@ -39,6 +39,15 @@ def test_families_take_turns_from_the_start() -> None:
     assert {name for name, _ in run(2)} == set(FAMILIES)
 
 
+def test_a_running_installation_is_used_while_its_faults_had_no_more_rounds() -> None:
+    spent = Counter(large=600)
+    counts: Counts = Counter()
+    large = FAMILIES["large"]
+    assert choose_family(FAMILIES, AVAILABLE, counts, spent, large) is large
+    counts.update(("large", fault) for fault in AVAILABLE["large"])
+    assert choose_family(FAMILIES, AVAILABLE, counts, spent, large) is FAMILIES["small"]
+
+
 def test_the_same_seed_chooses_the_same_rounds() -> None:
     assert run(20) == run(20) != run(20, seed=2)
 

@@ -71,6 +71,14 @@ def test_no_round_begins_that_the_budget_has_no_time_for(tmp_path: Path) -> None
     assert run.done == []  # a round of an unknown family may take a minute
 
 
+def test_sessions_at_the_same_time_record_each_round_once(tmp_path: Path) -> None:
+    name = FAMILY.name
+    run, _ = execute(tmp_path, Plan(fixed=[(name, ("passes",))] * 5, parallel=2), "passes")
+    assert sorted(line["number"] for line in run.done) == [1, 2, 3, 4, 5]
+    assert not run.violations
+    assert {line["kind"] for line in records.read(tmp_path / "rounds.jsonl")} == {"run", "round", "end"}
+
+
 def test_interrupted_runs_leave_a_valid_record(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
