@@ -46,14 +46,15 @@ def prepared(server: str, leads: int, console: Console, *, writes: bool = False)
     """
     name = f"scale_{leads}"
     url = of_database(server, name)
-    asyncio.run(_create(server, name, again=writes and leads < KEPT_LEADS))
+    asyncio.run(create_database(server, name, again=writes and leads < KEPT_LEADS))
     if not asyncio.run(_is_complete(url, leads)):
-        asyncio.run(_create(server, name, again=True))
+        asyncio.run(create_database(server, name, again=True))
     asyncio.run(prepare_database(url, Size(leads), console))
     return url
 
 
-async def _create(server: str, name: str, *, again: bool) -> None:
+async def create_database(server: str, name: str, *, again: bool) -> None:
+    """Create an empty database unless it exists. With `again`, remove the one that exists."""
     connection = await asyncpg.connect(of_database(server, "postgres"), command_timeout=600)
     try:
         if again:

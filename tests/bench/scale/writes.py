@@ -4,7 +4,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from aiokafka import ConsumerRecord
 
@@ -90,7 +90,7 @@ async def _store(
     leads = [lead(**dict(row)) for row in rows]
     store = Store(meter.pool, Ledger("persister"))
     for batch in _groups(leads, BATCH):
-        records = [_record(each, offset + place) for place, each in enumerate(batch)]
+        records = [lead_record(each, offset + place) for place, each in enumerate(batch)]
         offset += len(batch)
         lap = Lap(meter)
         await store.save(decode_in_parts(records), records)
@@ -102,7 +102,8 @@ def _groups(leads: Sequence[LeadReceived], number: int) -> Iterator[Sequence[Lea
         yield leads[first : first + number]
 
 
-def _record(each: LeadReceived, offset: int) -> "ConsumerRecord[bytes | None, bytes | None]":
+def lead_record(each: LeadReceived, offset: int) -> "ConsumerRecord[bytes | None, bytes | None]":
+    """Return the record of a lead at an offset of the first partition."""
     value, key = each.model_dump_json().encode(), str(each.lead_id).encode()
     now = int(time.time() * 1000)
     return ConsumerRecord(TOPIC, 0, offset, now, 0, key, value, 0, len(key), len(value), ())
@@ -114,11 +115,16 @@ async def _send(meter: Meter, leads: Sequence[LeadReceived]) -> list[tuple[float
     for group in _groups(leads, MAILS // 2):
         mails = [(each, kind) for each in group for kind in ("welcome", "admin_alert")]
         lap = Lap(meter)
-        await _reserve(meter, owner, mails)
-        await _move(meter, owner, mails, "sending")
-        await _move(meter, owner, mails, "sent")
+        await write_states(meter, owner, mails)
         times.append(lap.end())
     return times
+
+
+async def write_states(meter: Meter, owner: UUID, mails: Sequence[tuple[LeadReceived, str]]) -> None:
+    """Write the three states of emails, each a lead and a kind: reserved, sending, sent."""
+    await _reserve(meter, owner, mails)
+    await _move(meter, owner, mails, "sending")
+    await _move(meter, owner, mails, "sent")
 
 
 async def _reserve(meter: Meter, owner: Any, mails: Sequence[tuple[LeadReceived, str]]) -> None:
