@@ -1,7 +1,7 @@
 """`python -m deploy.cli.migrate`: apply each numbered SQL file once, then grant the services their rights.
 
 A minimal migration runner. Each file is applied in a transaction of its own, under an advisory lock; a file
-`NNNN_verb_noun.online.sql` has a transaction for each statement (docs/decisions/0078). A stored checksum
+`NNNN_verb_noun.online.sql` has a transaction for each statement (docs/decisions/0072). A stored checksum
 shows whether a file was changed after it was applied.
 """
 

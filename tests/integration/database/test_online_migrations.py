@@ -81,7 +81,7 @@ async def test_what_an_interrupted_index_left_is_built_again(
     assert tuple(await writer.fetchrow(find)) == (True, False)
 
 
-async def test_rows_are_filled_in_batches_and_an_interruption_keeps_what_is_done(
+async def test_rows_are_filled_in_batches_and_an_interruption_keeps_them(
     database: Database, writer: Any, migrations: Path
 ) -> None:
     (migrations / "9001_fill.online.sql").write_text(

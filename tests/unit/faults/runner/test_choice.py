@@ -39,7 +39,7 @@ def test_families_take_turns_from_the_start() -> None:
     assert {name for name, _ in run(2)} == set(FAMILIES)
 
 
-def test_a_running_installation_is_used_while_its_faults_had_no_more_rounds() -> None:
+def test_a_running_installation_is_used_while_its_faults_had_few_rounds() -> None:
     spent = Counter(large=600)
     counts: Counts = Counter()
     large = FAMILIES["large"]
