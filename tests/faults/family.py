@@ -122,6 +122,9 @@ class Family:
     quick: Sequence[tuple[str, ...]] = ()
     """The faults of the rounds that CI runs, one round each. Default: one round, with the first fault."""
 
+    quick_options: Mapping[str, str] = field(default_factory=dict)
+    """Options of these rounds, such as a shorter outage."""
+
     @property
     def quick_rounds(self) -> list[tuple[str, ...]]:
         return list(self.quick) or [(next(iter(self.faults)),)]

@@ -37,4 +37,4 @@ async def run_round(task: Task) -> Result:
     )
 
 
-FAMILY = Family("outage", HOW_IT_FAILS, alone(run_round), bound_seconds=240)
+FAMILY = Family("outage", HOW_IT_FAILS, alone(run_round), bound_seconds=240, quick_options={"seconds": "8"})

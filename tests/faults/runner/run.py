@@ -169,7 +169,9 @@ class Run:
     def _open_session(self, family: Family) -> Iterator[Session]:
         with self._lock:
             self._sessions += 1
-            session = Session(family, self.folder / f"{self._sessions:03}-{family.name}", self.plan.options)
+            session = Session(
+                family, self.folder / f"{self._sessions:03}-{family.name}", self._options(family)
+            )
         with session:
             with self._lock:
                 self._active.append(session)
@@ -194,7 +196,7 @@ class Run:
             "seed": self.plan.seed,
             "number": number,
             "faults": list(faults),
-            "options": dict(self.plan.options),
+            "options": self._options(family),
             "began": at,
             "seconds": round(time.monotonic() - began, 1),
             "load": [round(load, 1), round(os.getloadavg()[0], 1)],
@@ -260,6 +262,9 @@ class Run:
             self._in_progress.update((family.name, fault) for fault in faults)
             return Chosen(family, faults, self._number)
 
+    def _options(self, family: Family) -> dict[str, str]:
+        return {**(family.quick_options if self.plan.fixed else {}), **self.plan.options}
+
     def _left_seconds(self) -> float | None:
         return self._began + self.plan.minutes * 60 - time.monotonic() if self.plan.minutes else None
 
@@ -273,7 +278,7 @@ class Run:
         command += ["--seed", str(self.plan.seed), "--first", str(chosen.number)]
         for fault in chosen.faults:
             command += ["--fault", fault]
-        for name, value in self.plan.options.items():
+        for name, value in self._options(chosen.family).items():
             command += ["--set", f"{name}={value}"]
         if patience.factor() != 1:
             command += ["--patience", f"{patience.factor():g}"]

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +17,12 @@ from tests.faults.runner.run import Plan, Run
 from tests.unit.faults.runner.toy_family import FAMILY
 
 
-def execute(folder: Path, plan: Plan, *faults: str) -> tuple[Run, list[str]]:
+def execute(
+    folder: Path, plan: Plan, *faults: str, quick_options: Mapping[str, str] | None = None
+) -> tuple[Run, list[str]]:
     said = list[str]()
     family = replace(FAMILY, faults=dict.fromkeys(faults, ""), bound_seconds=60)
+    family = replace(family, quick_options=quick_options or {})
     evidence = folder / f"run-{len(list(folder.glob('run-*')))}"
     evidence.mkdir()
     run = Run({FAMILY.name: family}, plan, Record(folder / "rounds.jsonl"), evidence, said.append)
@@ -77,6 +81,16 @@ def test_sessions_at_the_same_time_record_each_round_once(tmp_path: Path) -> Non
     assert sorted(line["number"] for line in run.done) == [1, 2, 3, 4, 5]
     assert not run.violations
     assert {line["kind"] for line in records.read(tmp_path / "rounds.jsonl")} == {"run", "round", "end"}
+
+
+def test_the_options_of_quick_rounds_are_recorded(tmp_path: Path) -> None:
+    fixed = [(FAMILY.name, ("passes",))]
+    run, _ = execute(tmp_path, Plan(fixed=fixed), "passes", quick_options={"seconds": "8"})
+    (line,) = run.done
+    assert line["options"] == {"seconds": "8"}
+    assert "--set seconds=8" in line["reproduce"]
+    run, _ = execute(tmp_path, Plan(rounds=1), "passes", quick_options={"seconds": "8"})
+    assert run.done[0]["options"] == {}
 
 
 def test_interrupted_runs_leave_a_valid_record(tmp_path: Path) -> None:
