@@ -54,6 +54,14 @@ class StoredTile:
         """Return the hash of each leaf."""
         return [self.hashes[i : i + HASH_BYTES] for i in range(0, len(self.hashes), HASH_BYTES)]
 
+    def is_well_formed(self) -> bool:
+        """Return True if there are 1 to 256 hashes and as many ids. The constraints can be dropped."""
+        width, rest = divmod(len(self.hashes), HASH_BYTES)
+        is_row = rest == 0 and 1 <= width <= TILE_WIDTH
+        return (
+            is_row and len(self.entry_ids) == width and all(isinstance(each, int) for each in self.entry_ids)
+        )
+
 
 @dataclass(frozen=True)
 class Archive:
@@ -101,6 +109,23 @@ async def read_leaves(
     """Return the id and the bytes of each entry with an id above `after` and at most `last`, by id."""
     rows = _SQL.read_leaves(connection, after=after, last=last, limit=limit)
     return [(row["id"], row["leaf"].encode()) async for row in rows]
+
+
+async def read_leaf_hashes(
+    connection: Connection, after: int, last: int, limit: int
+) -> list[tuple[int, bytes]]:
+    """Return the id and the leaf hash of each entry with an id above `after` and at most `last`, by id.
+
+    The database hashes the entries, so that large ones need no memory here.
+    """
+    rows = _SQL.read_leaf_hashes(connection, after=after, last=last, limit=limit)
+    return [(row["id"], row["leaf_hash"]) async for row in rows]
+
+
+async def count_tiles(connection: Connection) -> int:
+    """Return the number of rows of tiles."""
+    count: int = await _SQL.count_tiles(connection)
+    return count
 
 
 async def read_last_checkpoint(connection: Connection) -> StoredCheckpoint | None:

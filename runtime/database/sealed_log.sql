@@ -25,6 +25,16 @@ FROM (
 ) AS entry
 ORDER BY id;
 
+-- name: read_leaf_hashes
+-- The hashes of the same bytes. However large entries are, each takes 32 bytes on the way.
+SELECT id, sha256('\x00'::bytea || convert_to(row_to_json(entry)::text, 'UTF8')) AS leaf_hash
+FROM (
+    SELECT id, event_id, event, actor, status_code, details_json, lead_id, request_id,
+           created_at_utc AT TIME ZONE 'UTC' AS created_at_utc
+    FROM audit_log WHERE id > :after::bigint AND id <= :last::bigint ORDER BY id LIMIT :limit::bigint
+) AS entry
+ORDER BY id;
+
 -- name: find_leaf_tile$
 -- The tile of leaves that has an id, or would have it.
 SELECT coalesce(max(tile), 0) FROM audit_tile WHERE level = 0 AND entry_ids[1] <= :id::bigint;
@@ -42,6 +52,10 @@ WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND c.relname 
 -- name: list_archives
 -- What was archived, oldest first.
 SELECT name, first_id, last_id, entries, sha256 FROM audit_archive ORDER BY first_id, name;
+
+-- name: count_tiles$
+-- All rows, also those that no tree has.
+SELECT count(*) FROM audit_tile;
 
 -- name: read_last_checkpoint^
 -- The newest checkpoint.

@@ -14,6 +14,7 @@ from runtime.database.sealed_log import (
     LOWEST_ID,
     StoredCheckpoint,
     StoredTile,
+    count_tiles,
     hold_partitions,
     list_archives,
     list_checkpoints,
@@ -78,6 +79,7 @@ class SealedLogCheck:
         self._archived = ArchivedLeaves([], None)
         self._tree = GrowingTree()
         self._computed = dict[Position, bytes]()
+        self._tiles = 0
 
     async def run(self) -> Findings:
         """Read everything that is sealed, and return what differs.
@@ -98,6 +100,8 @@ class SealedLogCheck:
             self._findings.add(difference)
         self._findings.entries, self._findings.archived = self._tree.size, self._archived.count
         await self._check_upper_tiles()
+        if (extra := await count_tiles(self._connection) - self._tiles) > 0:
+            self._findings.add(f"{extra} tiles are outside the tree")
         for checkpoint in signed:
             if self._check_root(checkpoint, roots, "was signed"):
                 self._findings.last = checkpoint
@@ -109,7 +113,7 @@ class SealedLogCheck:
 
     async def _read_checkpoints(self) -> list[Checkpoint]:
         """Return the checkpoints whose signature is right. Their sizes never decrease."""
-        signed, after, size = list[Checkpoint](), 0, 0
+        signed, after, size = list[Checkpoint](), LOWEST_ID, 0
         while chunk := await list_checkpoints(self._connection, after, CHUNK_CHECKPOINTS):
             after = chunk[-1].number
             for stored in chunk:
@@ -135,13 +139,17 @@ class SealedLogCheck:
             return None
 
     async def _list_tiles(self) -> AsyncIterator[StoredTile]:
-        """Yield the tiles of the leaves. Stops at a missing one, and after one that is not full."""
+        """Yield the tiles of the leaves. Stops at a missing or malformed one, and after a short one."""
         first = 0
         while chunk := await list_leaf_tiles(self._connection, first, CHUNK_TILES):
             for tile in chunk:
                 if tile.tile != first or self._tree.size != first * TILE_WIDTH:
                     self._findings.add(f"the tile {first} is missing or too short")
                     return
+                if not tile.is_well_formed():
+                    self._findings.add(f"the tile {first} is malformed")
+                    return
+                self._tiles += 1
                 yield tile
                 first += 1
 
@@ -150,10 +158,10 @@ class SealedLogCheck:
     ) -> int:
         """Compare a tile with its entries. Return the id of its last entry."""
         hashes, ids = tile.leaf_hashes(), list(tile.entry_ids)
-        if ids != sorted(set(ids)) or ids[0] <= last_id or len(ids) != len(hashes):
+        if ids != sorted(set(ids)) or ids[0] <= last_id:
             self._findings.add(f"the ids in the tile {tile.tile} are not in order")
         leaves = dict(await read_leaves(self._connection, last_id, max(last_id, *ids)))
-        for entry_id, leaf_hash in zip(ids, hashes, strict=False):
+        for entry_id, leaf_hash in zip(ids, hashes, strict=True):
             leaf = leaves.pop(entry_id, None)
             if leaf is None:
                 if difference := self._archived.check(entry_id, leaf_hash):
@@ -193,6 +201,7 @@ class SealedLogCheck:
                     self._findings.add(f"the tile {at[1]} at level {level} is not that of its entries")
             if not stored and not wanted:
                 return
+            self._tiles += len(stored)
             level += 1
 
     def _check_root(self, checkpoint: Checkpoint, roots: dict[int, bytes], how: str) -> bool:

@@ -26,6 +26,7 @@ from services.flusher.handlers import Handler
 from services.flusher.jobs.alert_escalation import alert_escalation_job
 from services.flusher.jobs.audit_check import audit_check_job
 from services.flusher.jobs.audit_checkpoint_file import CheckpointFile
+from services.flusher.jobs.audit_continuity import Continuity
 from services.flusher.jobs.audit_partitions import audit_partitions_job
 from services.flusher.jobs.audit_seal import AuditSealer, audit_seal_job
 from services.flusher.jobs.job_runs import JobRuns
@@ -117,8 +118,11 @@ def _audit_jobs(
     if not keys:
         return {}
     file = CheckpointFile(path) if path else None
-    public_keys = [*(key.verification_key() for key in keys), *audit.former_keys()]
+    former = audit.former_keys()
+    public_keys = [*(key.verification_key() for key in keys), *former]
+    sealer = AuditSealer(pool, keys, Continuity(keys, file, former))
     return {
-        "audit seal": audit_seal_job(runs, utc_now, AuditSealer(pool, keys, file)).run,
+        "audit seal": audit_seal_job(runs, utc_now, sealer).run,
+        "audit watch": sealer.watch,
         "audit check": audit_check_job(pool, runs, utc_now, public_keys).run,
     }

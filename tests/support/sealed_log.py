@@ -8,10 +8,11 @@ from typing import Any, cast
 from uuid import UUID, uuid4
 
 from deploy.cli.audit.files import export_log
-from runtime.database.postgres import Connection, open_pool
+from runtime.database.postgres import Connection, Pool, open_pool
 from runtime.settings import Postgres
-from runtime.transparency_log.signed_note import SigningKey
+from runtime.transparency_log.signed_note import SigningKey, VerificationKey
 from services.flusher.jobs.audit_checkpoint_file import CheckpointFile
+from services.flusher.jobs.audit_continuity import Continuity
 from services.flusher.jobs.audit_seal import AuditSealer
 from services.flusher.jobs.scheduled_job import Report
 
@@ -50,10 +51,42 @@ async def add_entries(db: Any, count: int, lead_id: UUID | None = None) -> None:
     )
 
 
-async def seal(postgres: Postgres, keys: Sequence[SigningKey] = (KEY,), file: Path | None = None) -> Report:
+def new_sealer(
+    pool: Pool,
+    keys: Sequence[SigningKey] = (KEY,),
+    file: Path | None = None,
+    former: Sequence[VerificationKey] = (),
+) -> AuditSealer:
+    """Return the sealer of a flusher that has just started."""
+    return AuditSealer(pool, keys, Continuity(keys, CheckpointFile(file) if file else None, former))
+
+
+async def seal(
+    postgres: Postgres,
+    keys: Sequence[SigningKey] = (KEY,),
+    file: Path | None = None,
+    former: Sequence[VerificationKey] = (),
+) -> Report:
     """Run the sealer once, as a flusher that has just started."""
     async with open_pool(postgres, "test") as pool:
-        return await AuditSealer(pool, keys, CheckpointFile(file) if file else None).run()
+        return await new_sealer(pool, keys, file, former).run()
+
+
+async def undo_protection(db: Any) -> None:
+    """Switch the triggers off, as a superuser may."""
+    for table in ("audit_log", "audit_tile", "audit_checkpoint"):
+        await db.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+
+
+async def restore_to(db: Any, size: int) -> None:
+    """Set the database back to the state with this many entries, as a restored backup has it."""
+    await undo_protection(db)
+    for statement in (
+        "DELETE FROM audit_checkpoint WHERE size > $1",
+        "DELETE FROM audit_log WHERE id NOT IN (SELECT id FROM audit_log ORDER BY id LIMIT $1)",
+        "UPDATE audit_tile SET hashes = substring(hashes FROM 1 FOR $1 * 32), entry_ids = entry_ids[1:$1]",
+    ):
+        await db.execute(statement, size)
 
 
 async def export_to(path: Path, connection: Any) -> Path:

@@ -99,8 +99,8 @@ async def prove_lead(
         leaf = moved.get(entry_id)
         if leaf is None:
             [(_, leaf)] = await read_leaves(connection, entry_id - 1, entry_id)
-        line = {"index": index, "proof": [base64.b64encode(each).decode() for each in proof]}
-        yield json.dumps({**line, "leaf": leaf.decode()}, ensure_ascii=False)
+        encoded = [base64.b64encode(each).decode() for each in proof]
+        yield _history_line(index, encoded, leaf)
 
 
 async def _newest_checkpoint(connection: Connection) -> StoredCheckpoint:
@@ -117,7 +117,8 @@ def verify_file(
 ) -> Verified:
     """Verify a file with the public keys. `known` are earlier checkpoints, which an export must continue.
 
-    `lines` are without their line breaks. Raises `AuditFileError`, which says what is wrong.
+    A history cannot show that the log continues an earlier checkpoint, so it is refused with one. `lines` are
+    without their line breaks. Raises `AuditFileError`, which says what is wrong.
     """
     rest = iter(lines)
     try:
@@ -128,6 +129,8 @@ def verify_file(
         raise AuditFileError("the first line has no checkpoint") from error
     first = next(rest, None)
     if first is not None and first.startswith(b'{"index":'):
+        if known:
+            raise AuditFileError("only an export of the whole log shows that it continues a checkpoint")
         return _verify_history(checkpoint, chain((first,), rest))
     return _verify_export(checkpoint, chain(() if first is None else (first,), rest), known)
 
@@ -161,18 +164,23 @@ def _verify_history(checkpoint: Checkpoint, lines: Iterable[bytes]) -> Verified:
     for line in lines:
         try:
             part = json.loads(line)
-            index, leaf = part["index"], part["leaf"].encode()
-            if json.dumps(part, ensure_ascii=False).encode() != line:  # such as a member that is there twice
+            index, encoded, leaf = int(part["index"]), list(part["proof"]), part["leaf"].encode()
+            proof = [base64.b64decode(each, validate=True) for each in encoded]
+            # Another spelling may hide something, such as a member that is there twice or not proved.
+            if _history_line(index, encoded, leaf).encode() != line:
                 raise AuditFileError(f"entry {count + 1} of the file is not as we wrote it")
-            proof = [base64.b64decode(each, validate=True) for each in part["proof"]]
             verify_inclusion(hash_leaf(leaf), index, checkpoint.size, proof, checkpoint.root)
         except ProofError as error:
             raise AuditFileError(f"entry {count + 1} of the file: {error}") from error
         except AuditFileError:
             raise
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise AuditFileError(f"entry {count + 1} of the file has no proof") from error
         if index <= last_index:
             raise AuditFileError(f"entry {count + 1} of the file is not in the order of the log")
         count, last_index = count + 1, index
     return Verified(checkpoint, count, is_whole_log=False)
+
+
+def _history_line(index: int, proof: Sequence[str], leaf: bytes) -> str:
+    return json.dumps({"index": index, "proof": proof, "leaf": leaf.decode()}, ensure_ascii=False)

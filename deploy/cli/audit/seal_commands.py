@@ -113,13 +113,14 @@ async def _check_database(
 def _write(lines: Callable[[Connection], AsyncIterator[str]], out: Path | None) -> None:
     async def write() -> int:
         async with open_pool(load(Postgres), "audit") as pool, snapshot(pool) as connection:
-            stream = out.open("w", encoding="utf-8", newline="\n") if out else sys.stdout
+            stream = out.open("wb") if out else sys.stdout.buffer  # the bytes that are sealed, in any locale
             try:
                 count = -1  # the first line is the checkpoint
                 async for line in lines(connection):
-                    stream.write(line + "\n")
+                    stream.write(line.encode() + b"\n")
                     count += 1
             finally:
+                stream.flush()
                 if out:
                     stream.close()
             return count

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
 from runtime.reading_thread import ReadingThread
 
@@ -42,9 +43,19 @@ class CheckpointFile:
             return None
 
     def _write(self, note: str) -> None:
-        temporary = self._path.with_name(f"{self._path.name}.{os.getpid()}.new")
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(note)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._path)
+        # In containers, the flushers that share the file all have the process id 1.
+        temporary = self._path.with_name(f"{self._path.name}.{uuid4().hex}.new")
+        try:
+            with temporary.open("w", encoding="utf-8", newline="\n") as file:
+                file.write(note)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self._path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

@@ -5,49 +5,33 @@ continue what was signed before: a restored database, or tiles that somebody cha
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from runtime import metrics
-from runtime.database.postgres import Connection, Pool, load_queries, transaction
-from runtime.database.sealed_log import (
-    SealedPart,
-    StoredCheckpoint,
-    read_last_checkpoint,
-    read_leaves,
-    read_sealed_part,
-    read_tiles,
-)
-from runtime.transparency_log.checkpoint import Checkpoint, open_checkpoint
-from runtime.transparency_log.merkle_tree import EMPTY_ROOT, hash_leaf, root_of
-from runtime.transparency_log.signed_note import NoteError, SigningKey
-from runtime.transparency_log.tiles import (
-    TILE_WIDTH,
-    DamagedTilesError,
-    Position,
-    TileTree,
-    append_leaves,
-    last_tiles,
-    tree_root,
-)
-from services.flusher.jobs.audit_checkpoint_file import CheckpointFile, CheckpointFileError
+from runtime.database.postgres import Connection, Pool, load_queries, snapshot, transaction
+from runtime.database.sealed_log import SealedPart, read_leaf_hashes
+from runtime.failures import Failure
+from runtime.logs import logger
+from runtime.tasks import seconds_to_next
+from runtime.transparency_log.checkpoint import Checkpoint
+from runtime.transparency_log.signed_note import SigningKey
+from runtime.transparency_log.tiles import TILE_WIDTH, DamagedTilesError, Position, append_leaves, tree_root
+from services.flusher.jobs.audit_continuity import DAMAGED, Continuity, SealRefusedError
 from services.flusher.jobs.job_runs import JobRuns
-from services.flusher.jobs.scheduled_job import Report, ScheduledJob
+from services.flusher.jobs.scheduled_job import Report, ScheduledJob, failed_report
 from services.flusher.store import Clock
 
 JOB: Final = "audit_seal"
 CRON: Final = "* * * * *"
-# Entries of one transaction. Hashing them takes some 30 ms, for which the event loop waits.
+# Entries of one transaction.
 BATCH: Final = 16 * TILE_WIDTH
+WATCH_SECONDS: Final = 60.0
 # Writers commit within milliseconds. One that takes longer delays the seal, and nothing else.
 WRITERS_SECONDS: Final = 20.0
 WRITERS_POLL_SECONDS: Final = 0.05
 SQL: Any = load_queries(Path(__file__).with_name("audit_seal.sql"))
-
-
-class SealRefusedError(Exception):
-    """The log does not continue what was signed before. Its text is our own, without data of entries."""
 
 
 def audit_seal_job(runs: JobRuns, clock: Clock, sealer: "AuditSealer") -> ScheduledJob:
@@ -59,29 +43,65 @@ def audit_seal_job(runs: JobRuns, clock: Clock, sealer: "AuditSealer") -> Schedu
 
 
 class AuditSealer:
-    """Seals the entries of `audit_log`, and signs checkpoints with each key. The keys have the same name."""
+    """Seals the entries of `audit_log`, and signs checkpoints with each key. The keys have the same name.
 
-    def __init__(self, pool: Pool, keys: Sequence[SigningKey], file: CheckpointFile | None = None) -> None:
+    It refuses a log that does not continue what `continuity` knows.
+    """
+
+    def __init__(self, pool: Pool, keys: Sequence[SigningKey], continuity: Continuity) -> None:
         self._pool = pool
         self._keys = keys
-        self._origin = keys[0].name
-        self._public_keys = [key.verification_key() for key in keys]
-        self._file = file
-        # What this process has signed or seen: a database restored to an earlier state does not have it.
-        self._seen: Checkpoint | None = None
+        self._continuity = continuity
+        self._lock = asyncio.Lock()
 
     async def run(self) -> Report:
         """Seal all entries that are committed now. Raises `Failure` if the database is unavailable."""
-        try:
-            report = await self._seal()
-        except SealRefusedError as error:
-            metrics.AUDIT_SEAL_REFUSED.set(1)
-            return Report({}, str(error))
-        metrics.AUDIT_SEAL_REFUSED.set(0)
-        return report
+        return await self._unless_refused(self._seal)
+
+    async def compare(self) -> Report:
+        """Compare the database with what this process and its file know, and remember its checkpoint.
+
+        A run does this, too. But one flusher runs the job, and another may be the one that remembers what a
+        restored database lacks. Raises `Failure` if the database is unavailable.
+        """
+        return await self._unless_refused(self._compare)
+
+    async def watch(self) -> None:
+        """Compare every minute, until cancelled. A difference is logged once."""
+        last_reason: str | None = None
+        while True:
+            try:
+                reason = (await self.compare()).reason
+                if reason and reason != last_reason:
+                    logger(JOB).error("audit log is not what was signed", reason=reason)
+                last_reason = reason
+            except Failure:  # readiness reports the database
+                pass
+            except Exception as error:  # noqa: BLE001 - a bug must not end the flusher
+                failed_report(JOB, error)
+            await asyncio.sleep(seconds_to_next(WATCH_SECONDS))
+
+    async def _unless_refused(self, work: Callable[[], Awaitable[Report]]) -> Report:
+        async with self._lock:
+            try:
+                report = await work()
+            except SealRefusedError as error:
+                metrics.AUDIT_SEAL_REFUSED.set(1)
+                return Report({}, str(error))
+            metrics.AUDIT_SEAL_REFUSED.set(0)
+            return report
+
+    async def _compare(self) -> Report:
+        await self._continuity.read_file()
+        async with snapshot(self._pool) as connection:
+            _, _, current, stored = await self._continuity.check(connection)
+        if stored is not None and stored.origin == current.origin:
+            self._continuity.remember(current)
+            await self._continuity.write_file(current, stored.note)
+        return Report({"entries": current.size})
 
     async def _seal(self) -> Report:
-        published = await self._read_file()
+        await self._continuity.read_file()
         last_id = await self._wait_for_writers()
         if last_id is None:
             return Report({}, "a transaction that writes to audit_log has not ended")
@@ -90,13 +110,13 @@ class AuditSealer:
             async with transaction(self._pool) as connection:
                 if not await SQL.try_seal_lock(connection):
                     return Report({"sealed": sealed})
-                checkpoint, note, added = await self._seal_batch(connection, last_id, published)
-            self._seen, sealed = checkpoint, sealed + added
+                checkpoint, note, added = await self._seal_batch(connection, last_id)
+            self._continuity.remember(checkpoint)
+            sealed += added
             metrics.AUDIT_SEALED_ENTRIES.set(checkpoint.size)
             if added < BATCH:
                 break
-        if note is not None:
-            await self._write_file(note)
+        await self._continuity.write_file(checkpoint, note)
         return Report({"sealed": sealed, "entries": checkpoint.size})
 
     async def _wait_for_writers(self) -> int | None:
@@ -118,85 +138,24 @@ class AuditSealer:
             await asyncio.sleep(WRITERS_POLL_SECONDS)
         return None
 
-    async def _seal_batch(
-        self, connection: Connection, last_id: int, published: Checkpoint | None
-    ) -> tuple[Checkpoint, str | None, int]:
+    async def _seal_batch(self, connection: Connection, last_id: int) -> tuple[Checkpoint, str, int]:
         """Seal up to `BATCH` entries. Return the checkpoint, its note, and the number of new entries."""
-        part, stored = await read_sealed_part(connection), await read_last_checkpoint(connection)
-        tiles = await read_tiles(connection, last_tiles(part.size))
-        current = self._check_stored(part, tiles, stored)
-        for earlier in (self._seen, published):
-            await self._check_continues(connection, part.size, earlier)
-        leaves = await read_leaves(connection, part.last_id, last_id, BATCH)
-        if not leaves and stored is not None and stored.origin == self._origin:
+        part, tiles, current, stored = await self._continuity.check(connection)
+        leaves = await read_leaf_hashes(connection, part.last_id, last_id, BATCH)
+        if not leaves and stored is not None and stored.origin == current.origin:
             return current, stored.note, 0
-        changed = append_leaves(tiles, part.size, [hash_leaf(leaf) for _, leaf in leaves])
-        if changed:
-            await _store_tiles(connection, changed, part, [entry for entry, _ in leaves])
         size = part.size + len(leaves)
-        checkpoint = Checkpoint(self._origin, size, tree_root(tiles | changed, size))
+        try:
+            changed = append_leaves(tiles, part.size, [leaf_hash for _, leaf_hash in leaves])
+            root = tree_root(tiles | changed, size)
+        except DamagedTilesError as error:
+            raise SealRefusedError(DAMAGED) from error
+        if changed:
+            await _store_tiles(connection, changed, part, [entry_id for entry_id, _ in leaves])
+        checkpoint = Checkpoint(current.origin, size, root)
         note = checkpoint.sign(self._keys)
-        await SQL.insert_checkpoint(connection, origin=self._origin, size=size, note=note)
+        await SQL.insert_checkpoint(connection, origin=checkpoint.origin, size=size, note=note)
         return checkpoint, note, len(leaves)
-
-    def _check_stored(
-        self, part: SealedPart, tiles: dict[Position, bytes], stored: StoredCheckpoint | None
-    ) -> Checkpoint:
-        """Return the checkpoint of the stored tree. Raises `SealRefusedError` if the last one is another."""
-        try:
-            root = tree_root(tiles, part.size)
-        except DamagedTilesError as error:
-            raise SealRefusedError("the tiles in the database are damaged") from error
-        current = Checkpoint(self._origin, part.size, root)
-        if stored is None:
-            if part.size:
-                raise SealRefusedError("the database has tiles, but no checkpoint of them")
-        elif stored.origin == self._origin:
-            try:
-                signed = open_checkpoint(stored.note, self._public_keys)
-            except NoteError as error:
-                raise SealRefusedError(
-                    "no key has signed the last checkpoint: add the key that did, until the next checkpoint"
-                ) from error
-            if signed != current:
-                raise SealRefusedError("the tiles in the database are not those of the last checkpoint")
-        return current
-
-    async def _check_continues(self, connection: Connection, size: int, earlier: Checkpoint | None) -> None:
-        """Raise `SealRefusedError` if the stored tree does not begin with that of an earlier checkpoint."""
-        if earlier is None:
-            return
-        if earlier.size > size:
-            raise SealRefusedError(
-                f"fork: {earlier.size} entries were signed, and the database has {size}. It was restored"
-            )
-        tiles = await read_tiles(connection, last_tiles(earlier.size))
-        try:
-            root = root_of(TileTree(tiles.get), earlier.size) if earlier.size else EMPTY_ROOT
-        except DamagedTilesError as error:
-            raise SealRefusedError("the tiles in the database are damaged") from error
-        if root != earlier.root:
-            raise SealRefusedError(f"fork: the first {earlier.size} entries are not those that were signed")
-
-    async def _read_file(self) -> Checkpoint | None:
-        if self._file is None:
-            return None
-        try:
-            note = await self._file.read()
-            return None if note is None else open_checkpoint(note, self._public_keys)
-        except NoteError as error:
-            raise SealRefusedError(
-                "none of the keys has signed the checkpoint in FASTCORE_AUDIT_CHECKPOINT_FILE"
-            ) from error
-        except CheckpointFileError as error:
-            raise SealRefusedError(str(error)) from error
-
-    async def _write_file(self, note: str) -> None:
-        if self._file is not None:
-            try:
-                await self._file.write(note)
-            except CheckpointFileError as error:
-                raise SealRefusedError(str(error)) from error
 
 
 async def _store_tiles(

@@ -22,5 +22,5 @@ INSERT INTO audit_tile (level, tile, hashes, entry_ids) VALUES (:level, :tile, :
 ON CONFLICT (level, tile) DO UPDATE SET hashes = excluded.hashes, entry_ids = excluded.entry_ids;
 
 -- name: insert_checkpoint!
--- Store what was signed.
-INSERT INTO audit_checkpoint (origin, size, note) VALUES (:origin, :size, :note);
+-- Store what was signed. A name that the log had before has signed this size already if nothing was added since.
+INSERT INTO audit_checkpoint (origin, size, note) VALUES (:origin, :size, :note) ON CONFLICT (origin, size) DO NOTHING;

@@ -23,10 +23,9 @@ from runtime.database.sealed_log import LOWEST_ID, NO_LIMIT, list_leaf_hashes
 from runtime.settings import Postgres
 from runtime.transparency_log.merkle_tree import hash_leaf
 from services.flusher.jobs.audit_check import audit_check_job
-from services.flusher.jobs.audit_seal import AuditSealer
 from services.flusher.jobs.job_runs import JobRuns
 from services.flusher.retries.retry_scheduler import utc_now
-from tests.support.sealed_log import KEY, PUBLIC_KEY, add_entries, document_verifier, seal
+from tests.support.sealed_log import PUBLIC_KEY, add_entries, document_verifier, new_sealer, seal
 from tests.support.stack import Database, Stack
 
 FULL = "SELECT setval('audit_log_id_seq', 10000000, false)"
@@ -230,7 +229,7 @@ async def test_the_seal_continues_over_the_partitioning(
         await runner.migrate(made.owner, made.service)
         settings = Postgres.model_validate({"url": made.service})
         async with open_pool(settings, "test") as pool:
-            sealer = AuditSealer(pool, (KEY,))  # whose statements were prepared for the table of before
+            sealer = new_sealer(pool)  # whose statements were prepared for the table of before
             await add_entries(owner, 3)
             assert (await sealer.run()).details == {"sealed": 3, "entries": 3}
             assert await partition_log(owner)

@@ -13,8 +13,17 @@ from runtime.settings import Postgres
 from runtime.transparency_log.checkpoint import Checkpoint, open_checkpoint
 from runtime.transparency_log.signed_note import SigningKey, VerificationKey
 from services.flusher.jobs import audit_seal
-from services.flusher.jobs.audit_seal import AuditSealer
-from tests.support.sealed_log import KEY, PUBLIC_KEY, add_entries, document_verifier, export_to, seal
+from tests.support.sealed_log import (
+    KEY,
+    PUBLIC_KEY,
+    add_entries,
+    document_verifier,
+    export_to,
+    new_sealer,
+    restore_to,
+    seal,
+    undo_protection,
+)
 from tests.support.stack import Database
 
 
@@ -26,11 +35,6 @@ async def check(postgres: Postgres, *keys: VerificationKey) -> Findings:
 async def newest(db: Any) -> str:
     note: str = await db.fetchval("SELECT note FROM audit_checkpoint ORDER BY number DESC LIMIT 1")
     return note
-
-
-async def undo_protection(db: Any) -> None:
-    for table in ("audit_log", "audit_tile", "audit_checkpoint"):
-        await db.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
 
 
 async def test_an_existing_log_is_sealed_from_entry_one_and_grows(
@@ -130,17 +134,6 @@ async def test_a_key_is_replaced_while_both_sign(postgres: Postgres, db: Any) ->
     assert "no key has signed the last checkpoint" in report.reason
 
 
-async def restore_to(db: Any, size: int) -> None:
-    """Set the database back to the state with this many entries, as a restored backup has it."""
-    await undo_protection(db)
-    for statement in (
-        "DELETE FROM audit_checkpoint WHERE size > $1",
-        "DELETE FROM audit_log WHERE id NOT IN (SELECT id FROM audit_log ORDER BY id LIMIT $1)",
-        "UPDATE audit_tile SET hashes = substring(hashes FROM 1 FOR $1 * 32), entry_ids = entry_ids[1:$1]",
-    ):
-        await db.execute(statement, size)
-
-
 async def test_a_restored_database_is_refused_and_signed_as_a_new_log(
     postgres: Postgres, db: Any, tmp_path: Path
 ) -> None:
@@ -169,7 +162,7 @@ async def test_a_restored_database_is_refused_and_signed_as_a_new_log(
 
 async def test_a_running_sealer_notices_a_restored_database(postgres: Postgres, db: Any) -> None:
     async with open_pool(postgres, "test") as pool:
-        sealer = AuditSealer(pool, (KEY,))
+        sealer = new_sealer(pool)
         for count in (3, 2):
             await add_entries(db, count)
             await sealer.run()

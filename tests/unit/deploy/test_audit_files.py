@@ -128,9 +128,43 @@ def test_a_changed_history_is_refused(tmp_path: Path) -> None:
         [good[0], '{"index": 3, "proof": []}'],
         [export(lines[:49])[0], *good[1:]],
         [good[0], good[1], "not JSON"],
+        [good[0], good[1], good[1]],  # the same entry twice
+        [good[0], good[2], good[1]],
+        [good[0], good[1].replace('"index": 3', '"index": 3.0')],
+        [good[0], good[1][:-1] + ', "note": "the office has approved this"}'],
+        [good[0], good[1].replace('"proof": ["', '"proof": ["*')],
     ]
     for each in wrong:
         assert refusals(tmp_path / "lead", each) == [True, True], each
+
+
+def test_a_true_in_place_of_an_index_is_refused(tmp_path: Path) -> None:
+    good = history([entry(number) for number in range(5)], [1])
+    changed = [good[0], good[1].replace('"index": 1', '"index": true')]
+    assert refusals(tmp_path / "lead", changed) == [True, True]
+
+
+def test_a_history_does_not_show_that_the_log_continues_a_checkpoint(tmp_path: Path) -> None:
+    lines = [entry(number) for number in range(9)]
+    assert refusals(tmp_path / "lead", history(lines, [3]), note(lines[:5])) == [True, True]
+
+
+def test_a_checkpoint_of_a_former_key_is_accepted_with_both_keys(tmp_path: Path) -> None:
+    lines, new = [entry(number) for number in range(9)], SigningKey.generate(KEY.name)
+    path = write_lines(tmp_path / "log", export(lines, note(lines, new)))
+    for keys in ([PUBLIC_KEY, new.verification_key()], [new.verification_key(), PUBLIC_KEY]):
+        known = [open_checkpoint(note(lines[:5]), keys)]
+        written = path.read_bytes().splitlines()
+        assert verify_file(written, keys, known).entries == 9
+        document_verifier()(path, ",".join(map(str, keys)), note(lines[:5]))
+    with pytest.raises(ValueError, match="no key has signed"):
+        document_verifier()(path, str(new.verification_key()), note(lines[:5]))
+
+
+def test_a_wrong_signature_beside_a_right_one_is_refused(tmp_path: Path) -> None:
+    lines = [entry(number) for number in range(5)]
+    signed, other = note(lines), note(lines[:4]).splitlines()[-1]
+    assert refusals(tmp_path / "log", export(lines, signed + other + "\n")) == [True, True]
 
 
 def test_a_file_without_our_signature_is_refused(tmp_path: Path) -> None:
@@ -156,7 +190,7 @@ def test_a_log_that_does_not_continue_an_earlier_checkpoint_is_refused(tmp_path:
 def test_the_program_of_the_document_has_about_fifty_lines() -> None:
     document = (Path(__file__).parents[3] / "docs" / "audit.md").read_text(encoding="utf-8")
     program = document.partition("```python\n")[2].partition("```")[0]
-    assert len([line for line in program.splitlines() if line.strip()]) <= 56
+    assert len([line for line in program.splitlines() if line.strip()]) <= 60
     assert {line.split()[1].split(".")[0] for line in program.splitlines() if line.startswith("from ")} == {
         "cryptography"
     }
