@@ -86,7 +86,7 @@ async def test_regression_a_flusher_that_does_not_seal_notices_a_restore(
             metrics.AUDIT_SEAL_REFUSED.set(0)
 
 
-async def test_the_watch_survives_a_database_that_is_away(postgres: Postgres, db: Any) -> None:
+async def test_the_watch_survives_an_unavailable_database(postgres: Postgres, db: Any) -> None:
     async with open_pool(postgres, "test") as pool:
         sealer = new_sealer(pool)
     watching = asyncio.create_task(sealer.watch())  # its pool is closed
