@@ -1,5 +1,6 @@
 """Runs rounds until the budget is spent."""
 
+import json
 import os
 import random
 import shlex
@@ -10,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,13 @@ from tests.faults.runner import record as records
 from tests.faults.runner.choice import Counts, choose_family, choose_faults
 from tests.faults.runner.record import Record
 from tests.faults.runner.session import Session
+from tests.faults.violations import Violation
 from tests.support import patience
 
+ROOT = Path(__file__).parents[3]
 # Assumed for a round of a family that had none yet.
 ROUND_SECONDS = 60.0
+SHOWN_OF_A_KIND = 3
 
 
 @dataclass(frozen=True)
@@ -200,10 +204,13 @@ class Run:
             "began": at,
             "seconds": round(time.monotonic() - began, 1),
             "load": [round(load, 1), round(os.getloadavg()[0], 1)],
-            "folder": str(folder),
+            "folder": os.path.relpath(folder, ROOT),
             "reproduce": self._reproduction(chosen),
             **result.json(),
+            "violations": [asdict(each) for each in _some_of_each_kind(result.violations)],
+            "violation_kinds": dict(Counter(each.kind for each in result.violations)),
         }
+        (folder / "result.json").write_text(json.dumps({**line, **result.json()}, indent=1, default=str))
         with self._lock:
             self._in_progress.subtract((family.name, fault) for fault in faults)
             if self._stopping:
@@ -228,10 +235,10 @@ class Run:
         for fault, reason in result.skipped.items():
             self._say(f"  SKIPPED {fault}: {reason}")
         for kind, count in Counter(each.kind for each in result.violations).items():
-            some = [each for each in result.violations if each.kind == kind][:3]
             self._say(f"  {kind} x{count}")
-            for each in some:
-                self._say(f"    {each.lead_id or ''} {each.detail}".rstrip())
+            for each in _some_of_each_kind(result.violations):
+                if each.kind == kind:
+                    self._say(f"    {each.lead_id or ''} {each.detail}".rstrip())
         if result.violations:
             self._say(f"  evidence: {line['folder']}\n  again:    {line['reproduce']}")
 
@@ -283,3 +290,14 @@ class Run:
         if patience.factor() != 1:
             command += ["--patience", f"{patience.factor():g}"]
         return shlex.join(command)
+
+
+def _some_of_each_kind(violations: Sequence[Violation]) -> list[Violation]:
+    """Return at most three of each kind: a round may have hundreds, and its evidence has them all."""
+    seen: Counter[str] = Counter()
+    some = list[Violation]()
+    for each in violations:
+        seen[each.kind] += 1
+        if seen[each.kind] <= SHOWN_OF_A_KIND:
+            some.append(each)
+    return some

@@ -3,9 +3,11 @@
 With `--into FILE` it replaces the text between the markers of that document, and stores the record beside it.
 """
 
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +21,7 @@ _HEADER = (
     "| {} | rounds | leads | lost | doubled | emails lost | emails doubled | longest time to quiet |"
     " rounds with violations |\n|---|---|---|---|---|---|---|---|---|"
 )
+_LOADS = (0, 2, 4, 8, 16)
 Line = dict[str, Any]
 
 
@@ -32,6 +35,8 @@ def render(lines: Sequence[Line]) -> str:
         "\n".join(_about(lines, rounds)),
         _table("family", rounds, families, lambda line: [line["family"]]),
     ]
+    parts.append("By the load average of the machine, at the start or the end of the round, the higher one:")
+    parts.append(_by_load(rounds))
     parts += _violations(rounds)
     for family in families:
         own = [line for line in rounds if line["family"] == family]
@@ -96,12 +101,30 @@ def _row(name: str, rounds: Sequence[Line]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def _by_load(rounds: Sequence[Line]) -> str:
+    """Return how the load of the machine and the times of the rounds belong together."""
+    rows = [
+        "| load average | rounds | median time to quiet | longest | median time of a round |",
+        "|---|---|---|---|---|",
+    ]
+    for least, below in pairwise((*_LOADS, math.inf)):
+        own = [line for line in rounds if least <= max(line["load"]) < below]
+        quiet = [line["quiet_seconds"] for line in own if line["quiet_seconds"] is not None]
+        if not quiet:
+            continue
+        band = f"{least} to {below}" if below < math.inf else f"{least} and more"
+        took = statistics.median(line["seconds"] for line in own)
+        middle = statistics.median(quiet)
+        rows.append(f"| {band} | {len(own)} | {middle:.0f} s | {max(quiet):.0f} s | {took:.0f} s |")
+    return "\n".join(rows)
+
+
 def _violations(rounds: Sequence[Line]) -> list[str]:
     """Return a line for each round with violations: what, and how to repeat it."""
     found = list[str]()
     for line in rounds:
         if line["violations"]:
-            kinds = sorted({each["kind"] for each in line["violations"]})
+            kinds = [f"{kind} x{count}" for kind, count in sorted(line["violation_kinds"].items())]
             first = " ".join(line["violations"][0]["detail"].split())[:200].replace("`", "'")
             found.append(
                 f"- {line['family']} {line['seed']}/{line['number']} ({', '.join(line['faults'])}):"

@@ -40,7 +40,7 @@ def test_a_run_records_each_round_and_its_end(tmp_path: Path) -> None:
     assert not run.violations
     assert "3 rounds" in "\n".join(said)
     # Evidence stays, the servers' data goes.
-    folders = [Path(line["folder"]) for line in rounds]
+    folders = [records.ROOT / line["folder"] for line in rounds]
     assert all((folder / "schedule.jsonl").exists() and not (folder / "data").exists() for folder in folders)
 
 
@@ -64,8 +64,10 @@ def test_a_violation_keeps_the_data_and_says_how_to_repeat_the_round(tmp_path: P
     run, said = execute(tmp_path, Plan(seed=5, rounds=2), "raises")
     first, second = Record(tmp_path / "rounds.jsonl").rounds
     assert run.violations == 2
-    assert (Path(first["folder"]) / "data" / "big").exists()
+    assert (records.ROOT / first["folder"] / "data" / "big").exists()
     assert first["folder"] != second["folder"]
+    evidence = json.loads((records.ROOT / first["folder"] / "result.json").read_text())
+    assert (evidence["seed"], evidence["violations"]) == (5, first["violations"])
     assert "--seed 5 --first 1 --fault raises" in first["reproduce"]
     assert first["reproduce"] in "\n".join(said)
 

@@ -19,12 +19,17 @@ def round_line(family: str, *faults: str, **values: Any) -> dict[str, Any]:
         "kind": "round", "run": "a", "family": family, "faults": list(faults), "seed": 7, "number": 1,
         "began": "2026-01-01T00:10:00+00:00", "seconds": 60.0, "load": [1.0, 3.0], "leads": 100, "lost": 0,
         "doubled": 0, "mails_lost": 0, "mails_doubled": 0, "quiet_seconds": 10.0, "violations": [],
-        "skipped": {}, "reproduce": "python -m tests.faults", **values,
+        "violation_kinds": {}, "skipped": {}, "reproduce": "python -m tests.faults", **values,
     }  # fmt: skip
 
 
 BROKEN = round_line(
-    "brokers", "kill", lost=2, quiet_seconds=None, violations=[{"kind": "lost", "detail": "201, and no row"}]
+    "brokers",
+    "kill",
+    lost=2,
+    quiet_seconds=None,
+    violations=[{"kind": "lost", "detail": "201, and no row"}],
+    violation_kinds={"lost": 2},
 )
 LINES = [RUN, round_line("one", "kill", "poison", quiet_seconds=31.2), round_line("one", "kill"), BROKEN]
 
@@ -56,9 +61,17 @@ def test_a_round_with_two_faults_is_in_the_row_of_each() -> None:
     assert rows(text, "fault")["**total**"][:2] == ["2", "200"]
 
 
+def test_times_are_grouped_by_the_load_of_the_machine() -> None:
+    text = render([*LINES, round_line("one", "kill", load=[9.0, 7.5], quiet_seconds=70.0, seconds=95.0)])
+    found = rows(text, "load average")
+    assert found["2 to 4"] == ["3", "21 s", "31 s", "60 s"]
+    assert found["8 to 16"] == ["1", "70 s", "70 s", "95 s"]
+
+
 def test_violations_say_how_to_repeat_the_round() -> None:
-    assert "- brokers 7/1 (kill): lost. First: `201, and no row`. Again: `python -m tests.faults`" in render(
-        LINES
+    assert (
+        "- brokers 7/1 (kill): lost x2. First: `201, and no row`. Again: `python -m tests.faults`"
+        in render(LINES)
     )
 
 
