@@ -35,6 +35,11 @@ def test_every_fault_comes_before_one_comes_twice_more() -> None:
         assert max(often) - min(often) <= 2
 
 
+def test_the_least_tried_fault_of_all_comes_first() -> None:
+    counts: Counts = Counter({("large", "a"): 5, ("small", "x"): 1, ("small", "y"): 1})
+    assert choose_family(FAMILIES, AVAILABLE, counts, Counter(large=600)).name == "large"
+
+
 def test_families_take_turns_from_the_start() -> None:
     assert {name for name, _ in run(2)} == set(FAMILIES)
 
