@@ -1,6 +1,8 @@
 """Hands one batch to the handler, and halves it to isolate a failing record."""
 
 import asyncio
+from collections.abc import Collection
+from itertools import groupby
 from typing import Final
 
 from contracts.reasons import Reason
@@ -39,6 +41,9 @@ class BatchProcessor:
         self._any_accepted = False
         # Single records that were refused before any record was accepted: the cause is not known yet.
         self._refused: list[tuple[int, DependencyRefused]] = []
+        # Ranges of records (first index, last index + 1) that the ledger counts only after a refused one.
+        self._blocked: list[tuple[int, int]] = []
+        self._releasing = False  # the blocked ranges are being processed
 
     @property
     def completed(self) -> int:
@@ -46,7 +51,8 @@ class BatchProcessor:
 
         They are processed, or their partition is in `busy` and the consumer reads them again later.
         """
-        return self._refused[0][0] if self._refused else self._next
+        waiting = [*(index for index, _ in self._refused), *(first for first, _ in self._blocked)]
+        return min(waiting, default=self._next)
 
     async def run(self) -> None:
         """Process all records.
@@ -78,7 +84,11 @@ class BatchProcessor:
             self._add_busy(busy)
         except DependencyRefused as refused:
             await self._narrow_refused(first, last, refused)
-        except (DependencyUnavailable, RewindRequired):
+        except RewindRequired as rewind:
+            if not self._is_after_refused(rewind):
+                raise
+            await self._process_other_partitions(first, last, rewind.offsets.keys())
+        except DependencyUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - whatever one record causes, the others continue
             if last - first > 1:
@@ -92,7 +102,36 @@ class BatchProcessor:
                 await self._queue_failed(self._records[first], error)
         else:
             await self._retry_refused()
-        self._next = last
+        self._next = max(self._next, last)
+
+    def _is_after_refused(self, rewind: RewindRequired) -> bool:
+        """Return True if the ledger misses only records that were refused, and may be counted later.
+
+        To seek back would repeat the same, and the ledger would count the refused records as missing.
+        """
+        refused = {
+            ((record := self._records[index]).topic, record.partition, record.offset)
+            for index, _ in self._refused
+        }
+        return all((*partition, offset) in refused for partition, offset in rewind.offsets.items())
+
+    async def _process_other_partitions(
+        self, first: int, last: int, blocked: Collection[tuple[str, int]]
+    ) -> None:
+        """Process the records from index `first` to `last` - 1, except those of the `blocked` partitions.
+
+        Those follow after the refused records of their partitions, once another record was accepted.
+        """
+
+        def is_blocked(index: int) -> bool:
+            return (self._records[index].topic, self._records[index].partition) in blocked
+
+        for must_wait, indexes in groupby(range(first, last), is_blocked):
+            start, *_ = run = list(indexes)
+            if must_wait:
+                self._blocked.append((start, start + len(run)))
+            else:
+                await self._process(start, start + len(run))
 
     def _add_busy(self, busy: PartitionsBusy) -> None:
         """Merge `busy` into `self.busy`: keep the lowest offset of each partition, and the longest wait."""
@@ -137,6 +176,16 @@ class BatchProcessor:
             except Exception as error:  # noqa: BLE001 - whatever one record causes, the others continue
                 await self._queue_failed(record, error)
             self._refused.pop(0)  # only now: until then the record is not completed
+        if not self._releasing:  # else the caller continues, in order
+            await self._release_blocked()
+
+    async def _release_blocked(self) -> None:
+        """Process the records that waited for refused ones, in order."""
+        self._releasing = True
+        while self._blocked:
+            await self._process(*self._blocked[0])
+            self._blocked.pop(0)  # only now: until then they are not completed
+        self._releasing = False
 
     async def _queue_failed(self, record: Record, error: Exception) -> None:
         """Send a record to the replay queue, whether its error is a `Failure` or a bug."""

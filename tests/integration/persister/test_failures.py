@@ -8,6 +8,7 @@ import pytest
 
 from contracts import headers, topics
 from contracts.leads import LeadReceived
+from runtime import metrics
 from runtime.settings import Kafka, Postgres
 from services.persister import batch
 from tests.support.factories import lead, post, producer, records_of
@@ -165,17 +166,18 @@ async def test_bad_deploy_stops_stage_and_later_leads_are_stored_after_it(
     assert len(await records_of(kafka, topics.FAILED.name)) == 100
 
 
+REFUSE = """
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN IF new.name = 'Refused' THEN RAISE EXCEPTION 'no'; END IF; RETURN new; END $$;
+    CREATE TRIGGER refuse BEFORE INSERT ON lead_inbox FOR EACH ROW EXECUTE FUNCTION refuse();
+    """
+
+
 async def test_regression_lead_refused_by_trigger_waits_alone(
     kafka: Kafka, postgres: Postgres, db: Any
 ) -> None:
     # P0001 is of no class of data errors: the stage stood still for every lead.
-    await db.execute(
-        """
-        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
-            $$ BEGIN IF new.name = 'Refused' THEN RAISE EXCEPTION 'no'; END IF; RETURN new; END $$;
-        CREATE TRIGGER refuse BEFORE INSERT ON lead_inbox FOR EACH ROW EXECUTE FUNCTION refuse();
-        """
-    )
+    await db.execute(REFUSE)
     good = [lead() for _ in range(9)]
     async with persister(kafka, postgres):
         await post(kafka, *good[:4], lead(name="Refused"), *good[4:])
@@ -185,3 +187,30 @@ async def test_regression_lead_refused_by_trigger_waits_alone(
     assert (await ledger_sums(db))["parked"] == 1
     reasons = [headers.text(record.headers, headers.EXCEPTION_MESSAGE) for record in failed]
     assert reasons == ["database answered P0001"]
+
+
+async def test_regression_refused_lead_is_not_counted_as_missing(
+    kafka: Kafka, postgres: Postgres, db: Any
+) -> None:
+    # The leads behind it did not continue the ledger: the persister went back to it without an end. It never
+    # paused, so nobody saw it.
+    await db.execute(REFUSE)
+    pauses = metrics.PAUSES.labels(part="database")
+    before = pauses._value.get()
+
+    async def count_pauses() -> float:
+        return float(pauses._value.get() - before)
+
+    leads = [lead(name="Refused"), lead(), lead()]
+    async with producer(kafka) as sender:
+        for each in leads:
+            value = each.model_dump_json().encode()
+            await sender.send_and_wait(kafka.topic_prefix + RECEIVED, value, partition=0)
+        async with persister(kafka, postgres):
+            await eventually(count_pauses, until=lambda n: n > 1, what="a pause")  # is the database at fault?
+            value = lead().model_dump_json().encode()
+            await sender.send_and_wait(kafka.topic_prefix + RECEIVED, value, partition=1)
+            await eventually(lambda: count_records(db), until=lambda n: n == 4, seconds=30, what="4 records")
+    assert await ledger_sums(db) == {"stored": 3, "duplicate": 0, "parked": 1, "undecodable": 0, "missing": 0}
+    (failed,) = await records_of(kafka, topics.FAILED.name)
+    assert failed.value == leads[0].model_dump_json().encode()

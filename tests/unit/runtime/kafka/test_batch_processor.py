@@ -17,6 +17,7 @@ from runtime.failures import (
     PartitionsBusy,
     PermanentError,
     RetryableError,
+    RewindRequired,
 )
 from runtime.kafka.batch_processor import MAX_REFUSALS, BatchProcessor
 from runtime.kafka.handler import Batch
@@ -98,6 +99,56 @@ def test_single_refused_record_waits_for_another_to_find_the_cause() -> None:
     with pytest.raises(DependencyRefused):
         deliver(handler, [7])
     assert handler.queued == []
+
+
+class OrderedHandler:
+    """Refuses some records, and handles those of a partition in order only, as a ledger does."""
+
+    def __init__(self, *refused: tuple[int, int]) -> None:
+        self.refused = set(refused)
+        self.done: list[tuple[int, int]] = []
+        self.queued: list[tuple[int, int]] = []
+
+    async def handle(self, records: Sequence[Any]) -> None:
+        next_offsets = dict[int, int]()
+        for each in records:
+            expected = next_offsets.setdefault(each.partition, self.next_offset(each.partition))
+            if each.offset > expected:
+                raise RewindRequired({("t", each.partition): expected})
+            next_offsets[each.partition] = each.offset + 1
+        if self.refused.intersection((each.partition, each.offset) for each in records):
+            raise DependencyRefused("database", "database answered P0001")
+        self.done += [(each.partition, each.offset) for each in records]
+
+    def next_offset(self, partition: int) -> int:
+        return sum(number == partition for number, _ in self.done + self.queued)
+
+    async def send_to_retry_queue(self, record: Any, _: Failure) -> None:
+        self.queued.append((record.partition, record.offset))
+
+
+def at(partition: int, offset: int) -> Any:
+    return ConsumerRecord("t", partition, offset, 0, 0, b"k", b"v", 0, 1, 1, ())
+
+
+def test_regression_refused_record_does_not_rewind_its_partition() -> None:
+    # The consumer went back to it without an end, and the ledger then counted it as missing.
+    handler = OrderedHandler((0, 0), (0, 2))
+    records = [at(0, 0), at(0, 1), at(0, 2), at(0, 3), at(1, 0), at(1, 1)]
+    processor = BatchProcessor(handler, records, NO_BACKOFF)
+    asyncio.run(processor.run())
+    assert handler.queued == [(0, 0), (0, 2)]
+    assert sorted(handler.done) == [(0, 1), (0, 3), (1, 0), (1, 1)]
+    assert processor.completed == len(records)
+
+
+def test_records_behind_a_lone_refused_record_wait_for_the_database() -> None:
+    handler = OrderedHandler((0, 1))
+    handler.done.append((0, 0))
+    processor = BatchProcessor(handler, [at(0, 1), at(0, 2), at(0, 3)], NO_BACKOFF)
+    with pytest.raises(DependencyRefused):
+        asyncio.run(processor.run())
+    assert (handler.queued, processor.completed) == ([], 0)
 
 
 def test_pause_reports_progress_so_that_work_is_not_repeated() -> None:
