@@ -19,6 +19,8 @@ STAGE: Final = "fastcore-stage"
 KIND: Final = "fastcore-kind"
 FINAL: Final = "fastcore-final"
 SPOOLED: Final = "fastcore-spooled"
+CANARY: Final = "fastcore-canary"
+"""The id of the canary that a lead is (`contracts.canary`)."""
 
 ORIGINAL_TOPIC: Final = "kafka_dlt-original-topic"
 ORIGINAL_PARTITION: Final = "kafka_dlt-original-partition"

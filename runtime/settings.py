@@ -90,6 +90,20 @@ class Log(BaseSettings):
     """DEBUG, INFO, WARNING or ERROR. Drivers log at INFO or above: at DEBUG they log personal data."""
 
 
+class Canary(BaseSettings):
+    """The secret that marks the canary (docs/canary.md). Without it, nothing is a canary."""
+
+    model_config = section("FASTCORE_CANARY_")
+    secret: SecretStr | None = Field(default=None, min_length=32)
+    """Signs the mark of the canary, in the gateway and the flusher: the same random text of at least 32
+    characters in both. Not set: no canary is sent (docs/canary.md)."""
+
+    @property
+    def key(self) -> bytes:
+        """Return the secret, or no bytes if it is not set."""
+        return self.secret.get_secret_value().encode() if self.secret else b""
+
+
 class Tracing(BaseSettings):
     """The settings for the export of traces."""
 

@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from contracts import headers, topics
+from contracts.canary import canary_of
 from contracts.leads import LeadReceived
 from runtime import event_loop
 from runtime.database.postgres import Pool, load_queries, open_pool, transaction
@@ -96,13 +97,18 @@ async def _read_committed(consumer: Any, topic: str, comparison: Comparison) -> 
 async def compare_leads(kafka: Kafka, pool: Pool) -> Comparison:
     """List the records of `leads.received.v1` that the database lacks.
 
-    A record is present if `lead_inbox` has its lead id, or `replay_queue` has its partition and offset.
+    A record is present if `lead_inbox` has its lead id, or `replay_queue` has its partition and offset. No
+    table has the lead of a canary.
     """
     topic = kafka.topic_prefix + topics.RECEIVED.name
     comparison = Comparison(f"leads of {topic} in lead_inbox or replay_queue")
     async with _open_consumer(kafka, topics.GROUPS["persister"]) as consumer:
         async for records in _read_committed(consumer, topic, comparison):
-            offsets = {(record.partition, record.offset): _lead_id(record) for record in records}
+            offsets = {
+                (record.partition, record.offset): _lead_id(record)
+                for record in records
+                if not canary_of(record.headers)  # no table has its lead
+            }
             async with transaction(pool) as connection:
                 ids = [lead_id for lead_id in offsets.values() if lead_id]
                 known = {row["id"] async for row in SQL.known_leads(connection, ids=ids)}

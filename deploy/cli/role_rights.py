@@ -47,6 +47,8 @@ GRANTS: Final = {
     "suppressed_address": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "incident": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "collected_alert": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    "canary": ("SELECT", "INSERT", "DELETE"),
+    "canary_result": ("SELECT", "INSERT", "UPDATE"),
     # A trigger inserts. The relay locks rows, for which PostgreSQL requires UPDATE of a column.
     "lead_event_outbox": ("SELECT", "UPDATE (position)", "DELETE"),
     **dict.fromkeys(

@@ -36,6 +36,7 @@ MIGRATION_URL = "FASTCORE_MIGRATION_DATABASE_URL"
 EXAMPLE_TOKENS = {
     "FASTCORE_SITE_INGEST_TOKEN": "dev-token-xyz-123",
     "FASTCORE_ADMIN_TOKEN": "dev-admin-token-xyz-123",
+    "FASTCORE_CANARY_SECRET": "dev-canary-secret-that-is-only-for-this-machine",
 }
 
 

@@ -18,8 +18,8 @@ from typing import Any, Literal, Protocol
 from runtime.database.postgres import Connection, Pool, load_queries, transaction
 from runtime.failures import RewindRequired
 
-Outcome = Literal["stored", "duplicate", "parked", "undecodable"]
-_OUTCOMES: tuple[Outcome, ...] = ("stored", "duplicate", "parked", "undecodable")
+Outcome = Literal["stored", "duplicate", "parked", "undecodable", "canary"]
+_OUTCOMES: tuple[Outcome, ...] = ("stored", "duplicate", "parked", "undecodable", "canary")
 
 
 class CountedRecord(Protocol):

@@ -41,8 +41,10 @@ SET next_offset = d.next_offset,
     parked = l.parked + d.parked,
     undecodable = l.undecodable + d.undecodable,
     missing = l.missing + d.missing,
+    canary = l.canary + d.canary,
     updated_at = now()
 FROM unnest(:topics::text[], :partitions::int[], :epochs::int[], :next_offsets::bigint[], :last_records::text[],
-            :stored::bigint[], :duplicate::bigint[], :parked::bigint[], :undecodable::bigint[], :missing::bigint[])
-    AS d (topic, partition, epoch, next_offset, last_record, stored, duplicate, parked, undecodable, missing)
+            :stored::bigint[], :duplicate::bigint[], :parked::bigint[], :undecodable::bigint[], :missing::bigint[],
+            :canary::bigint[])
+    AS d (topic, partition, epoch, next_offset, last_record, stored, duplicate, parked, undecodable, missing, canary)
 WHERE (l.stage, l.topic, l.partition, l.epoch) = (:stage, d.topic, d.partition, d.epoch);

@@ -99,6 +99,7 @@ class Destination(BaseModel):
       sites.
     - `events` are the types of events that the destination receives. By default, these are new leads, and for
       a chat also team notifications that nobody received.
+    - `canary_url` is the destination's test path, to which the canary is sent. It may be a reference.
     - `trace` adds the header `traceparent` of the lead's trace to the requests.
 
     Only the kind `http` has `method`, `headers`, `content_type` and the following settings:
@@ -117,6 +118,7 @@ class Destination(BaseModel):
     secret: Annotated[tuple[SecretReference, ...], BeforeValidator(_as_tuple), Field(max_length=2)] = ()
     sites: tuple[str, ...] = ()
     events: tuple[EventType, ...] = (RECEIVED,)
+    canary_url: Annotated[str, AfterValidator(_check_url_or_reference)] | None = None
     allow_private: Annotated[bool, Field(strict=True)] = False
     trace: Annotated[bool, Field(strict=True)] = False
     method: Literal["POST", "PUT", "PATCH"] = "POST"

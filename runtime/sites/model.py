@@ -128,6 +128,7 @@ class Site(BaseModel):
     signing_secrets: dict[SigningBuilder, VariableReference] = Field(default_factory=dict)
     origins: tuple[Origin, ...] = ()
     captcha: Captcha | None = None
+    contact_url: Annotated[str, AfterValidator(_check_url)] | None = None
     thanks_url: Annotated[str, AfterValidator(_check_url)] | None = None
     locale: LocaleTag | None = None
     sender: SenderValue | None = Field(default=None, alias="from")

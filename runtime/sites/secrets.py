@@ -98,6 +98,7 @@ class ResolvedDestination:
     url: str = field(repr=False)
     secrets: tuple[str, ...] = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
+    canary_url: str = field(default="", repr=False)
 
     @property
     def name(self) -> str:
@@ -119,12 +120,8 @@ def resolve_destinations(sites: Sites, variables: Mapping[str, str]) -> dict[str
 
 def _resolve_destination(destination: Destination, variables: Mapping[str, str]) -> ResolvedDestination:
     where = f"destinations.{destination.name}"
-    url = destination.url
-    if is_reference(url):
-        try:
-            url = check_url(_read_reference(f"{where}.url", url, variables))
-        except ValueError as error:
-            raise SitesFileError(f"{where}.url: the value of {destination.url} {error}") from None
+    url = _resolve_url(f"{where}.url", destination.url, variables)
+    canary_url = _resolve_url(f"{where}.canary_url", destination.canary_url or "", variables)
     secrets = tuple(_read_reference(f"{where}.secret", each, variables) for each in destination.secret)
     for reference, secret in zip(destination.secret, secrets, strict=True):
         if not _is_signing_secret(secret):
@@ -135,7 +132,16 @@ def _resolve_destination(destination: Destination, variables: Mapping[str, str])
     }
     if wrong := [name for name, value in headers.items() if not (value.isascii() and value.isprintable())]:
         raise SitesFileError(f"{where}.headers.{wrong[0]}: must be printable ASCII")
-    return ResolvedDestination(destination, url, secrets, headers)
+    return ResolvedDestination(destination, url, secrets, headers, canary_url)
+
+
+def _resolve_url(where: str, url: str, variables: Mapping[str, str]) -> str:
+    if not is_reference(url):
+        return url
+    try:
+        return check_url(_read_reference(where, url, variables))
+    except ValueError as error:
+        raise SitesFileError(f"{where}: the value of {url} {error}") from None
 
 
 def _is_signing_secret(secret: str) -> bool:

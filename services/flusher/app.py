@@ -22,6 +22,7 @@ from services.flusher.bounces.digest_events import DigestEvents
 from services.flusher.bounces.event_store import MailEventStore
 from services.flusher.bounces.mailbox_job import BounceMailboxJob
 from services.flusher.bounces.suppression_expiry import suppression_expiry_job
+from services.flusher.canary.canary_job import open_canary_job, run_canary_job
 from services.flusher.handlers import Handler
 from services.flusher.jobs.alert_escalation import alert_escalation_job
 from services.flusher.jobs.audit_check import audit_check_job
@@ -70,7 +71,10 @@ def create_app(settings: Settings | None = None, openers: Openers = OWN) -> Fast
 @asynccontextmanager
 async def _open_stage(settings: Settings, sites: Sites, resources: Resources) -> AsyncIterator[Stage]:
     pool = resources.pool
-    async with open_site_queues(settings.gateway_url, settings.sites()) as queues:
+    async with (
+        open_site_queues(settings.gateway_url, settings.sites()) as queues,
+        open_canary_job(settings, pool, sites, utc_now) as canary,
+    ):
         publisher = ReplayPublisher(resources.publisher, queues.deliver)
         # A bounce is a failure of the stage that had sent the email.
         bounces = FailurePublisher(resources.publisher, "notifier", resources.group, FAILURE_SECONDS)
@@ -82,6 +86,12 @@ async def _open_stage(settings: Settings, sites: Sites, resources: Resources) ->
             for stage in get_args(failures.Stage)
         ]
         reports = BounceMailboxJob(settings, resources.publisher, runs, utc_now)
+
+        def apply(changed: Sites) -> None:
+            retention.apply(changed)
+            if canary:
+                canary.apply(changed)
+
         jobs = RetryScheduler(claims, runs, publisher, resources.health, settings.cron)
         yield Stage(
             Handler(
@@ -96,9 +106,10 @@ async def _open_stage(settings: Settings, sites: Sites, resources: Resources) ->
                 "outbox": OutboxRelay(pool, runs, resources.publisher, utc_now).run,
                 "pull": SiteQueueImport(pool, runs, queues, settings.cron, utc_now).run,
                 "retention": retention.run,
-                "sites file": watch_sites(settings.sites_file.path, sites, resources.health, retention.apply),
+                "sites file": watch_sites(settings.sites_file.path, sites, resources.health, apply),
                 "alert escalation": alert_escalation_job(pool, runs, utc_now).run,
                 "audit partitions": audit_partitions_job(pool, runs, utc_now).run,
+                "canary": partial(run_canary_job, canary, settings.canary.cron, pool, runs, utc_now),
                 "lead summary": lead_summary_job(pool, runs, utc_now).run,
                 **_audit_jobs(settings.audit, pool, runs),
                 "retry schedules": partial(report_retry_schedules, pool, schedules),

@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings
 from runtime.access_tokens import named_tokens, refuse_weak_tokens
 from runtime.mail_login import MailLogin
 from runtime.private_names import is_private_name
-from runtime.settings import Debug, Kafka, Log, Postgres, SitesFile, Tracing, env_name, section
+from runtime.settings import Canary, Debug, Kafka, Log, Postgres, SitesFile, Tracing, env_name, section
 from runtime.sites.file import environment, load_sites
 from runtime.sites.model import MAX_RETENTION_DAYS
 from runtime.transparency_log.signed_note import KeyFormatError, SigningKey, VerificationKey
@@ -51,6 +51,12 @@ def _crontab(value: str) -> str:
         CronTrigger.from_crontab(value, timezone="UTC")
     except ValueError as error:
         raise ValueError("must be a cron line of five fields, such as */5 * * * *") from error
+    return value
+
+
+def _base_url(value: str) -> str:
+    if value and not re.fullmatch(r"https?://[^/?#\s]+[^?#\s]*", value):
+        raise ValueError("must be a URL such as https://leads.example.com, without a query")
     return value
 
 
@@ -164,6 +170,18 @@ class Audit(BaseSettings):
             raise ValueError(f"FASTCORE_AUDIT_FORMER_PUBLIC_KEYS: {error}") from None
 
 
+class CanaryJobSettings(Canary):
+    """How the canary is sent (docs/canary.md)."""
+
+    model_config = section("FASTCORE_CANARY_")
+    gateway_url: Annotated[str, AfterValidator(_base_url)] = ""
+    """The public URL of the gateway, through which visitors' forms go: the canary is posted there. Empty:
+    FASTCORE_FLUSHER_GATEWAY_URL."""
+    cron: Annotated[str, AfterValidator(_crontab)] = "*/3 * * * *"
+    """When a canary is sent to each site, in UTC: minute, hour, day, month, weekday. A hop that fails is
+    named after two of them."""
+
+
 class Settings(BaseSettings):
     """The flusher's settings, read from the environment and `.env`."""
 
@@ -176,6 +194,7 @@ class Settings(BaseSettings):
     sites_file: SitesFile = Field(default_factory=SitesFile)
     bounce_mailbox: BounceMailbox = Field(default_factory=BounceMailbox)
     audit: Audit = Field(default_factory=Audit)
+    canary: CanaryJobSettings = Field(default_factory=CanaryJobSettings)
     smtp_login: SmtpLogin = Field(default_factory=SmtpLogin)
     cron: Annotated[str, AfterValidator(_crontab)] = "*/5 * * * *"
     """When due rows are sent again, in UTC: minute, hour, day, month, weekday (by name: mon)."""
@@ -204,6 +223,14 @@ class Settings(BaseSettings):
             if not self.smtp_login.user:
                 raise ValueError("SMTP_USER is missing: FASTCORE_BOUNCE_MAILBOX_LOGIN_AS_SMTP needs it")
             self.mailbox_login().check_login()
+        return self
+
+    @model_validator(mode="after")
+    def _check_canary(self) -> Self:
+        if self.canary.secret and not (self.canary.gateway_url or self.gateway_url):
+            raise ValueError(
+                "FASTCORE_CANARY_GATEWAY_URL is missing: FASTCORE_CANARY_SECRET sends the canary there"
+            )
         return self
 
     @model_validator(mode="after")
@@ -241,7 +268,7 @@ class Settings(BaseSettings):
         Raises `ValueError` for invalid settings.
         """
         queue_tokens = _by_site(self.site_queue_token)
-        ingest_tokens = self._tokens_in_file() | _by_site(self.site_ingest_token)
+        ingest_tokens = self.ingest_tokens()
         sites: list[Site] = []
         for part in _split(self.site_queue_url):
             found = _SITE_URL.fullmatch(part)
@@ -260,6 +287,10 @@ class Settings(BaseSettings):
                     )
             sites.append(Site(name, url, queue_tokens[name], ingest_tokens[name]))
         return sites
+
+    def ingest_tokens(self) -> dict[str, str]:
+        """Return the first ingest token of each site that this process knows, by site name."""
+        return self._tokens_in_file() | _by_site(self.site_ingest_token)
 
     def _tokens_in_file(self) -> dict[str, str]:
         """Return the first usable ingest token of each site in the sites file, by site name.

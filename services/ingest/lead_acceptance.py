@@ -9,7 +9,8 @@ from uuid import UUID
 import uuid_utils
 from uuid_utils.compat import uuid7
 
-from contracts import topics
+from contracts import headers, topics
+from contracts.canary import find_canary
 from contracts.lead_record import LeadRecord, body_sha256, build_record, request_id_of
 from contracts.leads import LeadSubmission, lead_id_for
 from contracts.reasons import LIMIT_REASONS, SpamReason
@@ -26,12 +27,19 @@ from services.ingest.idempotency_cache import CachedResponse, IdempotencyCache
 from services.ingest.settings import Settings
 from services.ingest.spam import SpamRules, check_content, visitor_network
 
+# For each site. A canary beyond it is not stored. That loses nothing, as it has no content of a visitor:
+# somebody sends a mark again and again.
+CANARIES_PER_HOUR: Final = 120
+
 
 class LeadSink(Protocol):
     """Stores accepted leads durably."""
 
-    async def publish(self, record: LeadRecord) -> None:
-        """Store a record durably. Raises `DependencyUnavailable` if it cannot be stored durably now."""
+    async def publish(self, record: LeadRecord) -> bool:
+        """Store a record durably. Return True if it is in Kafka, and False if it is on disk.
+
+        Raises `DependencyUnavailable` if it cannot be stored durably now.
+        """
 
 
 class RequestContext(NamedTuple):
@@ -49,11 +57,15 @@ class RequestContext(NamedTuple):
 
 
 class AcceptedLead(NamedTuple):
-    """A lead that is stored durably. `replayed` is True if this replica has accepted the same lead before."""
+    """A lead that is stored durably. `replayed` is True if this replica has accepted the same lead before.
+
+    `canary` says of a canary where it is: `kafka` or `spool`. It is empty for an ordinary lead.
+    """
 
     lead_id: UUID
     timestamp: str
     replayed: bool
+    canary: str = ""
 
 
 class LeadAcceptance:
@@ -77,6 +89,8 @@ class LeadAcceptance:
         self.idempotency: Final = IdempotencyCache()
         self.ip_limiter: Final = RateLimiter(settings.leads_per_ip_per_hour, 3600)
         self.email_limiter: Final = RateLimiter(settings.leads_per_email_per_hour, 3600)
+        self._canary_secret = settings.canary.key
+        self._canary_limiter = RateLimiter(CANARIES_PER_HOUR, 3600)
         self._log = logger("receive")
         # Looked up once, because looking up a label costs more than counting.
         self._received, self._held, self._spam, self._replayed = (
@@ -90,6 +104,12 @@ class LeadAcceptance:
         if cached is None:
             return False
         return (self.now() - datetime.fromisoformat(cached.timestamp)).total_seconds() < within_seconds
+
+    def find_canary(self, site: str, submission: LeadSubmission) -> UUID | None:
+        """Return the id of the canary that this submission is, or None if it is an ordinary lead."""
+        if not self._canary_secret:
+            return None
+        return find_canary(self._canary_secret, site, submission, self.now())
 
     async def accept(
         self,
@@ -107,6 +127,8 @@ class LeadAcceptance:
         Raises `ProblemError` if the cached lead has another content, or if the lead cannot be stored durably
         now.
         """
+        if canary_id := self.find_canary(request.site, submission):
+            return await self._accept_canary(submission, canary_id, request)
         lead_id = lead_id_for(request.site, key) if key else uuid7()
         digest = body_sha256(submission)
         cached = self.idempotency.get(lead_id)
@@ -138,16 +160,39 @@ class LeadAcceptance:
             self._received.inc()
         return AcceptedLead(lead_id, timestamp, replayed=False)
 
-    async def _publish(self, record: LeadRecord, lead_id: UUID, correlation_id: str) -> None:
+    async def _accept_canary(
+        self, submission: LeadSubmission, canary_id: UUID, request: RequestContext
+    ) -> AcceptedLead:
+        """Store a canary durably. It is no lead: the limits of leads and their statistics do not see it."""
+        now = self.now()
+        timestamp = utc_text(now)
+        if not self._canary_limiter.allow(request.site, self.monotonic()):
+            return AcceptedLead(canary_id, timestamp, replayed=True)
+        record = build_record(
+            submission,
+            lead_id=canary_id,
+            request_id=str(canary_id),
+            site=request.site,
+            default_service=request.default_service,
+            digest=body_sha256(submission),
+            now=now,
+            spam_reasons=(),
+            correlation_id=request.correlation_id,
+            traceparent=request.traceparent,
+        )
+        record.headers.append((headers.CANARY, str(canary_id).encode()))
+        in_kafka = await self._publish(record, canary_id, request.correlation_id)
+        return AcceptedLead(canary_id, timestamp, replayed=False, canary="kafka" if in_kafka else "spool")
+
+    async def _publish(self, record: LeadRecord, lead_id: UUID, correlation_id: str) -> bool:
         try:
             if not spans.enabled():
-                await self._leads.publish(record)
-                return
+                return await self._leads.publish(record)
             spans.set_attributes(lead_id=str(lead_id))
-            with spans.producer_span(topics.RECEIVED.name, record.headers, record.key) as headers:
-                if headers is not record.headers:  # the span's own trace context
-                    record = record._replace(headers=headers)
-                await self._leads.publish(record)
+            with spans.producer_span(topics.RECEIVED.name, record.headers, record.key) as carried:
+                if carried is not record.headers:  # the span's own trace context
+                    record = record._replace(headers=carried)
+                return await self._leads.publish(record)
         except DependencyUnavailable as unavailable:
             self._log.warning(
                 "lead not acknowledged",

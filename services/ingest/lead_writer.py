@@ -73,15 +73,15 @@ class LeadWriter:
             return False
         return True
 
-    async def publish(self, record: LeadRecord) -> None:
-        """Return once the record is durable.
+    async def publish(self, record: LeadRecord) -> bool:
+        """Return once the record is durable: True if Kafka has it, False if the spool has it.
 
         Raises `DependencyUnavailable` if both Kafka and the spool fail, and `PermanentError` if Kafka never
         accepts the record.
         """
         tried_kafka = self._may_try_kafka()
         if tried_kafka and await self._publish_to_kafka(record):
-            return
+            return True
         try:
             await self._spool.append(record)
         except DependencyUnavailable:
@@ -91,9 +91,10 @@ class LeadWriter:
                 and self._may_try_kafka(spool_failed=True)
                 and await self._publish_to_kafka(record)
             ):
-                return
+                return True
             raise
         set_attributes(spooled=True)
+        return False
 
     async def _publish_to_kafka(self, record: LeadRecord) -> bool:
         try:

@@ -65,8 +65,8 @@ class RefusedLeadPublisher:
         self._kafka = kafka
         self._budget_seconds = budget_seconds
 
-    async def publish(self, record: LeadRecord) -> None:
-        """Return once every in-sync replica has the record.
+    async def publish(self, record: LeadRecord) -> bool:
+        """Return True once every in-sync replica has the record.
 
         Raises `DependencyUnavailable` if that takes longer than the budget, and `PermanentError` if the topic
         never accepts the record. Refused leads are not spooled: the form builder repeats its request.
@@ -80,6 +80,7 @@ class RefusedLeadPublisher:
                 seconds=self._budget_seconds,
             )
         metrics.PARKED.labels(final="false").inc()
+        return True
 
 
 class AuditPublisher:

@@ -11,6 +11,7 @@ from pydantic_core import to_json
 from starlette.responses import Response
 from uuid_utils import uuid7
 
+from contracts.canary import RESPONSE_HEADER as CANARY_RESPONSE_HEADER
 from runtime import metrics
 from runtime.http.problem_details import Problem
 from services.ingest.lead_acceptance import AcceptedLead
@@ -49,6 +50,8 @@ def created(lead: AcceptedLead, headers: dict[str, str]) -> Response:
     """Return the 201 response for a lead that has been stored durably."""
     if lead.replayed:
         headers = {**headers, "Idempotent-Replayed": "true"}
+    if lead.canary:
+        headers = {**headers, CANARY_RESPONSE_HEADER: lead.canary}
     return _Created(accepted_json(lead), headers)
 
 

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
 from runtime.access_tokens import TokenList, named_tokens
-from runtime.settings import Debug, Http, Kafka, Log, SitesFile, Tracing, env_name, section
+from runtime.settings import Canary, Debug, Http, Kafka, Log, SitesFile, Tracing, env_name, section
 from runtime.sites.model import ORIGIN, SITE_NAME
 from services.ingest.mail_events.sendgrid import load_public_key
 from services.ingest.mail_events.sns_certificates import TOPIC_ARN
@@ -97,6 +97,7 @@ class Settings(BaseSettings):
     http: Http = Field(default_factory=Http)
     sites_file: SitesFile = Field(default_factory=SitesFile)
     mail_providers: MailProviders = Field(default_factory=MailProviders)
+    canary: Canary = Field(default_factory=Canary)
     site_tokens: Annotated[TokenList, AfterValidator(_validate_site_names)] | None = Field(
         default=None,
         validation_alias=env_name("FASTCORE_SITE_INGEST_TOKEN"),

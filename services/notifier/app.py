@@ -21,6 +21,7 @@ from runtime.sites.file import SitesFileError, environment, exit_with, load_site
 from runtime.sites.model import Sites
 from runtime.sites.watcher import watch_sites
 from services.notifier.alert_collection import AlertCollection
+from services.notifier.canaries import CanaryMails
 from services.notifier.delivery_values import group_of
 from services.notifier.digests.alert_digests import AlertDigests
 from services.notifier.digests.digest_store import DigestStore
@@ -134,6 +135,7 @@ async def _open_stage(
     recent = RecentOutcomes(resources.health)
     async with open_mailer(settings, resources.health, consumer.stopping, signers) as mailer:
         publisher = FailurePublisher(resources.publisher, NAME, resources.group, FAILURE_SECONDS)
+        canaries = CanaryMails(pool, mailer, identities, settings.canary_mailbox or "")
         handler = Handler(
             store,
             mailer,
@@ -146,6 +148,7 @@ async def _open_stage(
             connections=settings.connections,
             holds=consumer.is_assigned,
             read_other_leads=partial(read_other_leads, pool),
+            canaries=canaries,
         )
         # Up to a mail's body each of login and envelope may take the envelope timeout.
         lease = 2 * settings.envelope_timeout_seconds + settings.mail_timeout_seconds + 60
@@ -173,6 +176,7 @@ async def _open_stage(
             jobs={
                 "sites file": watching,
                 "templates": templates.run,
+                "canaries": canaries.queue.run,
                 "held digests": held_digests.run,
                 "alert digests": alert_digests.run,
                 "recent outcomes": recent.run,

@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from contracts import headers, topics
+from contracts.canary import canary_of
 from contracts.failures import Kind, Origin, failure_event_id, first_origin, legacy_failure_event_id
 from contracts.leads import LeadReceived
 from runtime.kafka.handler import Record
@@ -93,9 +94,10 @@ class DeliveryRow:
 
 @dataclass
 class DecodedBatch:
-    """A decoded batch: each lead with its record, and the records that cannot be decoded."""
+    """A decoded batch: each lead with its record, the canaries, and the records that cannot be decoded."""
 
     leads: list[tuple[Record, LeadReceived]] = field(default_factory=list)
+    canaries: list[tuple[Record, LeadReceived]] = field(default_factory=list)
     undecodable: list[Record] = field(default_factory=list)
 
     def by_lead(self) -> dict[UUID, list[tuple[Record, LeadReceived]]]:
@@ -113,8 +115,9 @@ def decode_batch(records: Sequence[Record]) -> DecodedBatch:
     """Decode every record. An undecodable record is only counted; the persister publishes its failure."""
     batch = DecodedBatch()
     for record in records:
+        leads = batch.canaries if canary_of(record.headers) else batch.leads
         try:
-            batch.leads.append((record, LeadReceived.model_validate_json(record.value or b"")))
+            leads.append((record, LeadReceived.model_validate_json(record.value or b"")))
         except ValidationError:
             batch.undecodable.append(record)
     return batch

@@ -4,12 +4,15 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from uuid import UUID
 
+from contracts.canary import canary_of
 from contracts.leads import LeadReceived
 from runtime import metrics
+from runtime.database.canaries import CanaryResult
 from runtime.database.circuit_breaker import CircuitBreaker
-from runtime.failures import Failure, PartitionsBusy, PermanentError
+from runtime.failures import DependencyUnavailable, Failure, PartitionsBusy, PermanentError
 from runtime.kafka.failure_publisher import FailurePublisher
 from runtime.kafka.handler import Record
+from services.notifier.canaries import CanaryMails
 from services.notifier.deliveries import Delivery, decode_batch, requested_deliveries
 from services.notifier.mail.alert import OtherLeads
 from services.notifier.mail.identities import Identities
@@ -48,6 +51,7 @@ class Handler:
         connections: int,
         holds: Holds = lambda _topic, _partition: True,
         read_other_leads: OtherLeadsReader | None = None,
+        canaries: CanaryMails | None = None,
     ) -> None:
         """`read_other_leads` returns the other leads of the person of each lead. It never fails."""
         self._store = store
@@ -57,6 +61,7 @@ class Handler:
         self._connection_count = connections
         self._connections = asyncio.Semaphore(connections)
         self._read_other_leads = read_other_leads
+        self._canaries = canaries
 
     async def handle(self, records: Sequence[Record]) -> None:
         """Send the mails that these records request.
@@ -64,8 +69,19 @@ class Handler:
         Raises `DependencyUnavailable` if the consumer has to pause, and `PartitionsBusy` if another process
         is sending some of the mails.
         """
+        try:
+            await self._handle(records)
+        except DependencyUnavailable as unavailable:
+            if self._canaries:
+                await self._canaries.write_pause(unavailable)
+            raise
+
+    async def _handle(self, records: Sequence[Record]) -> None:
         self._sender.remove_revoked()
-        plan = await self._store.reserve(decode_batch(records), records, self._sender.in_progress)
+        batch = decode_batch(records)
+        plan = await self._store.reserve(batch, records, self._sender.in_progress)
+        if self._canaries:
+            self._canaries.queue.add(canary for _, canary in batch.canaries)
         for delivery, _ in plan.suppressed:
             metrics.MAILS.labels(kind=delivery.kind, outcome="suppressed").inc()
         for delivery in plan.to_send:
@@ -79,8 +95,11 @@ class Handler:
     async def send_to_retry_queue(self, record: Record, failure: Failure) -> None:
         """Publish a failure for each mail of this record that has no outcome yet.
 
-        Then count the record as `parked` in the ledger.
+        Then count the record as `parked` in the ledger. A canary's failure is only written down.
         """
+        if canary_id := canary_of(record.headers):
+            await self._store.count_canary(record, CanaryResult(canary_id, "notifier", failure.reason))
+            return
         for _, lead in decode_batch([record]).leads:
             states = await self._store.states(lead.lead_id)
             for delivery in requested_deliveries(record, lead, first=not states):

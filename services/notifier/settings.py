@@ -144,6 +144,11 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(default=50.0, gt=0)
     """Time for which a mail is reserved before another notifier may take it over. Keep it equal to the
     graceful timeout."""
+    canary_mailbox: Annotated[str, AfterValidator(_validate_address)] | None = Field(
+        default=None, validation_alias=env_name("FASTCORE_CANARY_MAILBOX"), examples=["canary@example.com"]
+    )
+    """The mailbox that gets the emails of the canary. Not set: the mail server only checks the sender
+    and the recipients, and nothing is sent (docs/canary.md)."""
 
     @model_validator(mode="after")
     def _check_timeouts(self) -> Self:

@@ -8,6 +8,7 @@ from uuid import UUID, uuid5
 from contracts.audit import AuditRecorded
 from contracts.failures import Kind
 from runtime.database.audit_log import append_entries
+from runtime.database.canaries import CanaryResult, count_failed_canary
 from runtime.database.erasure import block_erasures
 from runtime.database.group_commit import GroupCommit
 from runtime.database.ledger import Ledger
@@ -74,6 +75,7 @@ class Store:
         Raises `DependencyUnavailable` if another process inserts a delivery of the batch at the same time.
         """
         undecodable = set(map(id, batch.undecodable))
+        canaries = {id(record) for record, _ in batch.canaries}
         async with transaction(self._pool) as connection:
             await block_erasures(connection)
             ledger_entries = await self._ledger.lock(connection, records)
@@ -104,6 +106,8 @@ class Store:
             for record in records:
                 if id(record) in undecodable:
                     ledger_entries.count(record, "undecodable")
+                elif id(record) in canaries:
+                    ledger_entries.count(record, "canary")
                 else:
                     ledger_entries.count(
                         record, "stored" if id(record) in plan.first_records else "duplicate"
@@ -237,6 +241,10 @@ class Store:
         async with transaction(self._pool) as connection:
             rows = await load_deliveries(connection, [lead_id])
         return {kind: "collected" if row.in_digest else row.state for (_, kind), row in rows.items()}
+
+    async def count_canary(self, record: Record, result: CanaryResult) -> None:
+        """Count a canary that could not be handled, and write why."""
+        await count_failed_canary(self._pool, self._ledger, record, result)
 
     async def count_failure(self, record: Record) -> None:
         """Count one record as `parked` in the ledger, after its failure was published."""

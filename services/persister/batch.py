@@ -10,6 +10,7 @@ from pydantic import JsonValue, ValidationError
 
 from contracts import headers, topics
 from contracts.audit import AuditEvent, AuditRecorded, LeadRejected
+from contracts.canary import canary_of
 from contracts.failures import (
     AUDIT_KIND,
     Kind,
@@ -35,11 +36,12 @@ PART_RECORDS: Final = 250
 class DecodedBatch:
     """A decoded batch.
 
-    Each lead and each audit entry is paired with its record, in the order of the records.
+    Each lead, each canary and each audit entry is paired with its record, in the order of the records.
     """
 
     records: Sequence[Record]
     leads: list[tuple[Record, LeadReceived]] = field(default_factory=list)
+    canaries: list[tuple[Record, LeadReceived]] = field(default_factory=list)
     entries: list[tuple[Record, LeadRejected]] = field(default_factory=list)
     undecodable: list[Record] = field(default_factory=list)
 
@@ -86,7 +88,8 @@ def decode_batch(records: Sequence[Record]) -> DecodedBatch:
             if topics.is_audit(record.topic):
                 batch.entries.append((record, _decode_entry(record.value or b"")))
             else:
-                batch.leads.append((record, LeadReceived.model_validate_json(record.value or b"")))
+                leads = batch.canaries if canary_of(record.headers) else batch.leads
+                leads.append((record, LeadReceived.model_validate_json(record.value or b"")))
         except ValidationError:
             batch.undecodable.append(record)
     return batch

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
+from contracts.canary import canary_of
 from contracts.reasons import Reason
+from runtime.database.canaries import CanaryResult
 from runtime.database.circuit_breaker import CircuitBreaker
 from runtime.failures import Failure, PermanentError
 from runtime.kafka.failure_publisher import FailurePublisher
@@ -41,7 +43,13 @@ class Handler:
         self._breaker.count(good=count_leads(records) - dead, dead=dead)
 
     async def send_to_retry_queue(self, record: Record, failure: Failure) -> None:
-        """Publish the failure of one record, and count the record as `parked` in the ledger."""
+        """Publish the failure of one record, and count the record as `parked` in the ledger.
+
+        A canary's failure is only written down: nobody has to repair it, and the next canary tries again.
+        """
+        if canary_id := canary_of(record.headers):
+            await self._store.count_canary(record, CanaryResult(canary_id, "persister", failure.reason))
+            return
         await self._publish_failure(record, failure)
         await self._store.count_failure(record)
         self._breaker.count(dead=count_leads([record]))

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final, Self
@@ -11,9 +12,11 @@ from uuid import UUID
 from pydantic import BaseModel
 from pydantic_core import to_json
 
+from contracts.canary import is_current
 from contracts.leads import LeadReceived, LeadStatus
 from contracts.reasons import LIMIT_REASONS
 from runtime.database.audit_log import append_entries
+from runtime.database.canaries import CanaryResult, add_results, count_failed_canary, rehearse
 from runtime.database.ledger import Ledger, LedgerEntries
 from runtime.database.postgres import Connection, Pool, autocommit, load_queries, transaction
 from runtime.database.replay_queue import resolve_replays
@@ -106,6 +109,7 @@ class Store:
         """
         batch, first = prepared.batch, prepared.first_records
         counts = self._ledger.count_parameters(batch.records)
+        # A canary is no new lead: it makes `first` too short.
         if len(first) < len(batch.records) or batch.replays() or counts is None:
             return False
         try:
@@ -127,10 +131,14 @@ class Store:
         batch = prepared.batch
         stored, conflicts = await self._save_leads(connection, prepared)
         stored |= await self._save_entries(connection, batch)
+        await self._rehearse(connection, batch)
         conflicting, undecodable = set(map(id, conflicts)), set(map(id, batch.undecodable))
+        canaries = {id(record) for record, _ in batch.canaries}
         for record in batch.records:
             if id(record) in undecodable:
                 ledger_entries.count(record, "undecodable")
+            elif id(record) in canaries:
+                ledger_entries.count(record, "canary")
             elif id(record) in conflicting:
                 ledger_entries.count(record, "parked")
             else:
@@ -138,6 +146,25 @@ class Store:
         outcome.undecodable += batch.undecodable
         outcome.conflicts += conflicts
         outcome.replays += batch.replays()
+
+    async def _rehearse(self, connection: Connection, batch: DecodedBatch) -> None:
+        """Store each canary as a lead is stored, undo that, and write only whether it worked."""
+        now = datetime.now(UTC)
+        for record, canary in batch.canaries:
+            if not is_current(canary, now):
+                continue
+            alone = _PreparedBatch.of(DecodedBatch([record], leads=[(record, canary)]))
+
+            async def write(alone: _PreparedBatch = alone) -> bool:
+                return bool(await self._insert_leads(connection, alone))
+
+            refused = await rehearse(connection, write)
+            read = CanaryResult(canary.lead_id, "persister")
+            await add_results(connection, [read, CanaryResult(canary.lead_id, "postgresql", refused)])
+
+    async def count_canary(self, record: Record, result: CanaryResult) -> None:
+        """Count a canary that could not be handled, and write why."""
+        await count_failed_canary(self._pool, self._ledger, record, result)
 
     async def count_failure(self, record: Record) -> None:
         """Count one record as `parked` in the ledger, after its failure was published."""

@@ -18,6 +18,7 @@ from runtime.kafka.reconcile import Reconciler
 from runtime.settings import load
 from runtime.sites.file import SitesFileError, environment, exit_with, load_sites
 from runtime.sites.watcher import watch_sites
+from services.webhooks.canaries import CanaryDeliveries
 from services.webhooks.client import LOOKUPS_MAX, open_client
 from services.webhooks.destinations import Destinations
 from services.webhooks.handlers import Handler
@@ -70,11 +71,13 @@ async def _open_stage(
         waits = settings.retry_schedule
         seconds = tuple(wait.total_seconds() for wait in waits.waits)
         schedule = RetrySchedule(NAME, "deliveries", seconds, JITTER)
+        canaries = CanaryDeliveries(resources.pool, client, destinations, settings.admin_url)
         sender = Sender(store, client, destinations, waits, settings.admin_url)
         yield Stage(
-            Handler(store, publisher, destinations),
+            Handler(store, publisher, destinations, canaries.queue),
             Reconciler(settings.kafka, resources.pool, resources.ledger),
             jobs={
+                "canaries": canaries.queue.run,
                 "deliveries": sender.run,
                 "sites file": watching,
                 "secret files": secrets.run,

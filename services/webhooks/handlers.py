@@ -7,10 +7,13 @@ from typing import Any
 from uuid import UUID
 
 from contracts import topics
+from contracts.canary import canary_of
 from contracts.failures import queue_id_of
 from contracts.lead_events import ALERT_FAILED, LeadChanged
 from contracts.leads import LeadReceived
 from contracts.reasons import Reason
+from runtime.canary_queue import CanaryQueue
+from runtime.database.canaries import CanaryResult
 from runtime.database.lead_events import NewEvent
 from runtime.failures import Failure, PermanentError
 from runtime.kafka.failure_publisher import FailurePublisher
@@ -24,8 +27,15 @@ from services.webhooks.store import Store
 class Handler:
     """Stores the webhook deliveries that Kafka records cause. `Sender` sends the stored deliveries."""
 
-    def __init__(self, store: Store, publisher: FailurePublisher, destinations: Destinations) -> None:
+    def __init__(
+        self,
+        store: Store,
+        publisher: FailurePublisher,
+        destinations: Destinations,
+        canaries: CanaryQueue | None = None,
+    ) -> None:
         self._store = store
+        self._canaries = canaries
         self._publisher = publisher
         self._destinations = destinations
 
@@ -36,11 +46,14 @@ class Handler:
         publishes the failure of an undecodable lead.
         """
         events, changes, undecodable = list[NewEvent](), list[LeadChanged](), list[Record]()
+        canaries = list[LeadReceived]()
         traces = dict[UUID, str | None]()  # by the change's event id
         for record in records:
             decoded = decode(record)
             traceparent = traceparent_of(record.headers)
-            if isinstance(decoded, LeadReceived):
+            if isinstance(decoded, LeadReceived) and canary_of(record.headers):
+                canaries.append(decoded)
+            elif isinstance(decoded, LeadReceived):
                 found = events_of_lead(decoded, self._destinations)
                 events += [replace(event, traceparent=traceparent) for event in found]
             elif decoded and decoded.type == ALERT_FAILED:
@@ -55,13 +68,21 @@ class Handler:
         plan = partial(self._plan, traces)
         if await self._store.save(records, events, changes, plan, undecodable, queue_ids):
             self._destinations.wake.set()
+        if self._canaries:
+            self._canaries.add(canaries)
         for record in undecodable:
             if record.topic.endswith(topics.CHANGED.name):
                 failure = PermanentError(Reason.UNDECODABLE)
                 await self._publisher.publish_failure(record, "event", failure)
 
     async def send_to_retry_queue(self, record: Record, failure: Failure) -> None:
-        """Publish the failure of one record, and count the record as `parked` in the ledger."""
+        """Publish the failure of one record, and count the record as `parked` in the ledger.
+
+        A canary's failure is only written down.
+        """
+        if canary_id := canary_of(record.headers):
+            await self._store.count_canary(record, CanaryResult(canary_id, "webhooks", failure.reason))
+            return
         await self._publisher.publish_failure(record, "event", failure)
         await self._store.count_failure(record)
 

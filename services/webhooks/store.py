@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid4
 
+from contracts.canary import canary_of
 from contracts.lead_events import LeadChanged
+from runtime.database.canaries import CanaryResult, count_failed_canary
 from runtime.database.erasure import block_erasures
 from runtime.database.lead_events import NewEvent, in_order, insert_events
 from runtime.database.ledger import Ledger
+from runtime.database.ledger import Outcome as LedgerOutcome
 from runtime.database.postgres import Connection, Pool, autocommit, load_queries, transaction
 from runtime.database.replay_queue import resolve_replays
 from runtime.kafka.handler import Record
@@ -66,7 +69,8 @@ class Store:
             ordered = in_order([*events, *await self._plan_changes(connection, changes, plan)])
             await insert_events(connection, ordered)
             for record in records:
-                entries.count(record, "undecodable" if id(record) in wrong else "stored")
+                outcome: LedgerOutcome = "canary" if canary_of(record.headers) else "stored"
+                entries.count(record, "undecodable" if id(record) in wrong else outcome)
             await resolve_replays(connection, "webhooks", queue_ids)
             await self._ledger.save(connection, entries)
         return bool(ordered)
@@ -85,6 +89,10 @@ class Store:
             if (row := rows.get(change.lead_id))
             for event in plan(change, row, row["destinations"])
         ]
+
+    async def count_canary(self, record: Record, result: CanaryResult) -> None:
+        """Count a canary that could not be handled, and write why."""
+        await count_failed_canary(self._pool, self._ledger, record, result)
 
     async def count_failure(self, record: Record) -> None:
         """Count one record as `parked` in the ledger, after its failure was published."""

@@ -12,7 +12,7 @@ from typing import Final
 from contracts import topics
 from services.admin.schemas.ledger import Books, Identity, StageTotals
 
-OUTCOMES: Final = ("stored", "duplicate", "parked", "undecodable", "missing")
+OUTCOMES: Final = ("stored", "duplicate", "parked", "undecodable", "missing", "canary")
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class TopicCounts:
     parked: int
     undecodable: int
     missing: int
+    canary: int = 0
 
     @property
     def counted(self) -> int:

@@ -28,7 +28,8 @@ SELECT stage, paused, reason FROM stage_control;
 -- The ledger's counts, summed over partitions and epochs.
 SELECT stage, topic, sum(next_offset - base_offset)::bigint AS offsets, sum(stored)::bigint AS stored,
        sum(duplicate)::bigint AS duplicate, sum(parked)::bigint AS parked,
-       sum(undecodable)::bigint AS undecodable, sum(missing)::bigint AS missing
+       sum(undecodable)::bigint AS undecodable, sum(missing)::bigint AS missing,
+       sum(canary)::bigint AS canary
 FROM partition_ledger GROUP BY stage, topic;
 
 -- name: count_outbox$

@@ -29,6 +29,7 @@ class StageTotals(BaseModel):
     parked: int
     undecodable: int
     missing: int
+    canary: int = 0
 
 
 class Books(BaseModel):

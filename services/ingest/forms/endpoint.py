@@ -112,6 +112,8 @@ class FormEndpoint:
 
     async def _accept(self, submitted: _Submitted) -> AcceptedLead:
         submission = self._read_submission(submitted)
+        if self._acceptance.find_canary(submitted.name, submission):
+            return await self._acceptance.accept(submission, None, _context_of(submitted))
         key = self._key_of(submitted, submission)
         reasons = []
         lead_id = lead_id_for(submitted.name, key)
@@ -124,14 +126,7 @@ class FormEndpoint:
         ip = ip if isinstance(ip, str) else None
         if reason := await self._captcha.check(submitted.name, submitted.form, lead_id, ip):
             reasons.append(reason)
-        context = RequestContext(
-            submitted.name,
-            submitted.correlation_id,
-            submitted.request.header(b"traceparent"),
-            submitted.site.default_service or "",
-            limits,
-        )
-        return await self._acceptance.accept(submission, key, context, reasons)
+        return await self._acceptance.accept(submission, key, _context_of(submitted), reasons)
 
     def _read_submission(self, submitted: _Submitted) -> LeadSubmission:
         request = submitted.request
@@ -178,6 +173,16 @@ class FormEndpoint:
         if retry_after := problem.response().headers.get("Retry-After"):
             response.headers["Retry-After"] = retry_after
         return response
+
+
+def _context_of(submitted: _Submitted) -> RequestContext:
+    return RequestContext(
+        submitted.name,
+        submitted.correlation_id,
+        submitted.request.header(b"traceparent"),
+        submitted.site.default_service or "",
+        submitted.site.limits,
+    )
 
 
 def _is_allowed_page(submitted: _Submitted) -> bool:

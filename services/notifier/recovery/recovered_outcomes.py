@@ -104,7 +104,11 @@ def recover_outcomes(
     newest = update_newest_retries(records, {}) if newest is None else newest
     mails, outcomes = list[RecoveredOutcome](), list[Outcome]()
     for record in records:
-        leads = decode_batch([record]).leads
+        batch = decode_batch([record])
+        leads = batch.leads
+        if batch.canaries:
+            outcomes.append("canary")
+            continue
         if not leads:
             outcomes.append("undecodable")
             continue

@@ -82,7 +82,20 @@ class Mailer:
         self._return_session(session, outcome)
         return outcome
 
-    async def _send_envelope(self, mail: Mail) -> tuple[Session, MailOutcome | None]:
+    async def check(self, mail: Mail) -> MailOutcome:
+        """Let the server check the sender and the recipients of a mail, and send nothing (RSET).
+
+        The outcome is `sent` if the server would take the mail's body. Raises `DependencyUnavailable` if the
+        service stops.
+        """
+        session, outcome = await self._send_envelope(mail, rehearse=True)
+        outcome = outcome or MailOutcome(MailStatus.SENT, "")
+        self._return_session(session, outcome)
+        return outcome
+
+    async def _send_envelope(
+        self, mail: Mail, *, rehearse: bool = False
+    ) -> tuple[Session, MailOutcome | None]:
         """Send the commands before the body. Return the connection, and an outcome if no body may follow.
 
         Raises `DependencyUnavailable` if the service stops.
@@ -97,7 +110,7 @@ class Mailer:
                 async with limit:
                     await session.prepare()
                     limit.reschedule(loop.time() + self._envelope_seconds)
-                    return session, await session.send_envelope(mail)
+                    return session, await session.send_envelope(mail, rehearse=rehearse)
             except StaleSessionError:
                 session.client.close()
             except (aiosmtplib.SMTPException, OSError, AccessTokenError) as error:

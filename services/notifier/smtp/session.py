@@ -41,6 +41,8 @@ TCP_SECONDS: Final = 15.0
 _KEEPALIVE: Final = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 30_000}
 
 
+_DATA, _RSET = b"DATA\r\n", b"RSET\r\n"
+_ACCEPTED: Final = {_DATA: aiosmtplib.SMTPStatus.start_input, _RSET: aiosmtplib.SMTPStatus.completed}
 _UNSAFE: Final = re.compile(r"[\x00-\x20\x7f<>]")
 # Never stored: such a mail stays reserved, and the stage pauses.
 NO_TOKEN: Final = "smtp no access token"  # noqa: S105
@@ -139,8 +141,10 @@ class Session:
             return True  # some servers refuse mails then
         return now - self.used_at > IDLE_SECONDS or self.mails >= MAILS_PER_SESSION
 
-    async def send_envelope(self, mail: Mail) -> MailOutcome | None:
+    async def send_envelope(self, mail: Mail, *, rehearse: bool = False) -> MailOutcome | None:
         """Send MAIL, RCPT and DATA. Return None if the body may follow, else the outcome of the mail.
+
+        With `rehearse`, RSET ends the mail instead of DATA, and no body may follow.
 
         If the server supports it, all commands are sent in one write (RFC 2920). The methods `sendmail` and
         `data` of `aiosmtplib` cannot be used. They send DATA and the body together, but the caller commits to
@@ -158,7 +162,7 @@ class Session:
         commands = [
             _encode_command(f"MAIL FROM:<{mail.sender}>{options}", mail.sender),
             *(_encode_command(f"RCPT TO:<{each}>", each) for each in mail.recipients),
-            b"DATA\r\n",
+            _RSET if rehearse else _DATA,
         ]
         outcome = await self._exchange_envelope(mail, commands)
         if outcome is not None and self.used_at and self.token and outcome.code in _LOGIN_REQUIRED:
@@ -193,7 +197,7 @@ class Session:
             return outcome_of_rejected_recipients(self.refused)
         self.phase = Phase.DATA
         reply = await self._exchange(commands[-1])
-        if reply.code == aiosmtplib.SMTPStatus.start_input:
+        if reply.code == _ACCEPTED[commands[-1]]:
             return None
         return outcome_of_reply(Phase.DATA, reply.code, reply.message, mail.sender, mail.recipients)
 

@@ -53,10 +53,11 @@ class FakeLeadSink:
         self.records: list[LeadRecord] = []
         self.error: Exception | None = None
 
-    async def publish(self, record: LeadRecord) -> None:
+    async def publish(self, record: LeadRecord) -> bool:
         if self.error:
             raise self.error
         self.records.append(record)
+        return True
 
     def make_kafka_unavailable(self) -> None:
         self.error = DependencyUnavailable("kafka", "kafka did not acknowledge in time")

@@ -31,7 +31,7 @@ async def ledger_sums(db: Any) -> dict[str, int]:
     """Return the sums of the ledger over all partitions."""
     row = await db.fetchrow(
         "SELECT sum(stored) stored, sum(duplicate) duplicate, sum(parked) parked,"
-        " sum(undecodable) undecodable, sum(missing) missing FROM partition_ledger"
+        " sum(undecodable) undecodable, sum(missing) missing, sum(canary) canary FROM partition_ledger"
     )
     return {name: int(value) for name, value in row.items()}
 
