@@ -1,14 +1,18 @@
 """Settings sections that several services compose, and the report of an invalid setting."""
 
+import os
 import re
 import ssl
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import certifi
 from aiokafka.helpers import create_ssl_context
+from dotenv import dotenv_values
 from faststream.security import (
     BaseSecurity,
     SASLPlaintext,
@@ -264,15 +268,57 @@ class Http(BaseSettings):
 
 
 def load(settings: type[S]) -> S:
-    """Read settings, or exit with one line that names the variable and the error."""
+    """Read settings, or exit with one line that names the variable and the error.
+
+    For each variable NAME, the environment may have NAME_FILE instead: the path of a file with its value, as
+    Docker and Kubernetes mount secrets.
+    """
     try:
-        return settings()
+        with _values_of_files(settings):
+            return settings()
     except ValidationError as error:
         problems = "; ".join(
             f"{_failed_variable(error, item['loc'])}: {item['msg'].removeprefix('Value error, ')}"
             for item in error.errors(include_input=False, include_url=False)
         )
         sys.exit(f"wrong settings: {problems} (see .env.example)")
+
+
+@contextmanager
+def _values_of_files(settings: type[BaseSettings]) -> Iterator[None]:
+    """Add the values of `NAME_FILE` variables to the environment while the block lasts.
+
+    Afterwards a process that this one starts does not inherit them. Exits if a file cannot be read.
+    """
+    names = set(_variables(settings))
+    given = {name: value for name, value in dotenv_values(".env").items() if value} | dict(os.environ)
+    added = []
+    try:
+        for name in sorted(names):
+            path = given.get(f"{name}_FILE")
+            if not path or f"{name}_FILE" in names:
+                continue
+            if given.get(name):
+                sys.exit(f"wrong settings: {name} and {name}_FILE: set one of them")
+            try:
+                value = Path(path).read_text(encoding="utf-8").removesuffix("\n")
+            except (OSError, UnicodeDecodeError) as error:
+                sys.exit(f"wrong settings: {name}_FILE: {path} cannot be read ({type(error).__name__})")
+            os.environ[name] = value
+            added.append(name)
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
+
+
+def _variables(settings: type[BaseSettings]) -> Iterator[str]:
+    """Yield the environment variables of settings and of their sections."""
+    for name, field in settings.model_fields.items():
+        if is_section(field):
+            yield from _variables(cast("type[BaseSettings]", field.annotation))
+        else:
+            yield variable_name(settings, name, field)
 
 
 def _failed_variable(error: ValidationError, loc: tuple[int | str, ...]) -> str:

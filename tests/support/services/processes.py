@@ -22,8 +22,9 @@ ROOT = Path(__file__).parents[3]
 class ServiceProcess:
     """One `python -m services NAME` on a free port; its log is beside the test's files."""
 
-    def __init__(self, name: str, environment: Mapping[str, str], folder: Path) -> None:
+    def __init__(self, name: str, environment: Mapping[str, str], folder: Path, code: Path = ROOT) -> None:
         self.name = name
+        self.code = code  # the checkout whose version runs
         self.port = free_ports(1)[0]
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / f"{name}-{self.port}.log"
@@ -42,7 +43,7 @@ class ServiceProcess:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", *self.program],
-                cwd=ROOT,
+                cwd=self.code,
                 env=self.environment,
                 stdout=log,
                 stderr=log,
@@ -95,10 +96,10 @@ class ServiceProcess:
 
 @contextlib.contextmanager
 def processes(
-    folder: Path, environment: Mapping[str, str], *names: str
+    folder: Path, environment: Mapping[str, str], *names: str, code: Path = ROOT
 ) -> Iterator[dict[str, ServiceProcess]]:
     """Start services at once, and kill those still running at the end."""
-    started = {name: ServiceProcess(name, environment, folder) for name in names}
+    started = {name: ServiceProcess(name, environment, folder, code) for name in names}
     try:
         for service in started.values():
             service.start()

@@ -1,9 +1,11 @@
 """An invalid setting stops the service with one line that names the variable."""
 
+import os
 import secrets
 from pathlib import Path
 from urllib.parse import unquote
 
+import certifi
 import pytest
 from pydantic import ValidationError
 
@@ -109,3 +111,42 @@ def test_kafka_settings_require_full_login_and_pem_file(tmp_path: Path) -> None:
     (file := tmp_path / "ca.pem").write_text("no certificate")
     with pytest.raises(ValidationError, match="PEM"):
         Kafka.model_validate({**values, "sasl_password": "p", "ssl_ca_file": str(file)})
+
+
+def test_a_value_is_read_from_the_file_that_a_variable_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "url").write_text("postgresql://u:secret@h/d\n")
+    monkeypatch.setenv("DATABASE_URL_FILE", str(tmp_path / "url"))
+    assert load(Postgres).url.get_secret_value() == "postgresql://u:secret@h/d"
+    assert "DATABASE_URL" not in os.environ
+
+
+def test_the_files_of_sections_and_of_dot_env_are_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "url").write_text("postgresql://u:secret@h/d")
+    (tmp_path / ".env").write_text(f"DATABASE_URL_FILE={tmp_path / 'url'}\n")
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "k:9092")
+    assert load(Settings).postgres.url.get_secret_value() == "postgresql://u:secret@h/d"
+
+
+def test_a_value_and_a_file_for_it_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://u:secret@h/d")
+    monkeypatch.setenv("DATABASE_URL_FILE", str(tmp_path / "url"))
+    with pytest.raises(SystemExit, match="DATABASE_URL and DATABASE_URL_FILE: set one of them"):
+        load(Postgres)
+
+
+def test_a_file_that_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DATABASE_URL_FILE", str(tmp_path / "url"))
+    with pytest.raises(SystemExit, match=r"DATABASE_URL_FILE: .*url cannot be read \(FileNotFoundError\)"):
+        load(Postgres)
+
+
+def test_a_setting_whose_name_ends_with_file_is_still_a_path(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "k:9092")
+    monkeypatch.setenv("KAFKA_SSL_CA_FILE", certifi.where())
+    assert str(load(Kafka).ssl_ca_file) == certifi.where()
