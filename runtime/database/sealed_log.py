@@ -95,12 +95,10 @@ async def list_leaf_tiles(connection: Connection, first: int, limit: int) -> lis
     return [StoredTile(row["tile"], row["hashes"], row["entry_ids"]) async for row in rows]
 
 
-async def list_upper_tiles(
-    connection: Connection, level: int, first: int, limit: int
-) -> dict[Position, bytes]:
-    """Return tiles of a level above the leaves, from the tile with the index `first` on."""
+async def list_upper_tiles(connection: Connection, level: int, first: int, limit: int) -> list[StoredTile]:
+    """Return tiles of a level above the leaves, from the tile with the index `first` on. They have no ids."""
     rows = _SQL.list_tiles(connection, level=level, first=first, limit=limit)
-    return {(level, row["tile"]): row["hashes"] async for row in rows}
+    return [StoredTile(row["tile"], row["hashes"], row["entry_ids"]) async for row in rows]
 
 
 async def read_leaves(

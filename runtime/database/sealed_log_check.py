@@ -193,8 +193,11 @@ class SealedLogCheck:
         while True:
             stored, first = dict[Position, bytes](), 0
             while chunk := await list_upper_tiles(self._connection, level, first, CHUNK_TILES):
-                stored |= chunk
-                first = max(tile for _, tile in chunk) + 1
+                stored |= {(level, each.tile): each.hashes for each in chunk}
+                for each in chunk:
+                    if each.entry_ids:
+                        self._findings.add(f"the tile {each.tile} at level {level} has ids of entries")
+                first = chunk[-1].tile + 1
             wanted = {at: row for at, row in computed.items() if at[0] == level}
             for at in sorted(stored.keys() | wanted.keys()):
                 if stored.get(at) != wanted.get(at):

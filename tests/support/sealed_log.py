@@ -22,14 +22,19 @@ PUBLIC_KEY = KEY.verification_key()
 
 
 @cache
-def document_verifier() -> Callable[..., str]:
-    """Return the function `check` of the program in docs/audit.md."""
+def document_functions() -> dict[str, Callable[..., Any]]:
+    """Return the functions of the program in docs/audit.md."""
     [program] = re.findall(
         r"^```python\n(.*?)^```$", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
     )
     names: dict[str, Any] = {"__name__": "check"}
     exec(compile(program, str(DOCUMENT), "exec"), names)  # noqa: S102 - the document's program is under test
-    return cast("Callable[..., str]", names["check"])
+    return names
+
+
+def document_verifier() -> Callable[..., str]:
+    """Return the function `check` of the program in docs/audit.md."""
+    return document_functions()["check"]
 
 
 async def add_entries(db: Any, count: int, lead_id: UUID | None = None) -> None:

@@ -70,6 +70,10 @@ class Stack:
             await connection.close()
         return Database(_on(self.owner_url, name), _on(self.service_url, name))
 
+    def admin_url_of(self, database: Database) -> str:
+        """Return the URL of a database with the rights of a superuser."""
+        return _on(self.admin_url, urlsplit(database.owner).path.removeprefix("/"))
+
     async def drop_database(self, database: Database) -> None:
         name = urlsplit(database.owner).path[1:]
         connection = await asyncpg.connect(self.admin_url)

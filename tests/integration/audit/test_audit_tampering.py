@@ -1,116 +1,32 @@
 """A superuser with the triggers off changes the log in many ways: both verifiers find each."""
 
-import random
-from collections.abc import Awaitable, Callable
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+import asyncpg
 import pytest
 from cryptography.exceptions import InvalidSignature
 
-from deploy.cli.audit.files import AuditFileError
+from deploy.cli.audit.files import AuditFileError, export_log
 from runtime.database.sealed_log_check import SealedLogCheck
 from runtime.settings import Postgres
 from runtime.transparency_log.checkpoint import open_checkpoint
-from runtime.transparency_log.merkle_tree import hash_leaf
-from tests.support.sealed_log import PUBLIC_KEY, add_entries, document_verifier, export_to, seal
+from tests.support.sealed_log import PUBLIC_KEY, document_verifier, export_to
+from tests.support.stack import Database, Stack
+from tests.tampering.changes import KINDS, SEAL_CHANGES
+from tests.tampering.independent import refuses_export, refuses_tables
+from tests.tampering.log import Undo, make_sealed_log, remove_protection
+from tests.tampering.run import tamper
 
-CHANGES: Final = 60  # of changing the entries; each takes some 30 ms
-COLUMNS: Final = {
-    "event_id": "gen_random_uuid()",
-    "event": "event || '.'",
-    "actor": "actor || ' '",
-    "status_code": "coalesce(status_code, 0) + 1",
-    "details_json": "jsonb_set(details_json, '{ratio}', '0.10')",
-    "lead_id": "NULL",
-    "request_id": "coalesce(request_id, '') || 'x'",
-    "created_at_utc": "created_at_utc + interval '1 microsecond'",
-}
-
-
-class Rollback(Exception):
-    pass
-
-
-async def sealed_log(postgres: Postgres, db: Any) -> list[int]:
-    """Seal 300 entries with gaps between their ids, in two steps. Return the ids."""
-    for _ in range(3):
-        await add_entries(db, 90)
-        with suppress(Rollback):
-            async with db.transaction():
-                await add_entries(db, 5)
-                raise Rollback
-        await seal(postgres)
-    await add_entries(db, 30)
-    await seal(postgres)
-    rows = await db.fetch("SELECT id FROM audit_log ORDER BY id")
-    return [row["id"] for row in rows]
-
-
-async def copy_into(db: Any, source: int, target: int) -> None:
-    await db.execute(
-        "INSERT INTO audit_log (id, event_id, event, actor, status_code, details_json, lead_id, request_id,"
-        " created_at_utc) OVERRIDING SYSTEM VALUE"
-        " SELECT $2::bigint, gen_random_uuid(), event, actor, status_code, details_json, lead_id, request_id,"
-        " created_at_utc FROM audit_log WHERE id = $1",
-        source,
-        target,
-    )
-
-
-async def tamper(db: Any, ids: list[int], chance: random.Random) -> str:
-    """Alter, delete, insert, reorder, truncate or renumber. Return what was done."""
-    one, other = chance.sample(ids, 2)
-    free = sorted(set(range(1, ids[-1])) - set(ids))
-    match chance.randrange(7):
-        case 0 | 1:
-            column = chance.choice(list(COLUMNS))
-            await db.execute(f"UPDATE audit_log SET {column} = {COLUMNS[column]} WHERE id = $1", one)
-            return f"altered {column} of {one}"
-        case 2:
-            await db.execute("DELETE FROM audit_log WHERE id = $1", one)
-            return f"deleted {one}"
-        case 3:
-            target = chance.choice([*free, -1, 0])
-            await copy_into(db, one, target)
-            return f"inserted {target}"
-        case 4:
-            await db.execute("UPDATE audit_log SET id = -id WHERE id = ANY($1)", [one, other])
-            await db.execute("UPDATE audit_log SET id = $2 WHERE id = -$1::bigint", one, other)
-            await db.execute("UPDATE audit_log SET id = $1 WHERE id = -$2::bigint", one, other)
-            return f"swapped {one} and {other}"
-        case 5:
-            last = chance.choice(ids[:-1])
-            await db.execute("DELETE FROM audit_log WHERE id > $1", last)
-            return f"truncated after {last}"
-        case _:
-            await db.execute("UPDATE audit_log SET id = id + 100000 WHERE id >= $1", one)
-            return f"renumbered from {one}"
-
-
-async def hide_in_tiles(db: Any, ids: list[int]) -> None:
-    """Write the hashes of the entries as they are now into the tiles, as a superuser may."""
-    rows = await db.fetch(
-        "SELECT id, row_to_json(entry)::text AS leaf FROM (SELECT id, event_id, event, actor, status_code,"
-        " details_json, lead_id, request_id, created_at_utc AT TIME ZONE 'UTC' AS created_at_utc"
-        " FROM audit_log ORDER BY id) AS entry"
-    )
-    await db.execute("DELETE FROM audit_tile WHERE level = 0")
-    for tile, first in enumerate(range(0, len(rows), 256)):
-        part = rows[first : first + 256]
-        hashes = b"".join(hash_leaf(row["leaf"].encode()) for row in part)
-        await db.execute(
-            "INSERT INTO audit_tile (level, tile, hashes, entry_ids) VALUES (0, $1, $2, $3)",
-            tile,
-            hashes,
-            [row["id"] for row in part],
-        )
+CHANGES: Final = 260  # the command `python -m tests.tampering` makes 10,000
 
 
 async def find(db: Any, change: Callable[[], Awaitable[str]], path: Path) -> tuple[str, int, bool]:
     """Return the change, what our check counts, and whether the document's program refuses the export."""
-    with suppress(Rollback):
+    with suppress(Undo):
         async with db.transaction():
             for table in ("audit_log", "audit_tile", "audit_checkpoint"):
                 await db.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
@@ -122,30 +38,37 @@ async def find(db: Any, change: Callable[[], Awaitable[str]], path: Path) -> tup
                 refused = False
             except (AuditFileError, ValueError, InvalidSignature):
                 refused = True
-            raise Rollback
+            raise Undo
     return what, findings.count, refused
 
 
-@pytest.mark.parametrize("hidden", [False, True], ids=["entries", "entries and tiles"])
-async def test_every_change_of_entries_is_found_by_both_verifiers(
-    postgres: Postgres, db: Any, tmp_path: Path, *, hidden: bool
+@pytest.fixture
+async def superuser(stack: Stack, database: Database) -> AsyncIterator[Any]:
+    """A superuser's connection to this test's database; jsonb comes as data."""
+    connection = await asyncpg.connect(stack.admin_url_of(database))
+    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
+    yield connection
+    await connection.close()
+
+
+async def test_every_change_of_a_superuser_is_found_by_both_verifiers(
+    postgres: Postgres, superuser: Any, tmp_path: Path
 ) -> None:
-    ids, chance = await sealed_log(postgres, db), random.Random(20)
-
-    async def change() -> str:
-        what = await tamper(db, ids, chance)
-        if hidden:
-            await hide_in_tiles(db, ids)
-        return what
-
-    for _ in range(CHANGES):
-        what, count, refused = await find(db, change, tmp_path / "log")
-        assert (count > 0, refused) == (True, True), what
-
-    async def nothing() -> str:
-        return "nothing"
-
-    assert await find(db, nothing, tmp_path / "log") == ("nothing", 0, False)
+    log = await make_sealed_log(postgres, superuser)
+    await remove_protection(superuser)
+    result = await tamper(superuser, log, tmp_path / "log", seed=20, count=CHANGES)
+    assert (result.made.total(), result.missed) == (CHANGES, [])
+    # All of them change entries, or what was signed last, but for those of the seal.
+    entries = {kind.__name__ for kind in KINDS} - {kind.__name__ for kind in SEAL_CHANGES}
+    for kind in entries:
+        assert result.by_export[kind] == result.by_program[kind] == result.made[kind]
+    # Nothing is found where nothing was changed.
+    async with superuser.transaction():
+        assert (await SealedLogCheck(superuser, [PUBLIC_KEY]).run()).count == 0
+        assert not await refuses_tables(superuser)
+        lines = [line async for line in export_log(superuser)]
+    for note in log.notes:
+        assert not refuses_export(tmp_path / "log", lines, note)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +103,7 @@ async def test_every_change_of_entries_is_found_by_both_verifiers(
 async def test_every_change_of_the_seal_itself_is_found(
     postgres: Postgres, db: Any, tmp_path: Path, statement: str
 ) -> None:
-    await sealed_log(postgres, db)
+    await make_sealed_log(postgres, db)
 
     async def change() -> str:
         if "number" in statement:
@@ -197,7 +120,7 @@ async def test_every_change_of_the_seal_itself_is_found(
 async def test_a_log_set_back_is_found_with_a_checkpoint_from_elsewhere(
     postgres: Postgres, db: Any, tmp_path: Path
 ) -> None:
-    await sealed_log(postgres, db)
+    await make_sealed_log(postgres, db)
     note = await db.fetchval("SELECT note FROM audit_checkpoint WHERE size = 300")
     known = open_checkpoint(note, [PUBLIC_KEY])
     for table in ("audit_log", "audit_tile", "audit_checkpoint"):
