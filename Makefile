@@ -89,7 +89,7 @@ outage: $(READY) ## Kafka away for a minute under load, timed (how=stopped, kill
 	@$(RUN) tests.faults.outage --how $(or $(how),stopped) $(a)
 
 faults-quick: $(READY) ## One round of each family, as CI runs it
-	@$(RUN) tests.faults --quick --parallel 2 --patience 2 $(a)
+	@$(RUN) tests.faults --quick --parallel 3 --patience 3 $(a)
 
 fuzz: $(READY) ## Send generated requests to a whole installation for ten minutes, and count every lead (MINUTES=10)
 	@$(RUN) tests.fuzz --minutes $(or $(MINUTES),10) $(a)

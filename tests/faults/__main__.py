@@ -60,7 +60,8 @@ def main(
     options = dict(_pair(each) for each in set_ or [])
     os.environ[patience_.VARIABLE] = f"{patience:g}"
     folder = ROOT / ".fastcore" / "faults" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-seed{seed}"
-    fixed = [(name, faults) for name, each in chosen.items() for faults in each.quick_rounds] if quick else []
+    longest = sorted(chosen.values(), key=lambda each: (-len(each.quick_rounds), -each.bound_seconds))
+    fixed = {each.name: each.quick_rounds for each in longest} if quick else {}
     plan = Plan(
         seed=seed,
         minutes=minutes,

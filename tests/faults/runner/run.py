@@ -42,8 +42,8 @@ class Plan:
     """The number of the first round. 0: the next of the record."""
     faults: tuple[str, ...] = ()
     """Only these, all of them in every round."""
-    fixed: Sequence[tuple[str, tuple[str, ...]]] = ()
-    """Only these rounds: family and faults of each."""
+    fixed: Mapping[str, Sequence[tuple[str, ...]]] = field(default_factory=dict)
+    """Only these rounds: the faults of each, by family."""
     options: Mapping[str, str] = field(default_factory=dict)
     keep: bool = False
     parallel: int = 1
@@ -87,7 +87,7 @@ class Run:
         self._number = (plan.first or record.next_number(plan.seed)) - 1
         self._in_progress: Counts = Counter()
         self._active = list[Session]()
-        self._fixed = list(plan.fixed)
+        self._taken = set[str]()
         self._missing = {
             (name, fault): reason
             for name, family in families.items()
@@ -98,6 +98,13 @@ class Run:
             name: [fault for fault in family.faults if (name, fault) not in self._missing]
             for name, family in families.items()
         }
+        self._fixed = {
+            name: [here for faults in each if (here := self._at_hand(name, faults))]
+            for name, each in plan.fixed.items()
+        }
+
+    def _at_hand(self, family: str, faults: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(fault for fault in faults if (family, fault) not in self._missing)
 
     def execute(self) -> None:
         """Run all rounds. Ctrl-C ends the rounds in progress, which are not recorded."""
@@ -161,7 +168,9 @@ class Run:
                 assert chosen
                 result = self._run_round(session, chosen)
                 violated = violated or bool(result and result.violations)
-                chosen = self._choose(family if number + 1 < family.rounds_of_a_session else None)
+                # Families take turns, except in a fixed plan.
+                last = number + 1 == family.rounds_of_a_session
+                chosen = self._choose(None if last and not self.plan.fixed else family)
                 if violated:
                     break
             session.close()
@@ -248,16 +257,12 @@ class Run:
         with self._lock:
             if self._stopping or (plan.rounds and self._chosen >= plan.rounds):
                 return None
-            counts = self.record.counts() + self._in_progress
             if plan.fixed:
-                own = [
-                    index for index, (name, _) in enumerate(self._fixed) if current and name == current.name
-                ]
-                if not self._fixed:
+                if not (found := self._next_fixed(current)):
                     return None
-                name, faults = self._fixed.pop(own[0] if own else 0)
-                family = self.families[name]
+                family, faults = found
             else:
+                counts = self.record.counts() + self._in_progress
                 family = choose_family(self.families, self._available, counts, self.record.spent(), current)
                 rng = random.Random(f"{plan.seed}/{self._number + 1}/faults")
                 faults = plan.faults or choose_faults(family, self._available[family.name], counts, rng)
@@ -271,6 +276,16 @@ class Run:
 
     def _options(self, family: Family) -> dict[str, str]:
         return {**(family.quick_options if self.plan.fixed else {}), **self.plan.options}
+
+    def _next_fixed(self, current: Family | None) -> tuple[Family, tuple[str, ...]] | None:
+        """Return a round of the plan: of the current family, or of the first that no session has."""
+        names = [current.name] if current and self._fixed.get(current.name) else []
+        names += [name for name, left in self._fixed.items() if left and name not in self._taken]
+        if not names:
+            return None
+        self._taken.add(names[0])
+        faults = self._fixed[names[0]].pop(0)
+        return self.families[names[0]], faults
 
     def _left_seconds(self) -> float | None:
         return self._began + self.plan.minutes * 60 - time.monotonic() if self.plan.minutes else None

@@ -78,15 +78,31 @@ def test_no_round_begins_that_the_budget_has_no_time_for(tmp_path: Path) -> None
 
 
 def test_sessions_at_the_same_time_record_each_round_once(tmp_path: Path) -> None:
-    name = FAMILY.name
-    run, _ = execute(tmp_path, Plan(fixed=[(name, ("passes",))] * 5, parallel=2), "passes")
+    run, _ = execute(tmp_path, Plan(rounds=5, parallel=2), "passes")
     assert sorted(line["number"] for line in run.done) == [1, 2, 3, 4, 5]
     assert not run.violations
     assert {line["kind"] for line in records.read(tmp_path / "rounds.jsonl")} == {"run", "round", "end"}
 
 
+def test_one_session_has_the_fixed_rounds_of_a_family(tmp_path: Path) -> None:
+    run, _ = execute(tmp_path, Plan(fixed={FAMILY.name: [("passes",)] * 2}, parallel=2), "passes")
+    assert [line["number"] for line in run.done] == [1, 2]
+    assert len({Path(line["folder"]).parent for line in run.done}) == 1
+
+
+def test_a_fixed_round_omits_faults_that_the_machine_lacks(tmp_path: Path) -> None:
+    family = replace(
+        FAMILY, bound_seconds=60, missing=lambda fault: "another machine" if fault == "hangs" else None
+    )
+    plan = Plan(fixed={FAMILY.name: [("hangs",), ("hangs", "passes")]})
+    run = Run({FAMILY.name: family}, plan, Record(tmp_path / "rounds.jsonl"), tmp_path, lambda _line: None)
+    run.execute()
+    assert [line["faults"] for line in run.done] == [["passes"]]
+    assert run.record.lines[0]["missing"] == {f"{FAMILY.name}: hangs": "another machine"}
+
+
 def test_the_options_of_quick_rounds_are_recorded(tmp_path: Path) -> None:
-    fixed = [(FAMILY.name, ("passes",))]
+    fixed = {FAMILY.name: [("passes",)]}
     run, _ = execute(tmp_path, Plan(fixed=fixed), "passes", quick_options={"seconds": "8"})
     (line,) = run.done
     assert line["options"] == {"seconds": "8"}
