@@ -77,7 +77,7 @@ class Retention:
     async def _erase_stored(self, site: str, refused: dict[Any, str]) -> int:
         """Erase the old leads of a site and return how many were erased."""
         erased, last = 0, BEFORE_ALL
-        while before := self._time_before(self._periods.days(site)):
+        while before := await self._time_before(self._periods.days(site)):
             rows = await self._list(SQL.list_old_leads, site=site, before=before, **last)
             erased += await self._erase_all([row["id"] for row in rows], refused)
             if len(rows) < CHUNK:
@@ -88,7 +88,7 @@ class Retention:
     async def _erase_queued(self, refused: dict[Any, str]) -> int:
         """Erase the old leads that were never stored and return how many were erased."""
         erased, last = 0, BEFORE_ALL
-        while times := self._record_times():
+        while times := await self._record_times():
             rows = await self._list(SQL.list_old_queued, **times, **last)
             # A lead may have several records. Those on later pages are emptied by then.
             erased += await self._erase_all(list(dict.fromkeys(row["lead_id"] for row in rows)), refused)
@@ -99,18 +99,19 @@ class Retention:
 
     async def _empty_records(self) -> int:
         """Empty the old records that belong to no lead and return how many were emptied."""
-        if not (times := self._record_times()):
+        if not (times := await self._record_times()):
             return 0
         async with transaction(self._pool) as connection:
             emptied: int = await SQL.empty_old_rows(connection, actor=ACTOR, **times)
         return emptied
 
-    def _record_times(self) -> dict[str, Any] | None:
+    async def _record_times(self) -> dict[str, Any] | None:
         """Return the parameters of `list_old_queued` that select old records. None: no record is old."""
+        now = await self._read_time()
         periods = self._periods
-        now = self._clock()
         befores = {site: now - timedelta(days=days) for site, days in periods.site_days.items()}
-        other_before = self._time_before(periods.installation_days)
+        days = periods.installation_days
+        other_before = None if days is None else now - timedelta(days=days)
         times = [*befores.values(), *([other_before] if other_before else [])]
         if not times:
             return None
@@ -121,8 +122,17 @@ class Retention:
             "latest": max(times),
         }
 
-    def _time_before(self, days: int | None) -> datetime | None:
-        return None if days is None else self._clock() - timedelta(days=days)
+    async def _time_before(self, days: int | None) -> datetime | None:
+        return None if days is None else await self._read_time() - timedelta(days=days)
+
+    async def _read_time(self) -> datetime:
+        """Return the time by the clock that is behind, ours or the database's.
+
+        An erasure cannot be undone: one clock that is a year ahead must not make every lead an old one.
+        """
+        async with transaction(self._pool) as connection:
+            database_time: datetime = await SQL.read_time(connection)
+        return min(self._clock(), database_time)
 
     async def _list(self, query: Any, **parameters: Any) -> list[Any]:
         async with transaction(self._pool) as connection:

@@ -15,6 +15,10 @@ WITH RECURSIVE sites AS (
 )
 SELECT site FROM sites WHERE site IS NOT NULL;
 
+-- name: read_time$
+-- The time by the database's clock.
+SELECT now();
+
 -- name: list_old_leads
 -- Leads of a site that were received before a time, oldest first, after the last lead of the previous chunk.
 SELECT id, created_at_utc FROM lead_inbox

@@ -73,6 +73,19 @@ async def test_what_is_too_old_is_erased_once_a_day_and_each_lead_audited(
     assert await admin.db.fetchval("SELECT runs FROM scheduled_job WHERE name = 'retention'") == 2
 
 
+async def test_regression_a_clock_that_is_a_year_ahead_erases_no_lead(admin: Admin, pool: Pool) -> None:
+    await admin.add_lead()
+    long_ago = Clock().now - timedelta(days=1)
+    await admin.add_queue_row(
+        stage="persister", kind="store", lead_id=uuid4(), payload=b"Grace Hopper",
+        first_failed_at=long_ago, last_failed_at=long_ago,
+    )  # fmt: skip
+    clock = Clock()
+    clock.turn(days=366)
+    report = await job(pool, clock, 30)._erase_old()
+    assert report.details == {"erased": 0, "records_emptied": 0}
+
+
 async def test_a_job_that_is_switched_off_erases_nothing_and_waits_for_no_run(
     admin: Admin, pool: Pool
 ) -> None:
