@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, Self
 
 import asyncpg
 import httpx
@@ -25,6 +25,7 @@ from tests.faults.injections.poison_records import Poisoner
 from tests.faults.injections.proxy import Proxy, own_port
 from tests.faults.receiver import SECRET, Receiver
 from tests.faults.servers import listen_behind_proxy, start_part
+from tests.faults.violations import Violation
 from tests.support.mail.smtp import SmtpServer
 from tests.support.services.one_process import OneProcess, Role
 from tests.support.services.processes import ServiceProcess
@@ -58,12 +59,30 @@ TIMES = {
 DESTINATION = "crm"
 
 
+class KafkaServer(Protocol):
+    """A broker, or several of one cluster."""
+
+    bootstrap_servers: str
+
+    @property
+    def alive(self) -> bool: ...
+
+    @property
+    def pid(self) -> int: ...
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+
 @dataclass
 class Environment:
     """All servers, proxies and services. `log_event` adds to the timeline of the round."""
 
     folder: Path
-    kafka: standalone.Kafka
+    kafka: KafkaServer
     postgres: standalone.Postgres
     kafka_proxy: Proxy
     postgres_proxy: Proxy
@@ -72,6 +91,7 @@ class Environment:
     poison: Poisoner
     receiver: Receiver
     one_process: bool = False
+    replicas: int = 1  # of each topic
     services: dict[str, ServiceProcess | Role] = field(default_factory=dict)
     extras: list[ServiceProcess] = field(default_factory=list)
     mails: Counter[tuple[str, str]] = field(default_factory=Counter)  # (lead id, kind) -> mails accepted
@@ -92,35 +112,49 @@ class Environment:
         kafka = await asyncio.to_thread(standalone.Kafka, folder, own_port())
         listen_behind_proxy(folder, proxied_port, kafka_proxy_port)
         database = await asyncio.to_thread(standalone.Postgres, folder, own_port())
-        smtp = SmtpServer(credentials=("fastcore", "right"))
-        environment = cls(
+        proxy = Proxy(proxied_port, kafka_proxy_port)
+        environment = cls.assemble(folder, kafka, database, proxy, one_process=one_process)
+        environment.prepare_services(workers)
+        return environment
+
+    @classmethod
+    def assemble(
+        cls,
+        folder: Path,
+        kafka: KafkaServer,
+        database: standalone.Postgres,
+        kafka_proxy: Proxy,
+        **options: Any,
+    ) -> Self:
+        """Return an installation of these servers. `prepare_services` makes its services."""
+        return cls(
             folder,
             kafka,
             database,
-            kafka_proxy=Proxy(proxied_port, kafka_proxy_port),
+            kafka_proxy=kafka_proxy,
             postgres_proxy=Proxy(database.port),
             smtp_proxy=Proxy(0),
-            smtp=smtp,
+            smtp=SmtpServer(credentials=("fastcore", "right")),
             poison=Poisoner(kafka.bootstrap_servers),
             receiver=Receiver(folder),
-            one_process=one_process,
+            **options,
         )
-        name_service.write_address(environment.names, name_service.RECEIVER)
+
+    def prepare_services(self, workers: int = 1) -> None:
+        """Make the services, and the files that they read. None is started."""
+        name_service.write_address(self.names, self.receiver.host)
         events = ["lead.received", "lead.updated", "lead.status_changed"]
-        crm = destination(DESTINATION, environment.receiver.url, events=events, allow_private=False)
-        with write_sites(folder, crm).open("a") as file:
+        crm = destination(DESTINATION, self.receiver.url, events=events, allow_private=False)
+        with write_sites(self.folder, crm).open("a") as file:
             file.write(f'[sites.{DIGEST_SITE}]\nalert_frequency = "hourly"\n')
-        if one_process:
-            whole = environment.whole_process()
-            environment.services = {name: Role(whole, name) for name in SERVICES}
+        if self.one_process:
+            whole = self.whole_process()
+            self.services = {name: Role(whole, name) for name in SERVICES}
         else:
-            environment.services = {name: environment.service(name) for name in SERVICES}
-        environment.services["ingest"].environment |= power_cut.variables(folder)
-        environment.services["ingest"].environment["FASTCORE_INGEST_WORKERS"] = str(workers)
-        environment.services["admin"].environment |= {
-            "FASTCORE_ADMIN_GATEWAY_URLS": environment.services["ingest"].url
-        }
-        return environment
+            self.services = {name: self.service(name) for name in SERVICES}
+        self.services["ingest"].environment |= power_cut.variables(self.folder)
+        self.services["ingest"].environment["FASTCORE_INGEST_WORKERS"] = str(workers)
+        self.services["admin"].environment |= {"FASTCORE_ADMIN_GATEWAY_URLS": self.services["ingest"].url}
 
     def service(self, name: str) -> ServiceProcess:
         """Return one more process of a service, not started."""
@@ -147,6 +181,7 @@ class Environment:
         process.environment |= {
             VARIABLE: SECRET,
             name_service.VARIABLE: str(self.names),
+            name_service.RECEIVER_VARIABLE: self.receiver.host,
             "SSL_CERT_FILE": str(self.receiver.authority),
         }
 
@@ -156,16 +191,28 @@ class Environment:
         return self.folder / "names"
 
     @property
+    def database_url(self) -> str:
+        """The database's URL for the services."""
+        proxy = self.postgres_proxy
+        return self.postgres.urls.service.replace(
+            f"@127.0.0.1:{self.postgres.port}/", f"@{proxy.host}:{proxy.port}/"
+        )
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """The addresses of Kafka for the services."""
+        return f"{self.kafka_proxy.host}:{self.kafka_proxy.port}"
+
+    @property
     def variables(self) -> dict[str, str]:
-        url = self.postgres.urls.service.replace(f":{self.postgres.port}/", f":{self.postgres_proxy.port}/")
         return {
             "DEBUG": "false",
-            "DATABASE_URL": url,
-            "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{self.kafka_proxy.port}",
+            "DATABASE_URL": self.database_url,
+            "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers,
             "FASTCORE_SITE_INGEST_TOKEN": f"{SITE_TOKEN},{DIGEST_SITE}:{DIGEST_SITE_TOKEN}",
             "FASTCORE_ADMIN_TOKEN": ADMIN_TOKEN,
             "FASTCORE_INGEST_SPOOL_FOLDER": str(self.folder / "spool"),
-            "SMTP_HOST": "127.0.0.1",
+            "SMTP_HOST": self.smtp_proxy.host,
             "SMTP_PORT": str(self.smtp_proxy.port),
             "SMTP_USER": "fastcore",
             "SMTP_PASSWORD": "right",
@@ -177,9 +224,7 @@ class Environment:
 
     async def start(self) -> None:
         """Start everything and wait until it is ready."""
-        await asyncio.gather(asyncio.to_thread(self.kafka.start), asyncio.to_thread(self.postgres.start))
-        await migrate(self.postgres.urls.owner, self.postgres.urls.service)
-        await provision(Kafka(bootstrap_servers=self.kafka.bootstrap_servers))
+        await self.start_servers()
         await self.smtp.start()
         await self.receiver.start()
         self.smtp_proxy.target_port = self.smtp.port
@@ -190,8 +235,29 @@ class Environment:
         for service in self.services.values():
             await service.ready(90)
 
+    async def start_servers(self) -> None:
+        """Start Kafka and PostgreSQL, with the topics and the tables."""
+        await asyncio.gather(asyncio.to_thread(self.kafka.start), asyncio.to_thread(self.postgres.start))
+        await migrate(self.postgres.urls.owner, self.postgres.urls.service)
+        await provision(Kafka(bootstrap_servers=self.kafka.bootstrap_servers), self.replicas)
+
+    async def heal_servers(self) -> None:
+        """Start or resume Kafka and PostgreSQL."""
+        for part in (self.kafka, self.postgres):
+            if part.alive:
+                os.kill(part.pid, signal.SIGCONT)
+            else:
+                await start_part(part)
+
+    async def stop_servers(self, *, keep: bool) -> None:
+        """Stop Kafka and PostgreSQL, whatever their state. Their data stays if `keep` is true."""
+        await asyncio.to_thread(self.kafka.stop)
+        await asyncio.to_thread(self.postgres.stop)
+        if not keep:
+            postgres.remove(self.folder)
+
     @property
-    def proxies(self) -> tuple[Proxy, Proxy, Proxy]:
+    def proxies(self) -> tuple[Proxy, ...]:
         return self.kafka_proxy, self.postgres_proxy, self.smtp_proxy
 
     async def stop(self, *, keep: bool) -> None:
@@ -203,10 +269,7 @@ class Environment:
             await proxy.stop()
         await self.smtp.stop()
         await self.receiver.stop()
-        await asyncio.to_thread(self.kafka.stop)
-        await asyncio.to_thread(self.postgres.stop)
-        if not keep:
-            postgres.remove(self.folder)
+        await self.stop_servers(keep=keep)
 
     def cut_power_of_gateway(self) -> None:
         """Kill the gateway with `kill -9`, and truncate its files to the bytes that it had fsynced."""
@@ -251,14 +314,10 @@ class Environment:
         for proxy in self.proxies:
             await proxy.heal()
         await self.receiver.heal()
-        name_service.write_address(self.names, name_service.RECEIVER)
+        name_service.write_address(self.names, self.receiver.host)
         self.smtp.script.clear()
         self.smtp.always = {k: v for k, v in self.smtp.always.items() if k.startswith("rcpt:")}
-        for part in (self.kafka, self.postgres):
-            if part.alive:
-                os.kill(part.pid, signal.SIGCONT)
-            else:
-                await start_part(part)
+        await self.heal_servers()
         for extra in self.extras:
             if extra.process and extra.process.poll() is None:
                 extra.kill()
@@ -274,6 +333,14 @@ class Environment:
                 self.log_event(event)
                 self.restarts.append(event)
                 service.start()
+
+    async def count_more_pending(self) -> dict[str, Any]:
+        """Return what else is pending in an installation of another kind; start its jobs as an admin."""
+        return {}
+
+    async def find_more_violations(self) -> list[Violation]:
+        """Return what else is wrong in an installation of another kind, once it is idle."""
+        return []
 
     async def spooled(self) -> int | None:
         """Return the number of leads in the spool, or None if the gateway does not answer."""
@@ -310,11 +377,11 @@ class Environment:
 
     async def sql(self, statement: str, *args: Any) -> list[Any]:
         """Query the database as superuser, without the proxy."""
-        connection = await asyncpg.connect(self.postgres.urls.superuser, timeout=10)
+        connection = await asyncpg.connect(self.postgres.urls.superuser, timeout=10, command_timeout=20)
         try:
             return list(await connection.fetch(statement, *args))
         finally:
-            await connection.close()
+            connection.terminate()  # a server that hangs would delay a graceful close
 
     def collect_mails(self) -> None:
         """Count every mail that the server accepted, including those without a reply. Call it when idle."""

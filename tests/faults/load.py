@@ -20,8 +20,6 @@ _SHAPES: dict[Shape, int] = {
     "plain": 76, "again": 8, "at once": 5, "other body": 3, "other body at once": 2, "bad": 6,
 }  # fmt: skip
 _CONCURRENT_COPIES = 99
-# As shares of the leads: those whose status an admin changes, and those that are erased.
-_CHANGED, _ERASED = 0.12, 0.05
 _STATUSES = ("processing", "contacted", "won")
 _REFUSED, _GREYLISTED, _IMPATIENT = 0.02, 0.02, 0.1
 
@@ -46,6 +44,9 @@ class Traffic:
     per_second: float = 40.0
     spam: float = 0.08  # as a share; spam is stored and not mailed
     sites: tuple[str, ...] = ("default", "default", "studio")
+    # As shares of the plain leads: those whose status an admin changes, and those that are erased.
+    changed: float = 0.12
+    erased: float = 0.05
 
 
 @dataclass
@@ -145,8 +146,8 @@ def plan_load(rng: random.Random, name: str, traffic: Traffic) -> list[Step]:
         if not lead.spam and draw < _REFUSED + _GREYLISTED:
             lead.mailing = "refused" if draw < _REFUSED else "greylisted"
         if shape == "plain" and not lead.spam:
-            lead.statuses = _STATUSES[: rng.randint(1, 3)] if rng.random() < _CHANGED else ()
-            lead.erase = rng.random() < _ERASED
+            lead.statuses = _STATUSES[: rng.randint(1, 3)] if rng.random() < traffic.changed else ()
+            lead.erase = rng.random() < traffic.erased
         steps.append(Step(at, shape, lead, patient=rng.random() > _IMPATIENT))
     for step in steps:
         if step.shape == "at once":

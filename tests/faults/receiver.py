@@ -18,7 +18,7 @@ import trustme
 from standardwebhooks import Webhook
 
 from tests.faults.arrivals import Arrivals
-from tests.faults.injections.name_service import HOST
+from tests.faults.injections.name_service import HOST, RECEIVER
 from tests.faults.injections.proxy import own_port
 
 SECRET: Final = "whsec_" + base64.b64encode(b"a secret of the fault suite, 32 b").decode()
@@ -41,6 +41,7 @@ class Receiver:
 
     folder: Path
     port: int = field(default_factory=own_port)
+    host: str = RECEIVER
     behaviour: Behaviour | None = None
     share: float = 1.0  # of the requests that `behaviour` is for
     arrivals: Arrivals = field(default_factory=Arrivals)
@@ -72,7 +73,7 @@ class Receiver:
     async def start(self) -> None:
         if self._server is None:
             self._server = await asyncio.start_server(
-                self._serve, "127.0.0.1", self.port, ssl=self._context, ssl_handshake_timeout=5
+                self._serve, self.host, self.port, ssl=self._context, ssl_handshake_timeout=5
             )
 
     async def stop(self) -> None:

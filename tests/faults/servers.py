@@ -2,11 +2,16 @@
 
 import asyncio
 from pathlib import Path
+from typing import Protocol
 
-from deploy.embedded.servers.standalone import Server
+
+class Startable(Protocol):
+    """A server that can be started again."""
+
+    def start(self) -> None: ...
 
 
-async def start_part(part: Server) -> None:
+async def start_part(part: Startable) -> None:
     """Start a server, with two retries: its port may be in use by a client for a moment."""
     for last in (False, False, True):
         try:
@@ -19,12 +24,12 @@ async def start_part(part: Server) -> None:
             return
 
 
-def listen_behind_proxy(folder: Path, port: int, advertised_port: int) -> None:
+def listen_behind_proxy(folder: Path, port: int, advertised_port: int, host: str = "127.0.0.1") -> None:
     """Give the broker a second listener that advertises the address of the proxy."""
     path = folder / "kafka" / "server.properties"
     added = {
-        "listeners": f"PROXIED://127.0.0.1:{port}",
-        "advertised.listeners": f"PROXIED://127.0.0.1:{advertised_port}",
+        "listeners": f"PROXIED://{host}:{port}",
+        "advertised.listeners": f"PROXIED://{host}:{advertised_port}",
         "listener.security.protocol.map": "PROXIED:PLAINTEXT",
     }
     lines = path.read_text().splitlines()

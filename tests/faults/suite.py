@@ -6,8 +6,9 @@ import random
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from tests.faults.environment import (
     SITE_TOKEN,
     Environment,
 )
-from tests.faults.injections.faults import ALL, LONG
+from tests.faults.injections.faults import ALL, LONG, Fault
 from tests.faults.load import Step, Traffic, Website, plan_load
 from tests.faults.office import Office
 from tests.faults.violations import Violation
@@ -80,14 +81,20 @@ class Suite:
         keep: bool,
         one_process: bool = False,
         workers: int = 1,
+        build: Callable[[Path], Awaitable[Environment]] | None = None,
+        faults: Mapping[str, Fault] = ALL | LONG,
     ) -> None:
+        """`build` makes an installation in a folder, by default the one of a single broker and database."""
+        self._build_environment = build or partial(
+            Environment.build, one_process=one_process, workers=workers
+        )
+        self._faults = faults
         self._folder = folder
         self._traffic = traffic
         self._seconds = traffic.seconds
         self._say = say
         self._keep = keep
         self._one_process = one_process
-        self._workers = workers
         self._environments = 0
         self._began = 0.0
         self._ends: dict[tuple[str, int], int] = {}
@@ -158,6 +165,7 @@ class Suite:
         result.violations += check(
             observed, self._website.leads, self._website.refusals, environment.poison, environment.allowed_503
         )
+        result.violations += await environment.find_more_violations()
 
     async def _build(self) -> Environment:
         self._environments += 1
@@ -166,9 +174,7 @@ class Suite:
         self._say(
             f"starting Kafka, PostgreSQL, a mail server, a receiver and six services{shared} in {folder}"
         )
-        environment = self._environment = await Environment.build(
-            folder, one_process=self._one_process, workers=self._workers
-        )
+        environment = self._environment = await self._build_environment(folder)
         await environment.start()
         office = Office(environment.services["admin"].url, ADMIN_TOKEN)
         tokens = {"default": SITE_TOKEN, DIGEST_SITE: DIGEST_SITE_TOKEN}
@@ -183,7 +189,7 @@ class Suite:
     async def _inject(self, result: Round, fault: str) -> None:
         assert self._environment
         rng = random.Random(f"{result.seed}/{result.number}/{fault}")
-        found = (ALL | LONG)[fault]
+        found = self._faults[fault]
         if missing := found.missing():
             result.skipped.append(f"{fault}: needs {missing}")
             return
@@ -240,6 +246,7 @@ class Suite:
             "spool": "no answer" if spooled is None else spooled,
             "queue": rows[0]["count"],
             **open_work,
+            **await environment.count_more_pending(),
         }
 
     def _measure(self, result: Round, known: set[str], refused: int) -> None:

@@ -34,7 +34,7 @@ def jumps(seconds: int) -> Action:
         clock = environment.folder / f"clock-of-{name}"
         async with environment.exclusive(name):
             service = environment.services[name]
-            _set(clock, 0)
+            set_clock(clock, "+0")
             faked = {
                 "LD_PRELOAD": str(LIBRARY),
                 "FAKETIME_TIMESTAMP_FILE": str(clock),
@@ -48,14 +48,15 @@ def jumps(seconds: int) -> Action:
                 del service.environment[key]  # only the process just started has them
             await asyncio.sleep(3)
             for offset in (seconds, 0):
-                _set(clock, offset)
+                set_clock(clock, f"{offset:+d}")
                 environment.log_event(f"the clock of {name} is {offset:+d} s")
                 await asyncio.sleep(rng.uniform(5, 8))
 
     return action
 
 
-def _set(clock: Path, offset: int) -> None:
+def set_clock(clock: Path, text: str) -> None:
+    """Set the clock of the processes that read this file: an offset in seconds, such as `+3700`."""
     fresh = clock.with_suffix(".new")
-    fresh.write_text(f"{offset:+d}\n")
+    fresh.write_text(f"{text}\n")
     fresh.rename(clock)  # atomic: libfaketime never reads a partial file

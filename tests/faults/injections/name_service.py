@@ -18,6 +18,8 @@ from runtime.event_loop import Loop
 HOST: Final = "receiver.faults.example"
 VARIABLE: Final = "FAULT_SUITE_NAMES"
 RECEIVER: Final = "127.0.0.1"
+# The address of the receiver, where it is another one.
+RECEIVER_VARIABLE: Final = "FAULT_SUITE_RECEIVER"
 
 
 def write_address(path: Path, address: str) -> None:
@@ -30,6 +32,7 @@ def write_address(path: Path, address: str) -> None:
 def install() -> None:
     """Replace the lookup of the receiver's name in this process."""
     names, look_up, is_public = Path(os.environ[VARIABLE]), Loop.getaddrinfo, addresses.is_public
+    receiver = os.environ.get(RECEIVER_VARIABLE, RECEIVER)
 
     async def getaddrinfo(self: Any, host: Any, port: Any, **options: Any) -> Any:
         if host == HOST:
@@ -39,7 +42,7 @@ def install() -> None:
         return await look_up(self, host, port, **options)
 
     Loop.getaddrinfo = getaddrinfo  # type: ignore[method-assign]
-    addresses.is_public = lambda address: address == RECEIVER or is_public(address)
+    addresses.is_public = lambda address: address == receiver or is_public(address)
 
 
 def main(name: str) -> None:

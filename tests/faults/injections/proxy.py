@@ -38,6 +38,7 @@ class Proxy:
 
     target_port: int
     port: int = field(default_factory=own_port)
+    host: str = "127.0.0.1"  # the address on which it listens
     blackhole: set[Direction] = field(default_factory=set)
     latency_seconds: float = 0.0
     bytes_per_second: float = 0.0
@@ -50,7 +51,7 @@ class Proxy:
     _server: asyncio.Server | None = None
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, limit=CHUNK_BYTES)
+        self._server = await asyncio.start_server(self._serve, self.host, self.port, limit=CHUNK_BYTES)
 
     async def stop(self) -> None:
         """Refuse new connections and reset those that are open."""

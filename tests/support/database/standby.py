@@ -16,6 +16,7 @@ from deploy.embedded.servers import postgres, postgres_cluster
 from deploy.embedded.servers.standalone import Postgres
 from tests.support.wait import eventually
 
+_PRIMARY, _STANDBY = "primary", "standby"
 _REPLICATION = "host replication all 127.0.0.1/32 scram-sha-256\n"
 
 
@@ -75,20 +76,29 @@ class Pair:
 @contextlib.contextmanager
 def running_pair(folder: Path) -> Iterator[Pair]:
     """Run a primary and its standby while the block lasts; remove both at the end."""
-    first, second = folder / "primary", folder / "standby"
     with contextlib.ExitStack() as stack:
-        primary = Postgres(first)
-        stack.callback(postgres.remove, first)
-        with (postgres.cluster_folder(first) / "data" / "pg_hba.conf").open("a") as file:
-            file.write(_REPLICATION)
-        _copy(first, second, primary)
-        stack.callback(postgres.remove, second)
-        stack.callback(primary.stop)
-        primary.start()
-        standby = Postgres(second)
-        stack.callback(standby.stop)
-        standby.start()
-        yield Pair(primary, standby)
+        stack.callback(remove_pair, folder)
+        pair = prepare_pair(folder)
+        for server in (pair.primary, pair.standby):
+            stack.callback(server.stop)
+            server.start()
+        yield pair
+
+
+def prepare_pair(folder: Path) -> Pair:
+    """Return a primary and its standby, not started, in two folders below this one."""
+    first, second = folder / _PRIMARY, folder / _STANDBY
+    primary = Postgres(first)
+    with (postgres.cluster_folder(first) / "data" / "pg_hba.conf").open("a") as file:
+        file.write(_REPLICATION)
+    _copy(first, second, primary)
+    return Pair(primary, Postgres(second))
+
+
+def remove_pair(folder: Path) -> None:
+    """Delete the data of both servers. They are stopped."""
+    for name in (_PRIMARY, _STANDBY):
+        postgres.remove(folder / name)
 
 
 def _copy(first: Path, second: Path, primary: Postgres) -> None:
@@ -125,14 +135,15 @@ def _follow(data: Path, primary: Postgres) -> None:
 @contextlib.contextmanager
 def hanging(server: Postgres) -> Iterator[None]:
     """Stop the postmaster and its backends (SIGSTOP): the kernel accepts connections, and nothing answers."""
-    _signal(server, signal.SIGSTOP)
+    signal_all(server, signal.SIGSTOP)
     try:
         yield
     finally:
-        _signal(server, signal.SIGCONT)
+        signal_all(server, signal.SIGCONT)
 
 
-def _signal(server: Postgres, number: signal.Signals) -> None:
+def signal_all(server: Postgres, number: signal.Signals) -> None:
+    """Send a signal to the postmaster and its backends."""
     # Backends have sessions of their own, so the process group is not enough.
     tree = [server.pid]
     for each in Path("/proc").iterdir():

@@ -26,27 +26,50 @@ replica.lag.time.max.ms=5000
 """
 
 
-@contextlib.contextmanager
-def running_brokers(folder: Path, count: int = 3, properties: str = "") -> Iterator[list[Broker]]:
-    """Run that many while the block lasts, each in a folder of its own; later `properties` count."""
-    ports = free_ports(2 * count)
-    plain, controllers = ports[:count], ports[count:]
-    voters = ",".join(f"{node}@127.0.0.1:{port}" for node, port in enumerate(controllers, 1))
-    cluster = new_cluster_id()
+class ClusterPlan:
+    """The brokers of one cluster: what is the same for all, and how to prepare one of them again."""
 
-    def make(node: int) -> Broker:
-        home = folder / f"broker-{node}"
-        home.mkdir()
+    def __init__(self, folder: Path, count: int = 3, properties: str = "") -> None:
+        """Choose ports for `count` brokers. Later `properties` count."""
+        self._folder = folder
+        self._properties = properties
+        self._controllers = free_ports(count)
+        self._cluster = new_cluster_id()
+
+    def home(self, node: int) -> Path:
+        """Return the folder of the data of a broker. Nodes are numbered from 1."""
+        return self._folder / f"broker-{node}"
+
+    def prepare_node(self, node: int, port: int | None = None) -> Broker:
+        """Return a broker, not started, on this port or a free one, with the data that its folder has."""
+        voters = ",".join(f"{each}@127.0.0.1:{at}" for each, at in enumerate(self._controllers, 1))
+        self.home(node).mkdir(exist_ok=True)
         return Broker(
-            home,
-            plain[node - 1],
-            controllers[node - 1],
-            properties=_PROPERTIES.format(node=node, voters=voters) + properties,
-            cluster_id=cluster,
+            self.home(node),
+            port,
+            self._controllers[node - 1],
+            properties=_PROPERTIES.format(node=node, voters=voters) + self._properties,
+            cluster_id=self._cluster,
         )
 
+    def prepare(self) -> list[Broker]:
+        """Return all brokers, not started."""
+        nodes = range(1, len(self._controllers) + 1)
+        ports = free_ports(len(nodes))
+        with ThreadPoolExecutor(len(nodes)) as pool:
+            return list(pool.map(self.prepare_node, nodes, ports))
+
+
+def prepare_brokers(folder: Path, count: int = 3, properties: str = "") -> list[Broker]:
+    """Return the brokers of one cluster, each in a folder of its own; later `properties` count."""
+    return ClusterPlan(folder, count, properties).prepare()
+
+
+@contextlib.contextmanager
+def running_brokers(folder: Path, count: int = 3, properties: str = "") -> Iterator[list[Broker]]:
+    """Run the brokers of `prepare_brokers` while the block lasts."""
+    brokers = prepare_brokers(folder, count, properties)
     with ThreadPoolExecutor(count) as pool:
-        brokers = list(pool.map(make, range(1, count + 1)))
         try:
             # At once: none answers before most of them are there.
             list(pool.map(Broker.start, brokers))

@@ -37,12 +37,13 @@ class ServiceProcess:
         }
         self.roles = name  # the argument of `python -m services`
         self.program: tuple[str, ...] = ("services", self.roles)  # arguments of `python -m`
+        self.prefix: tuple[str, ...] = ()  # words before the command, which replace themselves by it
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", *self.program],
+                [*self.prefix, sys.executable, "-m", *self.program],
                 cwd=self.code,
                 env=self.environment,
                 stdout=log,
