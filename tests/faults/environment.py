@@ -27,6 +27,7 @@ from tests.faults.receiver import SECRET, Receiver
 from tests.faults.servers import listen_behind_proxy, start_part
 from tests.faults.violations import Violation
 from tests.support.mail.smtp import SmtpServer
+from tests.support.patience import patient
 from tests.support.services.one_process import OneProcess, Role
 from tests.support.services.processes import ServiceProcess
 from tests.support.services.webhooks import VARIABLE, destination, write_sites
@@ -377,7 +378,8 @@ class Environment:
 
     async def sql(self, statement: str, *args: Any) -> list[Any]:
         """Query the database as superuser, without the proxy."""
-        connection = await asyncpg.connect(self.postgres.urls.superuser, timeout=10, command_timeout=20)
+        url = self.postgres.urls.superuser
+        connection = await asyncpg.connect(url, timeout=patient(10), command_timeout=patient(20))
         try:
             return list(await connection.fetch(statement, *args))
         finally:

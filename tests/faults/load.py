@@ -11,6 +11,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 import httpx
 
 from tests.faults.office import Office
+from tests.support.patience import patient
 
 Mailing = Literal["good", "refused", "greylisted"]
 Shape = Literal["plain", "again", "at once", "other body", "other body at once", "bad"]
@@ -180,7 +181,7 @@ class Website:
         ):
             for step in steps:
                 await asyncio.sleep(max(0.0, began + step.at - time.monotonic()))
-                patience = patience_seconds if step.patient else 0.0
+                patience = patient(patience_seconds) if step.patient else 0.0
                 tasks.create_task(self._post_step(client, step, patience))
 
     async def _post_step(self, client: httpx.AsyncClient, step: Step, patience: float) -> None:

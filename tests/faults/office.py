@@ -6,6 +6,8 @@ from typing import Final, Protocol
 
 import httpx
 
+from tests.support.patience import patient
+
 PATIENCE_SECONDS: Final = 60.0
 # 404: not stored yet. The others are outages.
 _AGAIN: Final = {404, 429, 500, 502, 503, 504}
@@ -41,7 +43,7 @@ class Office:
                 return
 
     async def _repeat(self, client: httpx.AsyncClient, method: str, url: str) -> int:
-        deadline, wait, status = time.monotonic() + PATIENCE_SECONDS, 0.2, 0
+        deadline, wait, status = time.monotonic() + patient(PATIENCE_SECONDS), 0.2, 0
         while time.monotonic() < deadline:
             try:
                 status = (await client.request(method, url, headers=self._auth)).status_code

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 import httpx
 
 from tests.faults.environment import SITE_TOKEN, Environment
+from tests.support.patience import patient
 
 CONNECTIONS = 2000
 SLOW_SECONDS = 14.0  # past the deadline of a body, 10 s
@@ -26,7 +27,7 @@ async def slow_bodies(environment: Environment, rng: random.Random) -> None:
         environment.log_event(f"{CONNECTIONS} bodies arrive slowly")
         ends = asyncio.gather(*(_dribble(gateway.port, rng.uniform(0, 3)) for _ in range(CONNECTIONS)))
         slowest, until = 0.0, time.monotonic() + SLOW_SECONDS
-        async with httpx.AsyncClient(timeout=PROBE_SECONDS) as client:
+        async with httpx.AsyncClient(timeout=patient(PROBE_SECONDS)) as client:
             while time.monotonic() < until:
                 slowest = max(slowest, await _probe(client, gateway.url))
                 await asyncio.sleep(0.5)
@@ -38,19 +39,17 @@ async def slow_bodies(environment: Environment, rng: random.Random) -> None:
 async def _dribble(port: int, after: float) -> str:
     """Return the status for an endless body, `cut` for no response, or `open` if nothing ends it."""
     await asyncio.sleep(after)
-    writer = None
+    writer, bound = None, asyncio.timeout(patient(SLOW_SECONDS + 20))
     try:
-        async with asyncio.timeout(SLOW_SECONDS + 20):
+        async with bound:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(_HEAD + b"Content-Length: 1000\r\n\r\n")
             answer = asyncio.create_task(reader.readline())
             while not (await asyncio.wait({answer}, timeout=3))[0]:
                 writer.write(b" ")
             return (answer.result().split() or [b"", b"cut"])[1].decode()
-    except OSError:
-        return "cut"
-    except TimeoutError:
-        return "open"
+    except OSError:  # TimeoutError is one
+        return "open" if bound.expired() else "cut"
     finally:
         if writer:
             writer.transport.abort()
@@ -101,7 +100,7 @@ async def huge_bodies(environment: Environment, rng: random.Random) -> None:
         statuses[f"{name}: {status}"] += 1
         assert status in ("cut", "400", "413", "422"), f"{status} to {name}"
 
-    async with environment.exclusive("ingest"), httpx.AsyncClient(timeout=20) as client:
+    async with environment.exclusive("ingest"), httpx.AsyncClient(timeout=patient(20)) as client:
         for _ in range(rng.randint(3, 5)):
             await asyncio.gather(
                 *(post(client, name, chunked=chunked) for name in bodies for chunked in (True, False))
