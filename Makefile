@@ -6,7 +6,7 @@ EMBEDDED := $(RUN) deploy.embedded
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help up down reset psql logs status env test test-compose coverage bench bench-quick bench-compare bench-lead bench-admin bench-idle bench-scale screenshots faults faults-nightly faults-brokers outage faults-quick fuzz ledger doctor mail check fmt docs texts chart alerts lock kafka-jars setup venv
+.PHONY: help up down reset psql logs status env test test-compose coverage bench bench-quick bench-compare bench-lead bench-admin bench-idle bench-scale screenshots faults faults-nightly outage faults-quick fuzz ledger doctor mail check fmt docs texts chart alerts lock kafka-jars setup venv
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,9 +81,6 @@ faults: $(READY) ## Break real things by seed and check every promise, for so lo
 
 faults-nightly: $(READY) ## The same with the date as seed, and write docs/reliability.md (MINUTES=240)
 	@$(RUN) tests.faults.runner.nightly --minutes $(or $(MINUTES),240) $(if $(PATIENCE),--patience $(PATIENCE)) $(a)
-
-faults-brokers: $(READY) ## Kill, hang and roll three brokers under load, and count (a="--rate 50")
-	@$(RUN) tests.faults.three_brokers $(a)
 
 outage: $(READY) ## Kafka away for a minute under load, timed (how=stopped, killed or absent)
 	@$(RUN) tests.faults.outage --how $(or $(how),stopped) $(a)
