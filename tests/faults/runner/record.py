@@ -95,7 +95,9 @@ def find_commit() -> str:
         return done.stdout.strip()
 
     try:
-        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain") else "")
+        return git("rev-parse", "--short=12", "HEAD") + (
+            "+" if git("status", "--porcelain", "--", ".", ":!.venv") else ""
+        )
     except (OSError, subprocess.SubprocessError):
         return "unknown"
 

@@ -117,7 +117,7 @@ class Run:
                 "budget": plan.minutes,
                 "patience": patience.factor(),
                 "parallel": plan.parallel,
-                "families": sorted(self.families),
+                "faults": self._available,
                 "options": dict(plan.options),
                 "missing": {f"{name}: {fault}": reason for (name, fault), reason in self._missing.items()},
             },

@@ -44,6 +44,7 @@ def render(lines: Sequence[Line]) -> str:
         several = " A round with several faults is in the row of each." if _has_several(own) else ""
         parts.append(f"### Family {family}\n\nBy fault.{several}")
         parts.append(_table("fault", own, faults, lambda line: line["faults"]))
+    parts += _not_tried(lines, rounds)
     parts += _skipped(lines, rounds)
     return "\n\n".join(parts) + "\n"
 
@@ -131,6 +132,20 @@ def _violations(rounds: Sequence[Line]) -> list[str]:
                 f" {', '.join(kinds)}. First: `{first}`. Again: `{line['reproduce']}`"
             )
     return ["Rounds with violations:", "\n".join(found)] if found else []
+
+
+def _not_tried(lines: Sequence[Line], rounds: Sequence[Line]) -> list[str]:
+    """Return the faults for which the budget had no time."""
+    tried = {(line["family"], fault) for line in rounds for fault in line["faults"]}
+    left = dict[str, list[str]]()
+    for run in (line for line in lines if line["kind"] == "run"):
+        for family, faults in run["faults"].items():
+            left[family] = [fault for fault in faults if (family, fault) not in tried]
+    rows = [f"- {family}: {', '.join(sorted(faults))}" for family, faults in sorted(left.items()) if faults]
+    if not rows:
+        return []
+    count = sum(len(faults) for faults in left.values())
+    return [f"### Faults without a round\n\nThe budget had no time for these ({count}):", "\n".join(rows)]
 
 
 def _skipped(lines: Sequence[Line], rounds: Sequence[Line]) -> list[str]:

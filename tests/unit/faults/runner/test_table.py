@@ -11,6 +11,7 @@ from tests.faults.runner.table import BEGIN, END, main, render, write
 RUN = {
     "kind": "run", "run": "a", "commit": "abc", "began": "2026-01-01T00:00:00+00:00", "machine": "2 cores",
     "seed": 7, "patience": 3.0, "missing": {"brokers: clock": "faketime"},
+    "faults": {"brokers": ["kill", "hang"], "one": ["kill", "poison"]},
 }  # fmt: skip
 
 
@@ -78,6 +79,13 @@ def test_violations_say_how_to_repeat_the_round() -> None:
 def test_a_run_that_was_killed_counts_until_its_last_round() -> None:
     assert "11 minutes" in render(LINES)
     assert "30 minutes" in render([*LINES, {"kind": "end", "run": "a", "minutes": 30.0, "why": "done"}])
+
+
+def test_faults_without_a_round_are_named() -> None:
+    text = render(LINES)
+    assert "no time for these (1):\n\n- brokers: hang\n" in text
+    tried = [*LINES, round_line("brokers", "hang")]
+    assert "without a round" not in render(tried)
 
 
 def test_faults_that_the_machine_lacks_are_named() -> None:
