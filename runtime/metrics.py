@@ -97,6 +97,16 @@ SPAM_RISEN: Final = Gauge("fastcore_site_spam_risen", "The site's share of spam 
 # care of them. Alert on those that nobody has acknowledged.
 INCIDENTS: Final = Gauge("fastcore_open_incidents", "Open incidents.", ["severity", "acknowledged"])
 
+# The canaries in a row, up to the newest, that failed at a hop of a site's route (docs/canary.md). From 2 on
+# the hop fails; one may meet a restart. Without a site: the flusher, which sends no canary, or the database.
+CANARY_FAILURES: Final = Gauge(
+    "fastcore_canary_failures", "Canaries in a row that failed at a hop.", ["site", "route", "hop"]
+)
+# The time from the post of the newest canary until a hop had it.
+CANARY_SECONDS: Final = Gauge(
+    "fastcore_canary_seconds", "Time of the newest canary to a hop.", ["site", "route", "hop"]
+)
+
 # --- the gateway ---------------------------------------------------------------------------------
 
 # Leads answered with 201. Outcome: received, held (beyond a limit), spam (stored separately) or replayed (the

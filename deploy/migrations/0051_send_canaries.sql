@@ -21,10 +21,12 @@ CREATE TABLE canary_result (
     PRIMARY KEY (canary_id, hop)
 );
 
--- A record that is a canary is counted as one, and has no row elsewhere. The table has a row for each partition and stage,
--- so that the new constraint is checked at once. Earlier services count no canary.
+-- A record that is a canary is counted as one, and has no row elsewhere. Earlier services count no canary. The rows of now
+-- satisfied the constraint of before, and the new column is 0, so that nothing has to be checked.
+-- The constraint that is dropped guarantees the same for services that count no canary.
 ALTER TABLE partition_ledger
     ADD COLUMN canary bigint NOT NULL DEFAULT 0,
+    -- squawk-ignore ban-drop-constraint
     DROP CONSTRAINT books_balance,
     ADD CONSTRAINT books_balance CHECK
-        (next_offset - base_offset = stored + duplicate + parked + undecodable + missing + canary);
+        (next_offset - base_offset = stored + duplicate + parked + undecodable + missing + canary) NOT VALID;

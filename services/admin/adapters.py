@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from services.admin.monitoring.system_status import SystemStatus
 from services.admin.rules.mail_rates import MailRates
 from services.admin.rules.spam_shares import SpamShare
+from services.admin.schemas.canary import CanaryStatus
 from services.admin.store.audit import AuditLog
 from services.admin.store.bulk.bulk_changes import BulkChanges
 from services.admin.store.deliveries.destinations import Destinations
@@ -59,6 +60,7 @@ class Adapters:
     incidents: Incidents
     suppressions: SuppressionEntries
     system: SystemStatus
+    canaries: Callable[[], Awaitable[CanaryStatus]]
 
 
 async def get_adapters(request: Request) -> Adapters:

@@ -31,6 +31,7 @@ from services.admin.dashboard.disruptions.headline import NO_HEADLINE
 from services.admin.dashboard.headline import poll_headline
 from services.admin.dashboard.pages import pages
 from services.admin.dashboard.rendering import LOGIN, STATIC, VersionedStaticFiles
+from services.admin.monitoring.canaries import read_canaries
 from services.admin.monitoring.consumer_lag import LagReader
 from services.admin.monitoring.mail_outcomes import DAY, HOUR, count_mail_outcomes
 from services.admin.monitoring.metrics_poller import poll_metrics
@@ -125,6 +126,7 @@ def create_app(config: settings.Settings | None = None, open_pool: OpenPool = op
                 incidents=Incidents(pool),
                 suppressions=SuppressionEntries(pool),
                 system=SystemStatus(pool, lag, services),
+                canaries=partial(read_canaries, pool),
             )
             async with (
                 run_in_background(poll_metrics(pool, lag, read_destinations), "metrics poller"),

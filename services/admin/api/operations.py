@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Response
 
 from services.admin.adapters import CurrentAdapters
+from services.admin.schemas.canary import CanaryStatus
 from services.admin.schemas.system import Jobs, SystemHealth
 
 router = APIRouter(tags=["operations"])
@@ -15,6 +16,12 @@ async def list_jobs(adapters: CurrentAdapters) -> Jobs:
     Also returns the retry schedule of each stage.
     """
     return await adapters.system.read_jobs()
+
+
+@router.get("/canary/status", summary="The canary: what each hop did with the last ones")
+async def canary(adapters: CurrentAdapters) -> CanaryStatus:
+    """Return each route of each site with its hops: which of them fail, and when each last worked."""
+    return await adapters.canaries()
 
 
 @router.get(

@@ -99,6 +99,9 @@ STATES: Final = {
     "healthy": gettext_noop("Healthy"),
     "paused": gettext_noop("Paused"),
     "disabled": gettext_noop("Disabled"),
+    "ok": gettext_noop("Works"),
+    "failing": gettext_noop("Failing"),
+    "unreached": gettext_noop("Not reached"),
     "removed": gettext_noop("Removed from the sites file"),
 }
 # The kinds of destinations, and the events that they receive.
@@ -141,6 +144,10 @@ JOBS: Final = {
     "audit_partitions": (
         gettext_noop("Audit log"),
         gettext_noop("Creates the audit log's next partitions before they are needed."),
+    ),
+    "canary": (
+        gettext_noop("Canary"),
+        gettext_noop("Sends a test lead through each site's own form."),
     ),
     "lead_summary": (
         gettext_noop("Lead statistics"),
@@ -218,6 +225,7 @@ BADGE_STYLES: Final = {
     "queue.archived": "violet", "queue.replayed": "violet", "queue.replay_cancelled": "violet",
     "stage.resumed": "violet", "incident.acknowledged": "violet", "incident.resolved": "violet",
     "pending": "amber", "delivered": "good", "healthy": "good", "paused": "amber", "disabled": "bad",
+    "ok": "good", "failing": "bad", "unreached": "grey",
     "removed": "grey", "delivery.dead": "bad", "delivery.requested": "violet", "delivery.resent": "violet",
     "destination.disabled": "amber", "destination.enabled": "violet",
     "destination.tested": "violet", "destination.retried": "violet",

@@ -21,7 +21,7 @@ from runtime.failures import DependencyUnavailable, RetryableError
 from runtime.logs import logger
 from services.admin import texts
 from services.admin.auth.session import Session
-from services.admin.dashboard import error_texts, formatting, labels
+from services.admin.dashboard import canary_labels, error_texts, formatting, labels
 from services.admin.dashboard.auth import CsrfError, LoginRequired
 from services.admin.rules.errors import ConflictError, ForbiddenError, NotFoundError
 from services.admin.texts import gettext
@@ -59,7 +59,7 @@ _TEMPLATES.globals |= {
     "ngettext": texts.ngettext_html,
     "plural_forms": texts.plural_forms,
 }
-_TEMPLATES.filters |= formatting.FILTERS | labels.FILTERS
+_TEMPLATES.filters |= formatting.FILTERS | labels.FILTERS | canary_labels.FILTERS
 _TEMPLATES.globals |= labels.GLOBALS
 
 

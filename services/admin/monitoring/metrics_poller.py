@@ -11,6 +11,7 @@ from runtime.failures import DependencyUnavailable
 from runtime.logs import logger
 from runtime.tasks import seconds_to_next
 from services.admin.monitoring.audit_partitions import count_missing_partitions
+from services.admin.monitoring.canaries import CanaryGauges
 from services.admin.monitoring.consumer_lag import LagReader
 from services.admin.monitoring.incident_counts import count_open_incidents
 from services.admin.monitoring.mail_outcomes import count_mail_outcomes
@@ -34,13 +35,16 @@ MAX_COUNTING_SHARE: Final = 0.05
 async def poll_metrics(pool: Pool, lag: LagReader, read_destinations: ReadDestinations) -> None:
     """Update the gauges every `POLL_SECONDS` until the task is cancelled."""
     counts_due_at = 0.0
+    canaries = CanaryGauges()
     while True:
         try:
             await ping(pool)
         except DependencyUnavailable:
+            canaries.database_unavailable()
             await _update_lag(lag)
             await asyncio.sleep(UNAVAILABLE_POLL_SECONDS)
             continue
+        await canaries.update(pool)
         started = time.monotonic()
         if started >= counts_due_at:
             await _update_queue_counts(pool)

@@ -102,12 +102,13 @@ class CanaryClient:
         return self._read_gateway(canary, answer)
 
     def _read_gateway(self, canary: Canary, answer: _Answer) -> Sent:
+        content = "form" if canary.route == "form" else "request"
         is_unknown = answer.status == 404 and answer.text.endswith("unknown-form")
         if is_unknown or answer.status == 401:
             return Sent([*_worked(canary, "gateway"), CanaryResult(canary.id, "token", answer.text)])
         if answer.status in _FORM_REFUSED:
             worked = _worked(canary, "gateway", "token")
-            return Sent([*worked, CanaryResult(canary.id, "form", answer.text)])
+            return Sent([*worked, CanaryResult(canary.id, content, answer.text)])
         if answer.status != 201:
             return Sent([CanaryResult(canary.id, "gateway", answer.text)])
         written_to = answer.headers.get(RESPONSE_HEADER)
@@ -115,7 +116,7 @@ class CanaryClient:
             return Sent([CanaryResult(canary.id, "gateway", UNMARKED)], is_unmarked=True)
         spooled = "the gateway wrote it to its disk: Kafka did not acknowledge it in time"
         kafka = CanaryResult(canary.id, "kafka", "" if written_to == "kafka" else spooled)
-        return Sent([*_worked(canary, "gateway", "token", "form"), kafka])
+        return Sent([*_worked(canary, "gateway", "token", content), kafka])
 
     async def _send_to_website(self, canary: Canary, fields: dict[str, str]) -> Sent:
         url = canary.settings.contact_url or ""

@@ -9,6 +9,7 @@ from services.admin.dashboard.auth import current_session, unverified_session, v
 from services.admin.dashboard.pages import (
     audit,
     bulk_changes,
+    canary,
     destinations,
     emails,
     failed_deliveries,
@@ -64,6 +65,7 @@ def pages() -> APIRouter:
         failed_deliveries,
         replays,
         jobs,
+        canary,
         audit,
         palette,
         not_found,  # last: it matches every path
