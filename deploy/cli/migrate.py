@@ -39,6 +39,15 @@ BUSY_SECONDS = 120
 LOCK_TIMEOUT = "500ms"
 RETRY_SECONDS = 1.0
 ENCODING = "UTF8"
+# A client that vanishes inside a transaction, by a partition of the network or with its machine, leaves its
+# locks behind. The operating system would notice it after two hours. With these, in seconds and milliseconds,
+# after half a minute. A timeout of idle transactions would also end those that hold the lock of a job.
+GONE_CLIENT_SETTINGS = {
+    "tcp_keepalives_idle": 15,
+    "tcp_keepalives_interval": 5,
+    "tcp_keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
 CONNECT_SECONDS = 10.0
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 T = TypeVar("T")
@@ -60,6 +69,7 @@ async def migrate(owner_url: str, service_url: str) -> list[str]:
         if FIRST in applied:  # nothing older than this version uses a new database
             await partition_log(connection)
         async with _exclusive_transaction(connection):
+            await _end_sessions_of_gone_clients(connection)
             await _grant_rights(connection, service_url)
         async with watched(connection, connector, "CREATE INDEX CONCURRENTLY lead_inbox_search"):
             await ensure_search_index(connection)
@@ -260,12 +270,24 @@ async def _restrict_database(connection: Connection, role: str) -> None:
     A temporary table could replace a table of the same name in a query. If the current role does not own the
     database, nothing is revoked, and the doctor reports it.
     """
-    database = await connection.fetchval(
+    if database := await _owned_database(connection):
+        await connection.execute(f"REVOKE TEMPORARY, CREATE ON DATABASE {database} FROM PUBLIC, {role}")
+
+
+async def _end_sessions_of_gone_clients(connection: Connection) -> None:
+    """Let new sessions of the database notice a client that is gone. Does nothing if another role owns it."""
+    if database := await _owned_database(connection):
+        for setting, value in GONE_CLIENT_SETTINGS.items():
+            await connection.execute(f"ALTER DATABASE {database} SET {setting} = {value}")
+
+
+async def _owned_database(connection: Connection) -> str | None:
+    """Return the quoted name of the database, or None if the current role does not own it."""
+    name: str | None = await connection.fetchval(
         "SELECT quote_ident(datname) FROM pg_database"
         " WHERE datname = current_database() AND pg_has_role(current_user, datdba, 'USAGE')"
     )
-    if database:
-        await connection.execute(f"REVOKE TEMPORARY, CREATE ON DATABASE {database} FROM PUBLIC, {role}")
+    return name
 
 
 def main(

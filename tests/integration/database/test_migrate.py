@@ -53,6 +53,15 @@ async def test_regression_old_service_leaves_no_stale_last_record(
     await connection.close()
 
 
+async def test_regression_a_session_whose_client_is_gone_ends_within_a_minute(database: Database) -> None:
+    # It kept its locks for two hours: the stage waited for its own ledger, and handled nothing.
+    await migrate(database.owner, database.service)
+    connection = await asyncpg.connect(database.service)
+    shown = {name: await connection.fetchval(f"SHOW {name}") for name in runner.GONE_CLIENT_SETTINGS}
+    await connection.close()
+    assert shown == {name: str(value) for name, value in runner.GONE_CLIENT_SETTINGS.items()}
+
+
 @pytest.mark.parametrize("role", ["owner", "service"])
 @pytest.mark.parametrize(
     "statement", ["UPDATE audit_log SET event = 'x'", "DELETE FROM audit_log", "TRUNCATE audit_log"]
