@@ -162,6 +162,11 @@ MAILS_THROTTLED: Final = Counter("fastcore_mails_throttled_total", "Rate-limit r
 # Emails sent without the DKIM signature that is configured for their sender, because signing failed.
 MAILS_UNSIGNED: Final = Counter("fastcore_mails_unsigned_total", "Emails that could not be signed.")
 
+# Witnesses who did not get the checkpoint of the audit log that was last sent.
+AUDIT_WITNESSES_MISSING: Final = Gauge(
+    "fastcore_audit_witnesses_missing", "Witnesses without the last checkpoint.", multiprocess_mode="livemax"
+)
+
 # --- destinations ------------------------------------------------------------------------
 
 # Attempts at a destination, by the state of the delivery afterwards: delivered, failed (it is sent again) or

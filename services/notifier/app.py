@@ -40,6 +40,7 @@ from services.notifier.settings import Settings
 from services.notifier.smtp.mailer import open_mailer
 from services.notifier.store import Store
 from services.notifier.template_watcher import TemplateWatcher
+from services.notifier.witnesses.witness_mails import WitnessMails
 
 NAME: Final = "notifier"
 FAILURE_SECONDS: Final = 5.0
@@ -170,10 +171,21 @@ async def _open_stage(
             recent,
             drain_seconds=settings.mail_timeout_seconds + 1,
         )
+        audit = settings.audit
+        witness_mails = WitnessMails(
+            pool,
+            mailer,
+            audit.addresses,
+            audit.witness_schedule,
+            settings.from_email,
+            settings.sender_name,
+            lease_seconds=lease * max(1, len(audit.addresses)),
+        )
         yield Stage(
             handler,
             reconciler,
             jobs={
+                **({"witness mails": witness_mails.run} if audit.witnesses else {}),
                 "sites file": watching,
                 "templates": templates.run,
                 "canaries": canaries.queue.run,

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Self
 
+from apscheduler.triggers.cron import CronTrigger
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
@@ -87,6 +88,36 @@ class Dkim(BaseSettings):
         return self
 
 
+def _validate_witnesses(value: str) -> str:
+    return _validate_addresses(value) if value.strip() else ""
+
+
+def _crontab(value: str) -> str:
+    try:
+        CronTrigger.from_crontab(value, timezone="UTC")
+    except ValueError as error:
+        raise ValueError("must be a cron line of five fields, such as 0 6 * * *") from error
+    return value
+
+
+class Audit(BaseSettings):
+    """Who gets the checkpoints of the sealed audit log by email (docs/audit.md)."""
+
+    model_config = section("FASTCORE_AUDIT_")
+    witnesses: Annotated[str, AfterValidator(_validate_witnesses)] = Field(
+        default="", examples=["witness@example.org"]
+    )
+    """The recipients of the sealed audit log's checkpoints, separated by commas: people outside who keep them
+    (docs/audit.md). Empty: nobody gets them by email."""
+    witness_schedule: Annotated[str, AfterValidator(_crontab)] = "0 6 * * *"
+    """When they get the newest one, in UTC: minute, hour, day, month, weekday."""
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Return the witnesses."""
+        return tuple(self.witnesses.split(",")) if self.witnesses else ()
+
+
 class Settings(BaseSettings):
     """The notifier's settings, read from the environment and `.env`."""
 
@@ -97,6 +128,7 @@ class Settings(BaseSettings):
     tracing: Tracing = Field(default_factory=Tracing)
     smtp: Smtp = Field(default_factory=Smtp)
     dkim: Dkim = Field(default_factory=Dkim)
+    audit: Audit = Field(default_factory=Audit)
     sites_file: SitesFile = Field(default_factory=SitesFile)
     from_email: Annotated[str, AfterValidator(_validate_address)] = Field(
         validation_alias=env_name("FROM_EMAIL")

@@ -161,6 +161,10 @@ JOBS: Final = {
         gettext_noop("Audit log check"),
         gettext_noop("Compares the whole audit log with its signatures."),
     ),
+    "audit_witness": (
+        gettext_noop("Audit log witnesses"),
+        gettext_noop("Emails the newest signature of the audit log to people outside."),
+    ),
     "bounce_mailbox": (
         gettext_noop("Bounce mailbox"),
         gettext_noop("Reads reports of emails that came back from the sender's mailbox."),

@@ -1,0 +1,1 @@
+"""Emails the checkpoints of the sealed audit log to witnesses (docs/audit.md)."""
