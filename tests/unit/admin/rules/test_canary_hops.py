@@ -1,6 +1,8 @@
 """Which hop fails, from what the hops wrote: an observation each, and nothing that is only remembered."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from uuid import uuid4
 
 import pytest
@@ -15,10 +17,16 @@ BEHIND = ("persister", "postgresql", "notifier", "smtp", "webhooks", "destinatio
 LATE = DEADLINE + timedelta(seconds=1)
 
 
-def canary(*worked: str, age: timedelta = LATE, route: str = "form", **failed: str) -> SentCanary:
-    """Return a canary. `failed` has the reasons of the hops that failed."""
+def canary(
+    *worked: str,
+    age: timedelta = LATE,
+    route: str = "form",
+    failed: Mapping[str, str] = MappingProxyType({}),
+    **more_failed: str,
+) -> SentCanary:
+    """Return a canary. `failed` and `more_failed` have the reasons of the hops that failed."""
     results = {hop: HopResult(True, "", 0.5, NOW) for hop in worked}
-    results |= {hop: HopResult(False, reason, 0.5, NOW) for hop, reason in failed.items()}
+    results |= {hop: HopResult(False, reason, 0.5, NOW) for hop, reason in {**failed, **more_failed}.items()}
     return SentCanary(uuid4(), "studio", route, NOW - age, results)
 
 
@@ -46,7 +54,7 @@ def test_a_canary_that_got_through_shows_that_each_hop_works() -> None:
     [((), "gateway"), (FORM[:1], "token"), (FORM[:2], "form"), (FORM[:3], "kafka")],
 )
 def test_what_the_post_shows_is_the_only_failure(worked: tuple[str, ...], hop: str) -> None:
-    route = status(canary(*worked, **{hop: "HTTP 503"}), canary(*worked, **{hop: "HTTP 502"}))
+    route = status(canary(*worked, failed={hop: "HTTP 503"}), canary(*worked, failed={hop: "HTTP 502"}))
     assert failing(route) == {hop: (2, "HTTP 503")}
     assert states(route)["smtp"] == "unreached"
 
@@ -63,7 +71,7 @@ def test_a_service_that_writes_nothing_in_time_is_named(silent: str) -> None:
 @pytest.mark.parametrize("hop", ["postgresql", "smtp", "destination:crm"])
 def test_a_server_behind_a_service_is_named_with_its_answer(hop: str) -> None:
     rest = [each for each in BEHIND if each != hop]
-    assert failing(status(canary(*FORM, *rest, **{hop: "its answer"}))) == {hop: (1, "its answer")}
+    assert failing(status(canary(*FORM, *rest, failed={hop: "its answer"}))) == {hop: (1, "its answer")}
 
 
 def test_a_notifier_that_pauses_for_the_mail_server_is_not_silent() -> None:
