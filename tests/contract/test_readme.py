@@ -139,6 +139,7 @@ def test_every_variable_that_a_page_names_exists() -> None:
         known |= set(re.findall(r"\$\{([A-Z][A-Z0-9_]+)", path.read_text(encoding="utf-8")))
     kit = (ROOT / "site/kit/src/settings.ts").read_text(encoding="utf-8")
     known |= set(re.findall(r"\bFASTCORE_[A-Z_]+\b", kit))
+    known |= {f"{name}_FILE" for name in known}  # runtime.settings.load
     named = set[str]()
     for text in PAGES.values():
         # FASTCORE_<SECTION>_<FIELD> and the like name none.

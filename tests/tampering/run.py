@@ -44,12 +44,12 @@ async def tamper(
             async with db.transaction():
                 what = await kind(db, log, chance)
                 if await fingerprint(db) != original:
-                    await _ask(db, log, path, kind, what, result)
+                    await _verify(db, log, path, kind, what, result)
                 raise Undo
     return result
 
 
-async def _ask(db: Any, log: SealedLog, path: Path, kind: Change, what: str, result: Result) -> None:
+async def _verify(db: Any, log: SealedLog, path: Path, kind: Change, what: str, result: Result) -> None:
     name = kind.__name__
     newest = open_checkpoint(log.notes[-1], [PUBLIC_KEY])
     known = [newest] if kind is set_back else []
