@@ -120,6 +120,12 @@ async def read_leaf_hashes(
     return [(row["id"], row["leaf_hash"]) async for row in rows]
 
 
+async def find_leaf_index(connection: Connection, entry_id: int) -> int | None:
+    """Return the index of an entry's leaf. None: it is not sealed."""
+    index: int | None = await _SQL.find_leaf_index(connection, id=entry_id)
+    return index
+
+
 async def count_tiles(connection: Connection) -> int:
     """Return the number of rows of tiles."""
     count: int = await _SQL.count_tiles(connection)

@@ -35,6 +35,12 @@ FROM (
 ) AS entry
 ORDER BY id;
 
+-- name: find_leaf_index$
+-- The index of an entry's leaf: the tile's first leaf and the place in the tile. No row: it is not sealed.
+SELECT tile * 256 + array_position(entry_ids, :id::bigint) - 1
+FROM (SELECT tile, entry_ids FROM audit_tile
+      WHERE level = 0 AND entry_ids[1] <= :id ORDER BY entry_ids[1] DESC LIMIT 1) AS tile;
+
 -- name: find_leaf_tile$
 -- The tile of leaves that has an id, or would have it.
 SELECT coalesce(max(tile), 0) FROM audit_tile WHERE level = 0 AND entry_ids[1] <= :id::bigint;

@@ -160,7 +160,7 @@ def test_the_required_settings_of_each_service_are_there(chart: list[Manifest]) 
 
 def test_only_the_service_that_needs_them_mounts_files_with_secrets() -> None:
     chart = rendered("full")
-    mounts, secret_of = dict[str, str](), dict[str, str]()
+    mounts, secret_of = set[tuple[str, str]](), dict[str, str]()
     for manifest in of_kind(chart, *WORKLOADS):
         secret_of |= {
             each["name"]: each["secret"]["secretName"]
@@ -171,16 +171,26 @@ def test_only_the_service_that_needs_them_mounts_files_with_secrets() -> None:
             for mount in container["volumeMounts"]:
                 if mount["name"] in secret_of:
                     assert mount["readOnly"]
-                    mounts[container["name"]] = mount["mountPath"]
-    assert secret_of == {"destinations": "fastcore-destinations", "mail": "fastcore-mail"}
-    assert mounts == {
-        "webhooks": "/etc/fastcore/destinations",
-        "notifier": "/etc/fastcore/mail",
-        "flusher": "/etc/fastcore/mail",
+                    mounts.add((container["name"], mount["mountPath"]))
+    assert secret_of == {
+        "destinations": "fastcore-destinations",
+        "mail": "fastcore-mail",
+        "audit": "fastcore-audit",
     }
+    assert mounts == {
+        ("webhooks", "/etc/fastcore/destinations"),
+        ("notifier", "/etc/fastcore/mail"),
+        ("flusher", "/etc/fastcore/mail"),
+        ("flusher", "/etc/fastcore/audit"),
+    }
+    # The signing key of the audit log is named to the service that has it.
+    for name, manifest in services(chart).items():
+        [container] = containers(manifest)
+        key = environment(container).get("FASTCORE_AUDIT_SIGNING_KEY_FILE")
+        assert key == ("/etc/fastcore/audit/key" if name == "flusher" else None)
     [sites] = [each["data"]["sites.toml"] for each in of_kind(chart, "ConfigMap")]
     files = {str(Path(path).parent) for path in re.findall('"file:([^"]+)"', sites)}
-    assert files == set(mounts.values())
+    assert files == {path for _, path in mounts} - {"/etc/fastcore/audit"}
 
 
 def test_a_pod_has_longer_to_stop_than_its_drain_takes(chart: list[Manifest]) -> None:

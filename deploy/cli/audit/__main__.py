@@ -21,7 +21,13 @@ T = TypeVar("T")
 CONNECT_SECONDS = 10.0
 COMMAND_SECONDS = 3600.0
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-for command in (seal_commands.key, seal_commands.export, seal_commands.prove, seal_commands.verify):
+for command in (
+    seal_commands.key,
+    seal_commands.export,
+    seal_commands.prove,
+    seal_commands.consistency,
+    seal_commands.verify,
+):
     app.command()(command)
 
 

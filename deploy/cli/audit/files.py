@@ -22,18 +22,17 @@ from runtime.database.sealed_log import (
     list_archives,
     read_last_checkpoint,
     read_leaves,
-    read_tiles,
+)
+from runtime.database.sealed_log_proofs import (
+    format_consistency,
+    format_entry,
+    format_header,
+    read_consistency_proof,
+    read_inclusion_proof,
 )
 from runtime.transparency_log.checkpoint import Checkpoint, open_checkpoint
-from runtime.transparency_log.merkle_tree import (
-    GrowingTree,
-    ProofError,
-    hash_leaf,
-    prove_inclusion,
-    verify_inclusion,
-)
+from runtime.transparency_log.merkle_tree import GrowingTree, ProofError, hash_leaf, verify_inclusion
 from runtime.transparency_log.signed_note import NoteError, VerificationKey
-from runtime.transparency_log.tiles import TILE_HEIGHT, TILE_WIDTH, TileTree, last_tiles
 
 SQL: Any = load_queries(Path(__file__).with_name("files.sql"))
 CHUNK: Final = 4096
@@ -58,7 +57,7 @@ async def export_log(connection: Connection, archived: Iterable[bytes] = ()) -> 
     `archived` are the entries of all archives, oldest first. Those of before the seal are left out.
     """
     checkpoint = await _newest_checkpoint(connection)
-    yield json.dumps({"checkpoint": checkpoint.note}, ensure_ascii=False)
+    yield format_header(checkpoint.note)
     last_id, left = LOWEST_ID, checkpoint.size
     first_sealed: int | None = await SQL.find_first_sealed(connection)
     for line in archived:
@@ -86,21 +85,31 @@ async def prove_lead(
     `archived` are the entries of archives, oldest first. Entries that are not sealed are left out.
     """
     checkpoint = await _newest_checkpoint(connection)
-    yield json.dumps({"checkpoint": checkpoint.note}, ensure_ascii=False)
+    yield format_header(checkpoint.note)
     moved = {read_id(line): line for line in archived if json.loads(line)["lead_id"] == str(lead_id)}
     rows = SQL.list_sealed_entries(connection, lead_id=lead_id, archived=sorted(moved))
     for entry_id, index in [(row["id"], row["leaf_index"]) async for row in rows]:
         if index >= checkpoint.size:
             continue
-        levels = range(len(last_tiles(checkpoint.size)))
-        on_path = [(level, index // TILE_WIDTH >> TILE_HEIGHT * level) for level in levels]
-        tiles = await read_tiles(connection, [*on_path, *last_tiles(checkpoint.size)])
-        proof = prove_inclusion(TileTree(tiles.get), index, checkpoint.size)
+        proof = await read_inclusion_proof(connection, index, checkpoint.size)
         leaf = moved.get(entry_id)
         if leaf is None:
             [(_, leaf)] = await read_leaves(connection, entry_id - 1, entry_id)
-        encoded = [base64.b64encode(each).decode() for each in proof]
-        yield _history_line(index, encoded, leaf)
+        yield format_entry(index, proof, leaf)
+
+
+async def prove_continuation(connection: Connection, old_size: int) -> str:
+    """Return the proof that the newest checkpoint continues the one with `old_size` entries.
+
+    Raises `AuditFileError`.
+    """
+    checkpoint = await _newest_checkpoint(connection)
+    if not 0 <= old_size <= checkpoint.size:
+        raise AuditFileError(
+            f"only {checkpoint.size} entries are sealed: the log does not continue {old_size}"
+        )
+    proof = await read_consistency_proof(connection, old_size, checkpoint.size)
+    return format_consistency(old_size, proof, checkpoint.note)
 
 
 async def _newest_checkpoint(connection: Connection) -> StoredCheckpoint:
@@ -164,10 +173,10 @@ def _verify_history(checkpoint: Checkpoint, lines: Iterable[bytes]) -> Verified:
     for line in lines:
         try:
             part = json.loads(line)
-            index, encoded, leaf = int(part["index"]), list(part["proof"]), part["leaf"].encode()
-            proof = [base64.b64decode(each, validate=True) for each in encoded]
+            index, leaf = int(part["index"]), part["leaf"].encode()
+            proof = [base64.b64decode(each, validate=True) for each in part["proof"]]
             # Another spelling may hide something, such as a member that is there twice or not proved.
-            if _history_line(index, encoded, leaf).encode() != line:
+            if format_entry(index, proof, leaf).encode() != line:
                 raise AuditFileError(f"entry {count + 1} of the file is not as we wrote it")
             verify_inclusion(hash_leaf(leaf), index, checkpoint.size, proof, checkpoint.root)
         except ProofError as error:
@@ -180,7 +189,3 @@ def _verify_history(checkpoint: Checkpoint, lines: Iterable[bytes]) -> Verified:
             raise AuditFileError(f"entry {count + 1} of the file is not in the order of the log")
         count, last_index = count + 1, index
     return Verified(checkpoint, count, is_whole_log=False)
-
-
-def _history_line(index: int, proof: Sequence[str], leaf: bytes) -> str:
-    return json.dumps({"index": index, "proof": proof, "leaf": leaf.decode()}, ensure_ascii=False)

@@ -13,14 +13,16 @@ from uuid import UUID
 import typer
 
 from deploy.cli.audit.archive_file import read_archives
-from deploy.cli.audit.files import AuditFileError, export_log, prove_lead, verify_file
+from deploy.cli.audit.files import AuditFileError, export_log, prove_continuation, prove_lead, verify_file
 from runtime import event_loop
 from runtime.database.postgres import Connection, open_pool, snapshot
 from runtime.database.sealed_log import Archive, list_archives
 from runtime.database.sealed_log_check import ArchiveUnfinishedError, Findings, SealedLogCheck
+from runtime.database.sealed_log_proofs import open_consistency
 from runtime.failures import Failure
 from runtime.settings import Postgres, load
 from runtime.transparency_log.checkpoint import Checkpoint, open_checkpoint
+from runtime.transparency_log.merkle_tree import ProofError
 from runtime.transparency_log.signed_note import KeyFormatError, NoteError, SigningKey, VerificationKey
 
 Out = Annotated[Path | None, typer.Option("--out", help="the file to write. Default: standard output")]
@@ -51,8 +53,20 @@ def prove(lead: UUID, out: Out = None, archive: Archives = None) -> None:
     _write(lambda connection: prove_lead(connection, lead, read_archives(archive or [])), out)
 
 
+def consistency(old_size: int, out: Out = None) -> None:
+    """Write the proof that the newest checkpoint continues the one with OLD_SIZE entries, for a witness."""
+
+    async def lines(connection: Connection) -> AsyncIterator[str]:
+        yield (await prove_continuation(connection, old_size)).removesuffix("\n")
+
+    _write(lines, out, "proof written")
+
+
 def verify(
-    file: Annotated[Path | None, typer.Argument(help="an export or a history. Default: the database")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="an export, a history or a proof of consistency. Default: the database"),
+    ] = None,
     *,
     key: Annotated[list[str], typer.Option("--key", help="a public key of the log; repeatable")],
     known: Annotated[
@@ -93,12 +107,27 @@ def verify(
 
 def _verify_file(file: Path, keys: list[VerificationKey], earlier: list[Checkpoint]) -> None:
     try:
+        if (text := _read_consistency(file)) is not None:
+            newer = open_consistency(text, keys, earlier)
+            print(f"the checkpoint of {newer.size} entries of {newer.origin} continues the known one")
+            return
         with file.open("rb") as lines:
             found = verify_file((line.removesuffix(b"\n") for line in lines), keys, earlier)
-    except (AuditFileError, OSError) as error:
+    except (AuditFileError, NoteError, ProofError, OSError) as error:
         sys.exit(f"{file}: {error}")
     what = "the whole log" if found.is_whole_log else "entries of the log, each with its proof"
     print(f"{found.entries} entries: {what} {found.checkpoint.origin}, {found.checkpoint.size} entries long")
+
+
+def _read_consistency(file: Path) -> str | None:
+    """Return the text of a proof of consistency. None: the file is another one."""
+    with file.open("rb") as stream:
+        if stream.read(4) != b"old ":
+            return None
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise NoteError("the file is no proof of consistency") from error
 
 
 async def _check_database(
@@ -110,7 +139,9 @@ async def _check_database(
         return findings, await list_archives(connection)
 
 
-def _write(lines: Callable[[Connection], AsyncIterator[str]], out: Path | None) -> None:
+def _write(
+    lines: Callable[[Connection], AsyncIterator[str]], out: Path | None, done: str = "{count} entries"
+) -> None:
     async def write() -> int:
         async with open_pool(load(Postgres), "audit") as pool, snapshot(pool) as connection:
             stream = out.open("wb") if out else sys.stdout.buffer  # the bytes that are sealed, in any locale
@@ -129,4 +160,4 @@ def _write(lines: Callable[[Connection], AsyncIterator[str]], out: Path | None) 
         count = event_loop.run(write())
     except (Failure, OSError, EOFError, ValueError) as error:  # also an AuditFileError
         sys.exit(str(error))
-    print(f"{count} entries", file=sys.stderr)
+    print(done.format(count=count), file=sys.stderr)

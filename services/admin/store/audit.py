@@ -7,6 +7,13 @@ from typing import Any
 
 from contracts.audit import AuditEvent
 from runtime.database.postgres import Pool, load_queries, snapshot
+from runtime.database.sealed_log import read_last_checkpoint
+from runtime.database.sealed_log_proofs import (
+    format_consistency,
+    format_header,
+    prove_entry,
+    read_consistency_proof,
+)
 from services.admin.schemas.cursors import Position, split_page
 from services.admin.schemas.filters import AuditFilter
 from services.admin.schemas.leads import AuditEntry, AuditPage
@@ -19,15 +26,18 @@ _SQL: Any = load_queries(Path(__file__).with_name("audit.sql"))
 class Seal:
     """The newest checkpoint of the sealed audit log (docs/audit.md).
 
-    `note` is the signed text, `size` the number of entries. `last_outcome` and `last_finished_at` are of the
-    last run of the daily check, None if there was none.
+    `note` is the signed text, `size` the number of entries. All entries of before `sealed_until` are sealed.
+    `seal_failure` says why the last run of the sealer failed. `last_outcome`, `last_finished_at` and
+    `check_failure` are of the last run of the daily check, None if there was none.
     """
 
     size: int
     note: str
-    created_at: datetime
+    sealed_until: datetime
+    seal_failure: str | None
     last_outcome: str | None
     last_finished_at: datetime | None
+    check_failure: str | None
 
 
 class AuditLog:
@@ -41,6 +51,28 @@ class AuditLog:
         async with snapshot(self._pool) as connection:
             row = await _SQL.read_seal(connection)
         return Seal(**row) if row else None
+
+    async def prove_entry(self, entry_id: int) -> str | None:
+        """Return the newest checkpoint and an entry with its inclusion proof, a line each.
+
+        None: the entry is not sealed, or was archived. Raises `DependencyUnavailable`.
+        """
+        async with snapshot(self._pool) as connection:
+            checkpoint = await read_last_checkpoint(connection)
+            line = await prove_entry(connection, entry_id, checkpoint.size) if checkpoint else None
+        return f"{format_header(checkpoint.note)}\n{line}\n" if checkpoint and line else None
+
+    async def prove_consistency(self, old_size: int) -> str | None:
+        """Return the proof that the newest checkpoint continues the one with `old_size` entries.
+
+        None: the newest one has fewer. Raises `DependencyUnavailable`.
+        """
+        async with snapshot(self._pool) as connection:
+            checkpoint = await read_last_checkpoint(connection)
+            if checkpoint is None or old_size > checkpoint.size:
+                return None
+            proof = await read_consistency_proof(connection, old_size, checkpoint.size)
+        return format_consistency(old_size, proof, checkpoint.note)
 
     async def list_entries(self, filters: AuditFilter) -> AuditPage:
         """Return a page of the audit log, newest first. Raises `DependencyUnavailable`."""

@@ -18,9 +18,14 @@ LIMIT :limit::bigint;
 -- Until when entries were archived, if that is after this time.
 SELECT max(last_at) FROM audit_archive WHERE :since::timestamptz IS NULL OR last_at >= :since;
 -- name: read_seal^
--- The newest checkpoint, and the last run of the job that compares the log with it. One row of each.
-SELECT checkpoint.size, checkpoint.note, checkpoint.created_at, job.last_outcome, job.last_finished_at
+-- The newest checkpoint, and the last runs of the jobs that seal the log and compare it. One row of each. A run that has nothing
+-- to seal signs nothing, but all entries of before it are sealed.
+SELECT checkpoint.size, checkpoint.note,
+       greatest(checkpoint.created_at, CASE sealing.last_outcome WHEN 'succeeded' THEN sealing.last_started_at END) AS sealed_until,
+       CASE sealing.last_outcome WHEN 'failed' THEN sealing.last_details->>'reason' END AS seal_failure,
+       job.last_outcome, job.last_finished_at, job.last_details->>'reason' AS check_failure
 FROM (SELECT size, note, created_at FROM audit_checkpoint ORDER BY number DESC LIMIT 1) AS checkpoint
+LEFT JOIN scheduled_job AS sealing ON sealing.name = 'audit_seal'
 LEFT JOIN scheduled_job AS job ON job.name = 'audit_check';
 
 -- name: list_audit_of_actor

@@ -79,6 +79,9 @@
 {{- if and .root.Values.sites (has .name (list "ingest" "notifier" "webhooks" "flusher" "admin")) -}}
 {{- $_ := set $env "FASTCORE_SITES_FILE" "/etc/fastcore/sites/sites.toml" -}}
 {{- end -}}
+{{- if and .root.Values.secrets.audit (eq .name "flusher") -}}
+{{- $_ := set $env "FASTCORE_AUDIT_SIGNING_KEY_FILE" "/etc/fastcore/audit/key" -}}
+{{- end -}}
 {{- if eq .name "ingest" -}}
 {{- $_ := set $env "FASTCORE_INGEST_SPOOL_FOLDER" "/var/lib/fastcore/spool" -}}
 {{- if gt (int .root.Values.ingest.workers) 1 -}}

@@ -117,6 +117,9 @@ spec:
         {{- if and (eq .name "flusher") (include "fastcore.mailboxKey" .root) }}
         - {name: mail, mountPath: /etc/fastcore/mail, readOnly: true}
         {{- end }}
+        {{- if and .root.Values.secrets.audit (eq .name "flusher") }}
+        - {name: audit, mountPath: /etc/fastcore/audit, readOnly: true}
+        {{- end }}
         {{- if eq .name "notifier" }}
         {{- range $folder := keys .root.Values.siteTemplates | sortAlpha }}
         - {name: templates-{{ $folder }}, mountPath: /etc/fastcore/templates/{{ $folder }}, readOnly: true}
@@ -141,6 +144,9 @@ spec:
     {{- end }}
     {{- if and .root.Values.secrets.mail (eq .name "notifier") }}
     - {name: mail, secret: {secretName: {{ .root.Values.secrets.mail }}, defaultMode: 0440}}
+    {{- end }}
+    {{- if and .root.Values.secrets.audit (eq .name "flusher") }}
+    - {name: audit, secret: {secretName: {{ .root.Values.secrets.audit }}, defaultMode: 0440}}
     {{- end }}
     {{- if eq .name "flusher" }}
     {{- with include "fastcore.mailboxKey" .root }}
