@@ -29,6 +29,7 @@ PAGES = (
     "/admin/ui/destinations",
     "/admin/ui/emails",
     "/admin/ui/jobs",
+    "/admin/canary",
     "/admin/ui/audit",
 )
 

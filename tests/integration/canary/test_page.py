@@ -1,0 +1,95 @@
+"""The canary's page, its route of the API and its gauges, over rows that the hops wrote."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+
+from runtime.database.postgres import open_pool
+from runtime.settings import Postgres
+from services.admin.monitoring import canaries
+from services.admin.monitoring.canaries import CanaryGauges
+from tests.support.services.admin import TOKEN, Admin
+from tests.support.services.canaries import add_canary
+from tests.support.services.dashboard import running_dashboard, sign_in
+from tests.support.stack import Stack
+
+RUN_OF_THE_JOB = (
+    "INSERT INTO scheduled_job (name, schedule, runs, last_started_at, next_run_at)"
+    " VALUES ('canary', '*/3 * * * *', 1, now(), now() + $1 * interval '1 minute')"
+)
+HOPS = ("gateway", "token", "form", "kafka", "persister", "postgresql", "notifier", "webhooks")
+
+
+@pytest.fixture
+async def admin(postgres: Postgres, stack: Stack) -> AsyncIterator[Admin]:
+    async with running_dashboard(postgres, stack) as running:
+        await sign_in(running)
+        yield running
+
+
+async def add_run(db: Any, *, smtp: str = "", site: str = "studio") -> None:
+    """Insert a canary that was sent two minutes ago, and the results of its hops."""
+    sent = await add_canary(db, site)
+    await db.execute("UPDATE canary SET sent_at = now() - interval '2 minutes' WHERE id = $1", sent.lead_id)
+    for hop in (*HOPS, "smtp"):
+        failed = smtp if hop == "smtp" else ""
+        await db.execute(
+            "INSERT INTO canary_result (canary_id, hop, ok, reason, seconds) VALUES ($1, $2, $3, $4, 0.25)",
+            sent.lead_id, hop, not failed, failed,
+        )  # fmt: skip
+
+
+def failures(**labels: str) -> float | None:
+    return REGISTRY.get_sample_value("fastcore_canary_failures", labels)
+
+
+async def test_the_page_shows_what_was_observed_at_each_hop(admin: Admin) -> None:
+    assert "The canary is off" in (await admin.client.get("/admin/canary")).text
+    await admin.db.execute(RUN_OF_THE_JOB, 3)
+    assert "No test lead yet" in (await admin.client.get("/admin/canary")).text
+    await add_run(admin.db, smtp="smtp 535 5.7.8 at <login>")
+    page = (await admin.client.get("/admin/canary")).text
+    assert "smtp 535 5.7.8 at &lt;login&gt;" in page
+    assert (page.count("Works"), page.count("Failing")) == (8, 2)
+    assert "nothing is tested" not in page
+    await admin.db.execute("UPDATE scheduled_job SET next_run_at = now() - interval '4 minutes'")
+    assert "nothing is tested" in (await admin.client.get("/admin/canary")).text
+
+
+async def test_a_removed_site_is_not_shown_any_more(admin: Admin) -> None:
+    await admin.db.execute(RUN_OF_THE_JOB, 3)
+    await add_run(admin.db, site="gone")
+    await add_run(admin.db)
+    await admin.db.execute("UPDATE canary SET sent_at = sent_at - interval '3 minutes' WHERE site = 'gone'")
+    answer = await admin.client.get("/admin/canary/status", headers={"Authorization": f"Bearer {TOKEN}"})
+    assert [each["site"] for each in answer.json()["routes"]] == ["studio"]
+
+
+async def test_gauges_count_failures_in_a_row_and_forget_what_works_again(
+    postgres: Postgres, db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gauges = CanaryGauges()
+    async with open_pool(postgres, "test") as pool:
+        await db.execute(RUN_OF_THE_JOB, 3)
+        await add_run(db, smtp="smtp 421 at mail")
+        await db.execute("UPDATE canary SET sent_at = sent_at - interval '3 minutes'")
+        await add_run(db, smtp="smtp 421 at mail")
+        await gauges.update(pool)
+        assert failures(site="studio", route="form", hop="smtp") == 2
+        assert failures(site="studio", route="form", hop="kafka") == 0
+        await db.execute("UPDATE canary SET sent_at = sent_at - interval '3 minutes'")
+        await add_run(db)
+        await gauges.update(pool)
+        assert failures(site="studio", route="form", hop="smtp") == 0
+
+        monkeypatch.setattr(canaries, "DATABASE_SECONDS", -1.0)
+        gauges.database_unavailable()
+        assert failures(site="", route="", hop="postgresql") == 2
+        assert failures(site="studio", route="form", hop="smtp") is None
+        monkeypatch.setattr(canaries, "OVERDUE_GRACE_SECONDS", -1.0)
+        await db.execute("UPDATE scheduled_job SET next_run_at = now() - interval '4 minutes'")
+        await gauges.update(pool)
+        assert failures(site="", route="", hop="flusher") == 2
+        assert failures(site="", route="", hop="postgresql") is None
