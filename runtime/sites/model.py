@@ -129,6 +129,7 @@ class Site(BaseModel):
     origins: tuple[Origin, ...] = ()
     captcha: Captcha | None = None
     contact_url: Annotated[str, AfterValidator(_check_url)] | None = None
+    public_status: Annotated[bool, Field(strict=True)] = False
     thanks_url: Annotated[str, AfterValidator(_check_url)] | None = None
     locale: LocaleTag | None = None
     sender: SenderValue | None = Field(default=None, alias="from")

@@ -29,7 +29,7 @@ from services.admin.auth.token_auth import TokenAuth
 from services.admin.dashboard.cache import Cache
 from services.admin.dashboard.disruptions.headline import NO_HEADLINE
 from services.admin.dashboard.headline import poll_headline
-from services.admin.dashboard.pages import pages
+from services.admin.dashboard.pages import pages, public_status
 from services.admin.dashboard.rendering import LOGIN, STATIC, VersionedStaticFiles
 from services.admin.monitoring.canaries import read_canaries
 from services.admin.monitoring.consumer_lag import LagReader
@@ -151,6 +151,7 @@ def create_app(config: settings.Settings | None = None, open_pool: OpenPool = op
     app.state.token_auth = token_auth = TokenAuth(config.actors)
     app.state.cache = Cache()
     app.state.sites = sites
+    app.state.status_key = config.status_key()
     app.state.headline = NO_HEADLINE
     app.state.sessions = sessions = Sessions(config.actors, secure=not config.debug.on)
     problems.install(app)
@@ -163,6 +164,7 @@ def create_app(config: settings.Settings | None = None, open_pool: OpenPool = op
     if config.tracing.exporter_otlp_endpoint:
         app.add_middleware(ServerSpans)
     app.include_router(health.routes(state))
+    app.include_router(public_status.router)
     app.include_router(routes())
     app.include_router(pages())
     app.mount("/admin/static", VersionedStaticFiles(directory=STATIC), name="static")

@@ -1,13 +1,14 @@
 """The settings of the admin service. Sections that all services share come from `runtime.settings`."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode
 
 from contracts.audit import ACTOR_MAX_LENGTH, DEFAULT_ACTOR
 from runtime.access_tokens import TokenList, named_tokens, refuse_weak_tokens
-from runtime.settings import Debug, Http, Kafka, Log, Postgres, SitesFile, Tracing, load, section
+from runtime.settings import Debug, Http, Kafka, Log, Postgres, SitesFile, Tracing, env_name, load, section
+from runtime.transparency_log.signed_note import KeyFormatError, SigningKey
 
 
 def _split(value: object) -> object:
@@ -55,6 +56,27 @@ class Settings(BaseSettings):
         default_factory=dict
     )
     """The services whose readiness is shown: `name=url,...`."""
+
+    canary_status_key: SecretStr | None = Field(
+        default=None, validation_alias=env_name("FASTCORE_CANARY_STATUS_KEY")
+    )
+    """Signs the public status of the sites with `public_status` (docs/canary.md). Not set: none is public."""
+
+    @model_validator(mode="after")
+    def _check_status_key(self) -> Self:
+        self.status_key()
+        return self
+
+    def status_key(self) -> SigningKey | None:
+        """Return the key of the public status. Raises `ValueError`, without the text of the key."""
+        if not self.canary_status_key:
+            return None
+        try:
+            return SigningKey.parse(self.canary_status_key.get_secret_value().strip())
+        except KeyFormatError as error:
+            raise ValueError(
+                f"FASTCORE_CANARY_STATUS_KEY: {error}. Make one: python -m deploy.cli.audit key NAME"
+            ) from None
 
     @property
     def actors(self) -> dict[str, str]:

@@ -1,13 +1,16 @@
 """The canary's page, its route of the API and its gauges, over rows that the hops wrote."""
 
+import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
 
 from runtime.database.postgres import open_pool
-from runtime.settings import Postgres
+from runtime.settings import Postgres, SitesFile
+from runtime.transparency_log.signed_note import SigningKey, open_note
 from services.admin.monitoring import canaries
 from services.admin.monitoring.canaries import CanaryGauges
 from tests.support.services.admin import TOKEN, Admin
@@ -65,6 +68,28 @@ async def test_a_removed_site_is_not_shown_any_more(admin: Admin) -> None:
     await admin.db.execute("UPDATE canary SET sent_at = sent_at - interval '3 minutes' WHERE site = 'gone'")
     answer = await admin.client.get("/admin/canary/status", headers={"Authorization": f"Bearer {TOKEN}"})
     assert [each["site"] for each in answer.json()["routes"]] == ["studio"]
+
+
+async def test_the_public_status_is_signed_and_says_only_whether_leads_get_through(
+    postgres: Postgres, stack: Stack, tmp_path: Path
+) -> None:
+    file, key = tmp_path / "sites.toml", SigningKey.generate("status.example.com")
+    file.write_text("[sites.studio]\npublic_status = true\n[sites.shop]\n")
+    settings = {"sites_file": SitesFile(path=file), "canary_status_key": key.text()}
+    async with running_dashboard(postgres, stack, **settings) as admin:
+        for state, smtp in (("ok", ""), ("ok", "smtp 535"), ("failing", "smtp 535")):
+            await admin.db.execute("UPDATE canary SET sent_at = sent_at - interval '3 minutes'")
+            await admin.db.execute("DELETE FROM scheduled_job")
+            await admin.db.execute(RUN_OF_THE_JOB, 3)
+            await add_run(admin.db, smtp=smtp)
+            admin.app.state.cache.invalidate("canary")
+            answer = (await admin.client.get("/admin/canary/public/studio")).json()
+            signed = json.loads(open_note(answer.pop("note"), [key.verification_key()]))
+            assert signed == answer
+            assert (answer["site"], answer["state"]) == ("studio", state)
+            assert set(answer) == {"site", "state", "tested_at", "signed_at"}
+        for site in ("shop", "nobody"):
+            assert (await admin.client.get(f"/admin/canary/public/{site}")).status_code == 404
 
 
 async def test_gauges_count_failures_in_a_row_and_forget_what_works_again(

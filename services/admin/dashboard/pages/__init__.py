@@ -27,6 +27,7 @@ from services.admin.dashboard.pages import (
     overview,
     palette,
     personal_data,
+    public_status,
     replays,
     status,
     suppressions,
@@ -74,4 +75,4 @@ def pages() -> APIRouter:
     return router
 
 
-__all__ = ["pages"]
+__all__ = ["pages", "public_status"]
