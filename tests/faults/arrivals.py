@@ -1,6 +1,7 @@
 """What arrived at the receiver, each event once and in the order of arrival."""
 
 import json
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ class Event:
     id: str
     type: str
     data: dict[str, Any]
+    at: float = field(default_factory=time.time)  # seconds since 1970
 
     @property
     def lead_id(self) -> str:

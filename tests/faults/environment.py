@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import asyncpg
 import httpx
@@ -78,6 +78,15 @@ class KafkaServer(Protocol):
     def kill(self) -> None: ...
 
 
+class ArrivedMail(NamedTuple):
+    """A mail that the server accepted, for one lead. A list of leads is one for each of its leads."""
+
+    at: float  # seconds since 1970
+    lead_id: str
+    kind: str
+    message_id: str
+
+
 @dataclass
 class Environment:
     """All servers, proxies and services. `log_event` adds to the timeline of the round."""
@@ -92,10 +101,12 @@ class Environment:
     poison: Poisoner
     receiver: Receiver
     one_process: bool = False
+    is_traced: bool = False  # its rounds record traces, for which PostgreSQL notes the times of commits
     replicas: int = 1  # of each topic
     services: dict[str, ServiceProcess | Role] = field(default_factory=dict)
     extras: list[ServiceProcess] = field(default_factory=list)
     mails: Counter[tuple[str, str]] = field(default_factory=Counter)  # (lead id, kind) -> mails accepted
+    arrived: list[ArrivedMail] = field(default_factory=list)
     restarts: list[str] = field(default_factory=list)  # services that ended unexpectedly
     timeline: list[tuple[float, str]] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
@@ -112,9 +123,12 @@ class Environment:
         proxied_port, kafka_proxy_port = own_port(), own_port()
         kafka = await asyncio.to_thread(standalone.Kafka, folder, own_port())
         listen_behind_proxy(folder, proxied_port, kafka_proxy_port)
-        database = await asyncio.to_thread(standalone.Postgres, folder, own_port())
+        # The times of commits: the traces need the order of transactions.
+        settings = {"track_commit_timestamp": "on"}
+        database = await asyncio.to_thread(standalone.Postgres, folder, own_port(), settings)
         proxy = Proxy(proxied_port, kafka_proxy_port)
         environment = cls.assemble(folder, kafka, database, proxy, one_process=one_process)
+        environment.is_traced = True
         environment.prepare_services(workers)
         return environment
 
@@ -316,7 +330,8 @@ class Environment:
             await proxy.heal()
         await self.receiver.heal()
         name_service.write_address(self.names, self.receiver.host)
-        self.smtp.script.clear()
+        # Mailboxes that are greylisted stay so: on a loaded machine their emails come later than this.
+        self.smtp.script = {k: v for k, v in self.smtp.script.items() if k.startswith("rcpt:")}
         self.smtp.always = {k: v for k, v in self.smtp.always.items() if k.startswith("rcpt:")}
         await self.heal_servers()
         for extra in self.extras:
@@ -393,11 +408,15 @@ class Environment:
                 self.mails["unnamed", "unnamed"] += 1
             elif found[2] == b"alert_digest":
                 for lead_id in _LISTED.findall(received.text()):
-                    self.mails[lead_id, "admin_alert"] += 1
+                    self._note_mail(received.at, lead_id, "admin_alert", found[1].decode())
             else:
-                self.mails[found[1].decode(), found[2].decode()] += 1
+                self._note_mail(received.at, found[1].decode(), found[2].decode(), found[1].decode())
         self.smtp.mails.clear()
         self.smtp.lost.clear()
+
+    def _note_mail(self, at: float, lead_id: str, kind: str, message_id: str) -> None:
+        self.mails[lead_id, kind] += 1
+        self.arrived.append(ArrivedMail(at, lead_id, kind, message_id))
 
 
 # A fault breaks something in an environment, with its own random generator, and repairs it.

@@ -27,7 +27,9 @@ from tests.faults.environment import (
 from tests.faults.injections.faults import ALL, LONG, Fault
 from tests.faults.load import Step, Traffic, Website, plan_load
 from tests.faults.office import Office
+from tests.faults.traces.recorder import Recorder
 from tests.faults.violations import Violation
+from tests.model.traces.report import Replay
 from tests.support.patience import patient
 
 SLICE_SECONDS = 5
@@ -56,6 +58,7 @@ class Round:
     slices: list[tuple[int, int, int, int, int]] = field(default_factory=list)
     median_seconds: float = 0.0
     unknown_mails: int = 0
+    trace_steps: int = 0  # what the observers saw, explained by the model (docs/model.md)
     recovery_seconds: float = 0.0
     skipped: list[str] = field(default_factory=list)  # faults that need something this machine lacks
     violations: list[Violation] = field(default_factory=list)
@@ -100,6 +103,8 @@ class Suite:
         self._ends: dict[tuple[str, int], int] = {}
         self._environment: Environment | None = None
         self._website: Website
+        self._recorder: Recorder
+        self._replay = Replay()
 
     async def run(
         self,
@@ -162,10 +167,21 @@ class Suite:
         result.recovery_seconds = round(time.monotonic() - healed, 1)
         environment.log_event("idle")
         observed = await observed_state.observe(environment)
+        if environment.is_traced:
+            result.violations += await self._replay_traces(result)
         result.violations += check(
             observed, self._website.leads, self._website.refusals, environment.poison, environment.allowed_503
         )
         result.violations += await environment.find_more_violations()
+
+    async def _replay_traces(self, result: Round) -> list[Violation]:
+        """Record what the observers saw of each lead, and find a run of the model for it."""
+        path = self._folder / "traces" / f"{result.seed}-{result.number}.jsonl"
+        name = f"{result.seed}/{result.number}"
+        await self._recorder.record(path, self._website.leads, self._website.refusals, name)
+        found = await asyncio.to_thread(self._replay.add, [path])
+        result.trace_steps = found.steps
+        return [Violation("unexplained", str(each), each.trace.lead) for each in found.unexplained]
 
     async def _build(self) -> Environment:
         self._environments += 1
@@ -176,6 +192,9 @@ class Suite:
         )
         environment = self._environment = await self._build_environment(folder)
         await environment.start()
+        self._recorder = Recorder(environment)
+        if environment.is_traced:
+            await self._recorder.install()
         office = Office(environment.services["admin"].url, ADMIN_TOKEN)
         tokens = {"default": SITE_TOKEN, DIGEST_SITE: DIGEST_SITE_TOKEN}
         self._website = Website(environment.services["ingest"].url, tokens, office)

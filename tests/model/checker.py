@@ -19,12 +19,11 @@ COMES_TO_REST: Final = "comes to rest"
 class Step(NamedTuple):
     """One step: what happens in plain English, and the state after it.
 
-    `event` is what an observer sees of the step, or empty. A fault is a step that need not happen.
+    A fault is a step that need not happen.
     """
 
     story: str
     state: Any
-    event: str = ""
     fault: bool = False
 
 
@@ -67,14 +66,15 @@ class Counterexample:
 
 @dataclass
 class Exploration:
-    """The result. `after` has each state's steps (their event and the next state's number), in full runs."""
+    """The result. `after` has each state's steps: the next state's number, and whether it is a fault."""
 
     states: list[Any] = field(default_factory=list)
     steps: int = 0
     at_rest: set[int] = field(default_factory=set)
     seconds: float = 0.0  # of processor time
+    stories: set[str] = field(default_factory=set)  # of all steps
     counterexample: Counterexample | None = None
-    after: list[list[tuple[str, int, bool]]] = field(default_factory=list)
+    after: list[list[tuple[int, bool]]] = field(default_factory=list)
 
 
 def explore(model: Model) -> Exploration:
@@ -94,11 +94,12 @@ def _visit(model: Model, found: Exploration) -> "_Paths":
     numbers, states = {model.initial: 0}, found.states
     paths = _Paths(model, found)
     for number, state in enumerate(states):  # grows while it is read
-        is_at_rest, after = True, list[tuple[str, int, bool]]()
+        is_at_rest, after = True, list[tuple[int, bool]]()
         for step in model.steps(state):
             found.steps += 1
+            found.stories.add(step.story)
             following = numbers.setdefault(step.state, len(states))
-            after.append((step.event, following, step.fault))
+            after.append((following, step.fault))
             is_at_rest = is_at_rest and (step.fault or following == number)
             if following < len(states):
                 continue
@@ -141,7 +142,7 @@ def _find_stuck(found: Exploration, paths: _Paths) -> Counterexample | None:
     """Return the way to the first state from which no state at rest can be reached without a fault."""
     before: list[list[int]] = [[] for _ in found.states]
     for number, after in enumerate(found.after):
-        for _, following, fault in after:
+        for following, fault in after:
             if not fault:
                 before[following].append(number)
     can_rest, waiting = set(found.at_rest), list(found.at_rest)

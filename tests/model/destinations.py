@@ -1,6 +1,6 @@
 """The way of a lead and its changes to one destination: outbox, relay, deliveries, two senders, the receiver.
 
-Event 0 is `lead.received`; 1 and 2 are changes of the lead.
+Event 0 is `lead.received`, the next ones are changes of the lead, and the last one is `lead.erased`.
 """
 
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from tests.model.words import count
 CHANGES: Final = 2
 ATTEMPTS: Final = 3  # ten in the services
 DEAD: Final = -1  # the owner of a delivery whose process is gone
+ENDED: Final = ("delivered", "dead", "suppressed")
 
 
 class Delivery(NamedTuple):
@@ -27,11 +28,11 @@ class State(NamedTuple):
     received: bool = False  # the record of the lead is handled
     changes: int = 0  # of the lead, each with a row in the outbox
     outbox: tuple[int, ...] = ()
-    relayed: int | None = None  # Kafka has this event; the relay's transaction is open
+    relayed: tuple[int, ...] = ()  # Kafka has these events; the relay's transaction is open
     topic: tuple[int, ...] = ()  # events on leads.changed.v1
     topic_read: int = 0
-    unneeded: frozenset[int] = frozenset()  # changes that the destination gets with the lead
-    deliveries: tuple[Delivery | None, ...] = (None,) * (CHANGES + 1)
+    erased: bool = False
+    deliveries: tuple[Delivery | None, ...] = (None,) * (CHANGES + 2)
     hands: tuple[tuple[int, str] | None, ...] = (None, None)  # each sender's event, and what happened
     arrived: tuple[int, ...] = ()  # events at the destination, without repetitions
     refusals: int = 0  # the destination may still refuse so often
@@ -39,10 +40,13 @@ class State(NamedTuple):
 
 
 class Destinations:
-    """The steps. `broken` names what is broken on purpose."""
+    """The steps. `broken` names what is broken on purpose. A delivery is dead after so many `attempts`."""
 
-    def __init__(self, broken: tuple[str, ...]) -> None:
+    def __init__(self, broken: tuple[str, ...], changes: int, attempts: int, *, erases: bool) -> None:
         self._broken = broken
+        self._changes = changes
+        self._attempts = attempts
+        self._erases = erases
 
     def steps(self, s: State) -> Iterator[Step]:
         yield from self._lead(s)
@@ -65,7 +69,9 @@ class Destinations:
                     yield Step("A sender is stopped for longer than its lease", stalled, fault=True)
 
     def _lead(self, s: State) -> Iterator[Step]:
-        if s.changes < CHANGES:
+        if self._erases and not s.erased:
+            yield Step("An admin erases the lead", _erased(s), fault=True)
+        if s.changes < self._changes and not s.erased:
             event = s.changes + 1
             after = s._replace(changes=event, outbox=(*s.outbox, event))
             if "the outbox is written after the change" in self._broken:
@@ -73,7 +79,7 @@ class Destinations:
             yield Step(f"An admin changes the lead: change {event} and its row in the outbox", after)
         if s.received:
             return
-        stored = _with(s, 0, s.deliveries[0] or Delivery())
+        stored = s if s.erased else _with(s, 0, s.deliveries[0] or Delivery())
         yield Step(
             "Webhooks stores the delivery of the lead and commits its offset", stored._replace(received=True)
         )
@@ -87,44 +93,48 @@ class Destinations:
             )
 
     def _relay(self, s: State) -> Iterator[Step]:
-        if s.relayed is not None:
-            left = tuple(each for each in s.outbox if each != s.relayed)
-            yield Step("The relay deletes the row", s._replace(relayed=None, outbox=left))
+        if s.relayed:
+            left = tuple(each for each in s.outbox if each not in s.relayed)
+            yield Step("The relay deletes what Kafka has", s._replace(relayed=(), outbox=left))
             if s.faults:
-                killed = s._replace(relayed=None, faults=s.faults - 1)
+                killed = s._replace(relayed=(), faults=s.faults - 1)
                 yield Step("The relay is killed: its transaction is rolled back", killed, fault=True)
-        elif s.outbox:
-            event = s.outbox[-1 if "the relay publishes the newest change first" in self._broken else 0]
+        if waiting := [each for each in s.outbox if each not in s.relayed]:
+            event = waiting[-1 if "the relay publishes the newest change first" in self._broken else 0]
             if "a row of the outbox is deleted before the acknowledgement" in self._broken:
                 left = tuple(each for each in s.outbox if each != event)
                 yield Step(f"The relay deletes the row of change {event}", s._replace(outbox=left))
-            published = s._replace(relayed=event, topic=(*s.topic, event))
+            published = s._replace(relayed=(*s.relayed, event), topic=(*s.topic, event))
             yield Step(f"Kafka acknowledges change {event}", published)
 
     def _plan(self, s: State) -> Iterator[Step]:
         if s.topic_read == len(s.topic):
             return
-        event = s.topic[s.topic_read]
-        planned, name = s, f"Webhooks stores the delivery of change {event}"
-        if s.deliveries[0] is None:
-            planned = s._replace(unneeded=s.unneeded | {event})
-            name = f"Webhooks drops change {event}: the destination gets the lead later"
-        elif s.deliveries[event] is None:
-            planned = _with(s, event, Delivery())
-        yield Step(name, planned._replace(topic_read=s.topic_read + 1))
-        if s.faults:
-            yield Step(
-                f"{name}, and dies before its offset", planned._replace(faults=s.faults - 1), fault=True
-            )
+        planned = s
+        for read in range(s.topic_read + 1, len(s.topic) + 1):  # a batch is one transaction
+            event = s.topic[read - 1]
+            name = f"Webhooks stores the delivery of change {event}"
+            if s.erased:
+                name = f"Webhooks drops change {event}: the lead is erased"
+            elif planned.deliveries[event] is None:
+                if planned.deliveries[0] is None:  # the change overtook the record of the lead
+                    planned = _with(planned, 0, Delivery())
+                    name = f"Webhooks stores the deliveries of the lead and of change {event}"
+                planned = _with(planned, event, Delivery())
+            yield Step(name, planned._replace(topic_read=read))
+            if s.faults:
+                again = planned._replace(faults=s.faults - 1)
+                yield Step(f"{name}, and dies before its offset", again, fault=True)
 
     def _claim(self, s: State, n: int) -> Iterator[Step]:
         """Claim the lead's first open delivery: a later one waits for it."""
         for event, row in enumerate(s.deliveries):
-            if row is None or row.state in ("delivered", "dead"):
+            if row is None or row.state in ENDED:
                 continue
             if row.state == "pending" or not row.lease:
                 claimed = row._replace(state="sending", owner=n, lease=True, attempts=row.attempts + 1)
-                after = _hold(_with(s, event, claimed), n, (event, "claimed"))
+                phase = "empty" if s.erased and event != _last(s) else "claimed"
+                after = _hold(_with(s, event, claimed), n, (event, phase))
                 yield Step(f"Sender {n + 1} claims event {event}", after)
             if "a change does not wait for its lead" not in self._broken:
                 return
@@ -135,7 +145,12 @@ class Destinations:
         event, phase = hand
         row = s.deliveries[event]
         assert row
-        if phase == "claimed":
+        if phase == "empty":
+            done = s
+            if row.state == "sending" and row.owner == n:
+                done = _with(s, event, row._replace(state="suppressed", owner=None, lease=False))
+            yield Step(f"Sender {n + 1} has nothing to send of event {event}", _hold(done, n, None))
+        elif phase == "claimed":
             arrived = s._replace(arrived=s.arrived if event in s.arrived else (*s.arrived, event))
             yield Step(
                 f"The destination takes event {event} and answers 200", _hold(arrived, n, (event, "200"))
@@ -153,7 +168,9 @@ class Destinations:
             yield Step(f"Sender {n + 1} lost its lease and records nothing", _hold(s, n, None))
         else:
             is_early = "one failure is final" in self._broken
-            failed = "dead" if row.attempts >= ATTEMPTS or is_early else "pending"
+            failed = "dead" if row.attempts >= self._attempts or is_early else "pending"
+            if s.erased and event != _last(s):
+                failed = "suppressed"
             state = "delivered" if phase == "200" else failed
             done = _with(s, event, row._replace(state=state, owner=None, lease=False))
             yield Step(f"Sender {n + 1} records that event {event} is {state}", _hold(done, n, None))
@@ -167,11 +184,34 @@ def _hold(s: State, n: int, hand: tuple[int, str] | None) -> State:
     return s._replace(hands=(hand, s.hands[1]) if n == 0 else (s.hands[0], hand))
 
 
+def _last(s: State) -> int:
+    return len(s.deliveries) - 1
+
+
+def _erased(s: State) -> State:
+    """Suppress what is not sent, and let a destination know that may have the lead."""
+    rows = tuple(
+        row._replace(state="suppressed") if row and row.state in ("pending", "dead") else row
+        for row in s.deliveries
+    )
+    erased = s._replace(erased=True, deliveries=rows)
+    is_known = any(row and row.attempts for row in rows)
+    return _with(erased, _last(s), Delivery()) if is_known else erased
+
+
 def _with(s: State, event: int, row: Delivery) -> State:
     return s._replace(deliveries=(*s.deliveries[:event], row, *s.deliveries[event + 1 :]))
 
 
-def build(*, faults: int, refusals: int = 0, broken: tuple[str, ...] = ()) -> Model:
+def build(
+    *,
+    faults: int,
+    refusals: int = 0,
+    broken: tuple[str, ...] = (),
+    changes: int = CHANGES,
+    attempts: int = ATTEMPTS,
+    erases: bool = False,
+) -> Model:
     """Return the model with at most so many faults and refusals of the destination."""
     webhooks, outbox = "received → webhooks → destination", "change → outbox → webhooks"
 
@@ -181,14 +221,15 @@ def build(*, faults: int, refusals: int = 0, broken: tuple[str, ...] = ()) -> Mo
     def is_in_order(s: State) -> bool:
         # A delivery that is dead holds up no other, and one of its attempts may still be under way.
         rows = dict(enumerate(s.deliveries))
-        live = [event for event in s.arrived if (row := rows[event]) and row.state != "dead"]
+        live = [
+            event for event in s.arrived if (row := rows[event]) and row.state not in ("dead", "suppressed")
+        ]
         return live == sorted(live)
 
     def all_sent(s: State) -> bool:
-        for event, row in enumerate(s.deliveries):
-            if event not in s.unneeded and (row is None or row.state not in ("delivered", "dead")):
-                return False
-        return True
+        if s.erased:
+            return all(row is None or row.state in ENDED for row in s.deliveries)
+        return all(row is not None and row.state in ENDED for row in s.deliveries[:-1])
 
     properties = (
         Property("each change is in the outbox or in Kafka", outbox, is_recorded),
@@ -203,17 +244,17 @@ def build(*, faults: int, refusals: int = 0, broken: tuple[str, ...] = ()) -> Mo
         Property(
             "no delivery is dead before its last attempt",
             webhooks,
-            lambda s: all(row.attempts >= ATTEMPTS for row in s.deliveries if row and row.state == "dead"),
+            lambda s: all(row.attempts >= attempts for row in s.deliveries if row and row.state == "dead"),
         ),
         Property("every event is delivered", webhooks, all_sent, at_rest=True),
         Property("the outbox is empty", outbox, lambda s: s.outbox == (), at_rest=True),
     )
-    limits = f"{count(faults, 'fault')}, {count(refusals, 'refusal')}"
-    bounds = f"a lead with {CHANGES} changes, one destination, two senders, {limits}"
+    limits = f"{count(faults, 'fault')}, {count(refusals, 'refusal')}{', an erasure' * erases}"
+    bounds = f"a lead with {count(changes, 'change')}, one destination, two senders, {limits}"
     return Model(
         "destinations",
         bounds,
-        State(refusals=refusals, faults=faults),
-        Destinations(broken).steps,
+        State(deliveries=(None,) * (changes + 2), refusals=refusals, faults=faults),
+        Destinations(broken, changes, attempts, erases=erases).steps,
         properties,
     )

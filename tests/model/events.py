@@ -79,19 +79,21 @@ class Refusal(NamedTuple):
     faults: int = 0
 
 
-def build_refusal(*, faults: int, broken: tuple[str, ...] = ()) -> Model:  # noqa: C901 - its steps are inside
+def build_refusal(  # noqa: C901 - its steps are inside
+    *, faults: int, broken: tuple[str, ...] = (), refused: int = REFUSALS, forges: bool = True
+) -> Model:
     """Return the model of refused requests; somebody else writes to the topic too."""
 
     def steps(s: Refusal) -> Iterator[Step]:
-        if s.refused < REFUSALS:
-            refused = s._replace(refused=s.refused + 1)
+        if s.refused < refused:
+            one_more = s._replace(refused=s.refused + 1)
             if len(s.memory) < QUEUE_SIZE:
-                kept = refused._replace(memory=(*s.memory, f"lead.rejected {s.refused}"))
+                kept = one_more._replace(memory=(*s.memory, f"lead.rejected {s.refused}"))
                 yield Step("The gateway refuses a request and keeps an entry in memory", kept)
             elif "drops are not counted" in broken:
-                yield Step("The gateway refuses a request and drops the entry", refused)
+                yield Step("The gateway refuses a request and drops the entry", one_more)
             else:
-                dropped = refused._replace(dropped=s.dropped + 1)
+                dropped = one_more._replace(dropped=s.dropped + 1)
                 yield Step("The gateway refuses a request, drops the entry and counts that", dropped)
         if s.memory:
             there = s._replace(topic=(*s.topic, s.memory[0]))
@@ -101,7 +103,7 @@ def build_refusal(*, faults: int, broken: tuple[str, ...] = ()) -> Model:  # noq
                 yield Step("Kafka has the entry, and its acknowledgement is lost", again, fault=True)
                 killed = s._replace(lost=s.lost + len(s.memory), memory=(), faults=s.faults - 1)
                 yield Step("The gateway is killed", killed, fault=True)
-        if not s.forged:
+        if forges and not s.forged:
             forged = s._replace(forged=True, topic=(*s.topic, "lead.received"))
             yield Step("Another program writes an entry `lead.received` to the topic", forged, fault=True)
         if s.read < len(s.topic):
@@ -128,7 +130,8 @@ def build_refusal(*, faults: int, broken: tuple[str, ...] = ()) -> Model:  # noq
             at_rest=True,
         ),
     )
-    bounds = f"{REFUSALS} refused requests, memory for {QUEUE_SIZE}, a forged entry, {count(faults, 'fault')}"
+    extras = f"{', a forged entry' * forges}, {count(faults, 'fault')}"
+    bounds = f"{refused} refused requests, memory for {QUEUE_SIZE}{extras}"
     return Model("audit of refusals", bounds, Refusal(faults=faults), steps, properties)
 
 

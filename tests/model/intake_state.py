@@ -21,6 +21,7 @@ class Database(NamedTuple):
     next_offset: int = 0
     stored: int = 0
     others: int = 0  # duplicates and conflicts
+    tombstone: bool = False  # the lead was erased before it was stored
 
 
 class Batch(NamedTuple):
@@ -33,8 +34,9 @@ class Batch(NamedTuple):
 
 
 class State(NamedTuple):
-    posts: tuple[str, ...]  # new, at a gateway, without an answer, 201
-    hands: tuple[tuple[int, str] | None, ...] = (None, None)  # each gateway's request, and where it is
+    posts: tuple[str, ...]  # new, at a gateway, no answer, 503, 201, 422, given up
+    hands: tuple[tuple[int, str] | None, ...]  # of each post: the gateway that has it, and how far it is
+    memory: tuple[frozenset[Record], ...] = (frozenset(), frozenset())  # what each gateway accepted
     alive: tuple[bool, ...] = (True, True)
     late: tuple[tuple[int, Record], ...] = ()  # in the producers of the gateways, not acknowledged
     files: tuple[tuple[Record, ...], ...] = ((), ())  # each gateway's spool

@@ -16,8 +16,12 @@ from tests.model.words import count
 class Mails:
     """The steps. `broken` names what is broken on purpose."""
 
-    def __init__(self, kind: str, retries: int, *, erases: bool, broken: tuple[str, ...]) -> None:
+    def __init__(
+        self, kind: str, retries: int, *, records: int, erases: bool, spam: bool, broken: tuple[str, ...]
+    ) -> None:
         self._kind = kind
+        self._records = records
+        self._spam = spam
         self._broken = broken
         self._queue = ReplayQueue(retries, erases=erases, broken=broken)
 
@@ -58,7 +62,7 @@ class Mails:
 
     def _take(self, s: State, n: int) -> Iterator[Step]:
         """Take the next record of a topic and plan it, in one transaction."""
-        if s.read < RECORDS and s.owners[0] == n:
+        if s.read < self._records and s.owners[0] == n:
             yield from self._plan(s, n, ("received", s.read))
         if s.retries_read < s.retries and s.owners[1] == n:
             yield from self._plan(s, n, ("retry", s.retries_read))
@@ -74,7 +78,10 @@ class Mails:
         if "offsets are committed before the outcome" in self._broken:
             to_send = self._commit(to_send, record)
         if row is None:
-            if s.erased and "a mail is planned without a look at the lead" not in self._broken:
+            if self._spam:
+                spam = Row("suppressed", settled_by=record)
+                yield Step(f"{name} suppresses the email of spam", done._replace(row=spam))
+            elif s.erased and "a mail is planned without a look at the lead" not in self._broken:
                 suppressed = Row("suppressed", settled_by=record, personal=False)
                 yield Step(f"{name} suppresses the email of the erased lead", done._replace(row=suppressed))
             else:
@@ -212,6 +219,8 @@ def build(
     resends: int = 0,
     erases: bool = False,
     retries: int = 1,
+    records: int = RECORDS,
+    spam: bool = False,
     broken: tuple[str, ...] = (),
 ) -> Model:
     """Return the model for one email: its faults, refusals and an admin's actions are at most so many."""
@@ -226,7 +235,7 @@ def build(
         return s.row is not None and s.row.state in ("sent", "dead", "unknown", "suppressed")
 
     def is_visible(s: State) -> bool:
-        if s.erased or (s.row and s.row.state == "sent"):
+        if s.erased or spam or (s.row and s.row.state == "sent"):
             return True
         return s.queue is not None and s.queue.state == "dead" and s.queue.payload
 
@@ -262,11 +271,12 @@ def build(
     )
     name = "confirmation" if kind == "welcome" else "team notification"
     extras = [count(refusals, "refusal")] * bool(refusals) + [count(resends, "resend")] * bool(resends)
-    extras += ["an erasure"] * erases
+    extras += ["an erasure"] * erases + ["spam"] * spam
     limits = f"{count(retries, 'retry')}, {count(faults, 'fault')}"
-    bounds = f"{name}: two notifiers, a record and its repetition, {limits}"
+    seen = "a record and its repetition" if records == RECORDS else count(records, "record")
+    bounds = f"{name}: two notifiers, {seen}, {limits}"
     initial = State(refusals=refusals, admin=resends, faults=faults)
-    steps = Mails(kind, retries, erases=erases, broken=broken).steps
+    steps = Mails(kind, retries, records=records, erases=erases, spam=spam, broken=broken).steps
     return Model("mails", ", ".join([bounds, *extras]), initial, steps, properties)
 
 

@@ -71,7 +71,9 @@ class Persister:
         for offset in range(batch.first, batch.last):
             lead_id, body = s.log[offset]
             known = next((row[1] for row in rows if row[0] == lead_id), None)
-            if known is None or "no idempotent insert" in self._broken:
+            if old.tombstone:
+                known = body  # a duplicate of an erased lead
+            elif known is None or "no idempotent insert" in self._broken:
                 rows.append((lead_id, body))
             elif known != body:
                 conflicts.add(offset)
@@ -79,7 +81,7 @@ class Persister:
                 stored, others = stored + (known is None), others + (known is not None)
         rows.sort()
         ids, last = tuple(each[0] for each in rows), max(batch.last, old.next_offset)
-        return Database(tuple(rows), ids, last, stored, others), frozenset(conflicts)
+        return Database(tuple(rows), ids, last, stored, others, old.tombstone), frozenset(conflicts)
 
     def _finish(self, s: State, m: int, batch: Batch) -> Iterator[Step]:
         """Publish the conflicts of the batch, then commit its offsets."""

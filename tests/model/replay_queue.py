@@ -80,7 +80,7 @@ class ReplayQueue:
                 fault=True,
             )
         if self._erases and not s.erased and not s.claim:
-            yield Step("An admin erases the lead", self._erased(s), event="lead.erased", fault=True)
+            yield Step("An admin erases the lead", self._erased(s), fault=True)
 
     def _erased(self, s: State) -> State:
         row, queue = s.row, s.queue

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from tests.model.checker import Exploration, Model, explore
 from tests.model.specification import BROKEN, FAULT_PROMISES, LIMITS, PROMISES, BrokenPromise, models
+from tests.model.traces import coverage
 
 
 def render_models(explored: Sequence[tuple[Model, Exploration]]) -> str:
@@ -59,4 +60,5 @@ def render_document() -> dict[str, str]:
         "promises": render_promises(built),
         "stories": render_stories(),
         "limits": render_stories(LIMITS),
+        "traces": coverage.render(explored),
     }

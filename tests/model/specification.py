@@ -72,6 +72,7 @@ def models() -> list[Model]:
         intake.build(ONE_LEAD, faults=3),
         intake.build(TWO_LEADS, faults=1),
         intake.build(ONE_KEY, faults=1),
+        intake.build(ONE_LEAD, faults=1, erases=True),
         mails.build("welcome", faults=2, resends=1, erases=True),
         mails.build("welcome", faults=1, refusals=2, resends=1, erases=True),
         mails.build("alert", faults=2, resends=1, erases=True),
@@ -79,10 +80,14 @@ def models() -> list[Model]:
         mails.build("alert", faults=1, refusals=2, resends=1, erases=True),
         mails.build("alert", faults=1, refusals=2, retries=3),
         mails.build("alert", faults=0, refusals=4, retries=3),
+        mails.build("welcome", faults=1, spam=True),
         digests.build(faults=3),
+        digests.build(faults=2, refusals=1),
+        digests.build(faults=3, refusals=1, erases=True),
         digests.build(faults=3, held=True),
         destinations.build(faults=1, refusals=2),
         destinations.build(faults=2, refusals=1),
+        destinations.build(faults=1, refusals=1, changes=1, erases=True),
         site_queue.build(faults=3),
         site_queue.build(faults=3, refuses=True),
         events.build_report(faults=3),
@@ -128,12 +133,20 @@ def _digest(broken: tuple[str, ...]) -> Model:
     return digests.build(faults=1, broken=broken)
 
 
+def _erased_digest(broken: tuple[str, ...]) -> Model:
+    return digests.build(faults=1, refusals=1, erases=True, broken=broken)
+
+
 def _held_list(broken: tuple[str, ...]) -> Model:
     return digests.build(faults=1, held=True, broken=broken)
 
 
 def _destination(broken: tuple[str, ...]) -> Model:
     return destinations.build(faults=1, refusals=1, broken=broken)
+
+
+def _only_a_lead(broken: tuple[str, ...]) -> Model:
+    return destinations.build(faults=1, changes=0, broken=broken)
 
 
 def _site_queue(broken: tuple[str, ...]) -> Model:
@@ -225,6 +238,7 @@ BROKEN: Final[tuple[BrokenPromise, ...]] = (
         "a list arrives once, or `unknown` says why not",
     ),
     BrokenPromise(("an unknown list is made anew",), _digest, "each lead is in one digest"),
+    BrokenPromise((digests.LEFT,), _erased_digest, "every alert has an outcome"),
     BrokenPromise(
         ("each attempt has its own Message-ID",), _held_list, "a repeated list has the same Message-ID"
     ),
@@ -234,7 +248,7 @@ BROKEN: Final[tuple[BrokenPromise, ...]] = (
         "`delivered` means that the destination has it",
     ),
     BrokenPromise(("one failure is final",), _destination, "no delivery is dead before its last attempt"),
-    BrokenPromise(("offsets are committed before the deliveries",), _destination, "every event is delivered"),
+    BrokenPromise(("offsets are committed before the deliveries",), _only_a_lead, "every event is delivered"),
     BrokenPromise(
         ("a change does not wait for its lead",), _destination, "the events of a lead arrive in order"
     ),

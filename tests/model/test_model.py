@@ -21,6 +21,7 @@ from tests.model.specification import (
     BrokenPromise,
     models,
 )
+from tests.model.traces import coverage
 
 MODELS = {f"{model.name}, {model.bounds}": model for model in models()}
 
@@ -84,7 +85,7 @@ def _changes(part: str, of: Model) -> set[tuple[str, str]]:
     return {
         (name(found.states[number]), name(found.states[after]))
         for number, steps in enumerate(found.after)
-        for _, after, _ in steps
+        for after, _ in steps
         if name(found.states[number]) != name(found.states[after])
     }
 
@@ -105,6 +106,14 @@ def test_the_document_has_the_numbers_and_the_stories() -> None:
     assert read_part("promises") == render_promises(list(MODELS.values())), hint
     assert read_part("stories") == render_stories(), hint
     assert read_part("limits") == render_stories(LIMITS), hint
+    assert read_part("traces") == coverage.render(explored), hint
+
+
+def test_the_steps_of_the_traces_are_steps_of_the_models() -> None:
+    replayed, taken = coverage.read()
+    assert ", 0 unexplained" in replayed
+    every = coverage.all_steps([(model, _explored(name)) for name, model in MODELS.items()])
+    assert {name: steps - every[name] for name, steps in taken.items() if steps - every[name]} == {}
 
 
 def test_the_checker_finds_what_waits_for_ever() -> None:

@@ -116,6 +116,7 @@ class DigestStore:
             )
             if row is None:
                 return None
+            await _SQL.end_erased(connection, digest_id=row["id"], reason=Reason.PROCESS_DIED)
             alerts, interrupted = await self._lock_alerts(connection, row["id"])
             return ClaimedDigest(
                 row["id"],

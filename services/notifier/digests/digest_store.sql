@@ -59,6 +59,21 @@ JOIN email_delivery AS mail ON mail.lead_id = alert.lead_id AND mail.kind = 'adm
 LEFT JOIN lead_inbox AS lead ON lead.id = alert.lead_id
 WHERE alert.digest_id = :digest_id ORDER BY mail.lead_id FOR UPDATE OF mail;
 
+-- name: end_erased!
+-- The alerts of leads that were erased while a process sent this digest, and then died: maybe after the body. The erasure
+-- took them out of the digest, so nobody else gives them an outcome.
+WITH finished AS (
+    UPDATE email_delivery
+    SET state = 'unknown', reason = :reason, owner = NULL, lease_until = NULL, updated_at = now()
+    WHERE kind = 'admin_alert' AND message_id LIKE '<%.alert_digest@%' AND substr(message_id, 2, 36) = :digest_id::uuid::text
+      AND state = 'sending' AND recipient IS NULL
+    RETURNING lead_id, attempts
+)
+INSERT INTO audit_log (event_id, event, actor, details_json, lead_id)
+SELECT gen_random_uuid(), 'email.unknown', 'notifier', jsonb_build_object('kind', 'admin_alert', 'reason', :reason::text,
+       'attempt', attempts, 'digest_id', :digest_id::uuid), lead_id
+FROM finished;
+
 -- name: hold$
 -- Extend the lease of a digest. Returns null if this process lost it.
 UPDATE alert_digest SET lease_until = now() + make_interval(secs => :lease_seconds::float8)
@@ -82,11 +97,17 @@ WHERE alert.lead_id = mail.lead_id AND alert.digest_id = :digest_id AND mail.lea
 RETURNING mail.lead_id;
 
 -- name: move_mails!
--- Write the outcomes of a digest's alerts, with their audit entries. The queue rows of sent alerts are resolved.
+-- Write the outcomes of a digest's alerts, with their audit entries. The queue rows of sent alerts are resolved. An erased
+-- lead has left the digest, so its alert is not sent again.
 WITH target AS (
-    SELECT lead_id, state, reason, event, event_id, request_id
+    SELECT moved.lead_id, moved.event_id, moved.request_id,
+           CASE WHEN next.is_erased THEN 'suppressed' ELSE moved.state END AS state,
+           CASE WHEN next.is_erased THEN 'erased' ELSE moved.reason END AS reason,
+           CASE WHEN next.is_erased THEN 'email.suppressed' ELSE moved.event END AS event
     FROM unnest(:lead_ids::uuid[], :states::text[], :reasons::text[], :events::text[], :event_ids::uuid[],
                          :request_ids::text[]) AS moved (lead_id, state, reason, event, event_id, request_id)
+    JOIN email_delivery AS mail ON mail.lead_id = moved.lead_id AND mail.kind = 'admin_alert'
+    CROSS JOIN LATERAL (SELECT moved.state = 'waiting' AND mail.recipient IS NULL AS is_erased) AS next
 ), finished AS (  -- the reply to a mail of an erased lead is not stored
     UPDATE email_delivery AS mail
     SET state = target.state, reason = target.reason, owner = NULL, lease_until = NULL, updated_at = now(),
@@ -115,8 +136,11 @@ WHERE replay_queue.stage = 'notifier' AND replay_queue.lead_id = finished.lead_i
   AND finished.state = 'sent';
 
 -- name: reset_mails!
--- The digest was certainly not sent: its alerts wait again.
-UPDATE email_delivery SET state = 'collected', owner = NULL, lease_until = NULL, updated_at = now()
+-- The digest was certainly not sent: its alerts wait again, except those of erased leads, which have left it.
+UPDATE email_delivery
+SET state = CASE WHEN recipient IS NULL THEN 'suppressed' ELSE 'collected' END,
+    reason = CASE WHEN recipient IS NULL THEN 'erased' ELSE reason END,
+    owner = NULL, lease_until = NULL, updated_at = now()
 WHERE kind = 'admin_alert' AND state = 'sending' AND owner = :owner AND lead_id = ANY(:lead_ids::uuid[]);
 
 -- name: leave!

@@ -5,6 +5,7 @@ import base64
 import email
 import email.policy
 import ssl
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -31,6 +32,7 @@ class Received:
     sender: str
     recipients: list[str]
     content: bytes
+    at: float = field(default_factory=time.time)  # when its body arrived, in seconds since 1970
 
     @cached_property
     def message(self) -> EmailMessage:
