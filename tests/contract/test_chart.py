@@ -172,11 +172,7 @@ def test_only_the_service_that_needs_them_mounts_files_with_secrets() -> None:
                 if mount["name"] in secret_of:
                     assert mount["readOnly"]
                     mounts.add((container["name"], mount["mountPath"]))
-    assert secret_of == {
-        "destinations": "fastcore-destinations",
-        "mail": "fastcore-mail",
-        "audit": "fastcore-audit",
-    }
+    assert secret_of == {name: f"fastcore-{name}" for name in ("destinations", "mail", "audit")}
     assert mounts == {
         ("webhooks", "/etc/fastcore/destinations"),
         ("notifier", "/etc/fastcore/mail"),

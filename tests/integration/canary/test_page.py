@@ -70,7 +70,7 @@ async def test_a_removed_site_is_not_shown_any_more(admin: Admin) -> None:
     assert [each["site"] for each in answer.json()["routes"]] == ["studio"]
 
 
-async def test_the_public_status_is_signed_and_says_only_whether_leads_get_through(
+async def test_the_public_status_is_signed_and_says_nothing_else(
     postgres: Postgres, stack: Stack, tmp_path: Path
 ) -> None:
     file, key = tmp_path / "sites.toml", SigningKey.generate("status.example.com")

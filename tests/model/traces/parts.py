@@ -18,7 +18,7 @@ from tests.model.traces.simulation import Explanation, Observations, View, expla
 
 # A run may have so many faults. In the intake, at most one more than there are repeated records, lost answers
 # and 503s: faults that leave no mark explain nothing.
-FAULTS: Final = 4
+MAX_FAULTS: Final = 4
 _KINDS: Final = {"welcome": "confirmation", "admin_alert": "team notification"}
 # A run of equal observations is shortened to this length: the hundred copies of one post.
 _RUN_MAX: Final = 2
@@ -105,7 +105,7 @@ def _parts(recorded: dict[str, Any]) -> Iterator[Part]:
 
 
 def _part(name: str, seen: dict[str, list[str]], **bounds: Any) -> Part:
-    return Part(name, tuple(sorted({"faults": FAULTS, **bounds}.items())), observations(seen))
+    return Part(name, tuple(sorted({"faults": MAX_FAULTS, **bounds}.items())), observations(seen))
 
 
 def _intake(recorded: dict[str, Any], changes: list[list[str]]) -> Part:
@@ -136,7 +136,7 @@ def _intake(recorded: dict[str, Any], changes: list[list[str]]) -> Part:
         impatient=tuple(range(len(posts), len(posts) + len(lost))),
         erases=erases,
         delays=False,
-        faults=min(FAULTS, 1 + max(0, len(shorter) - len(posts)) + len(lost) + len(answers) - len(posts)),
+        faults=min(MAX_FAULTS, 1 + max(0, len(shorter) - len(posts)) + len(lost) + len(answers) - len(posts)),
     )
 
 

@@ -184,7 +184,7 @@ def test_a_broken_promise_is_an_unexplained_step(name: str, tmp_path: Path) -> N
     assert ", 0 unexplained" not in replay.line()
 
 
-def test_the_longest_explained_beginning_is_told_as_a_story(tmp_path: Path) -> None:
+def test_the_longest_explained_beginning_is_a_story(tmp_path: Path) -> None:
     trace = deepcopy(RECORDED["plain"])
     _drop_moment("mail server", "welcome")(trace)
     (found,) = _replay(trace, tmp_path).unexplained
