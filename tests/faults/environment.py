@@ -28,6 +28,7 @@ from tests.faults.servers import listen_behind_proxy, start_part
 from tests.faults.violations import Violation
 from tests.support.mail.smtp import SmtpServer
 from tests.support.patience import patient
+from tests.support.sealed_log import KEY
 from tests.support.services.one_process import OneProcess, Role
 from tests.support.services.processes import ServiceProcess
 from tests.support.services.webhooks import VARIABLE, destination, write_sites
@@ -226,6 +227,7 @@ class Environment:
             "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers,
             "FASTCORE_SITE_INGEST_TOKEN": f"{SITE_TOKEN},{DIGEST_SITE}:{DIGEST_SITE_TOKEN}",
             "FASTCORE_ADMIN_TOKEN": ADMIN_TOKEN,
+            "FASTCORE_AUDIT_SIGNING_KEY": KEY.text(),  # only the flusher reads it
             "FASTCORE_INGEST_SPOOL_FOLDER": str(self.folder / "spool"),
             "SMTP_HOST": self.smtp_proxy.host,
             "SMTP_PORT": str(self.smtp_proxy.port),

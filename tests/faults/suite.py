@@ -27,6 +27,7 @@ from tests.faults.environment import (
 from tests.faults.injections.faults import ALL, LONG, Fault
 from tests.faults.load import Step, Traffic, Website, plan_load
 from tests.faults.office import Office
+from tests.faults.seal_checker import check_seal
 from tests.faults.traces.recorder import Recorder
 from tests.faults.violations import Violation
 from tests.model.traces.report import Replay
@@ -173,6 +174,9 @@ class Suite:
             observed, self._website.leads, self._website.refusals, environment.poison, environment.allowed_503
         )
         result.violations += await environment.find_more_violations()
+        if type(environment) is Environment:  # no other server takes over, which may lack what was signed
+            result.violations += await check_seal(environment.postgres.urls.owner, environment.folder)
+            environment.log_event("the sealed audit log is verified")
 
     async def _replay_traces(self, result: Round) -> list[Violation]:
         """Record what the observers saw of each lead, and find a run of the model for it."""

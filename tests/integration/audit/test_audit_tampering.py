@@ -14,6 +14,7 @@ from deploy.cli.audit.files import AuditFileError, export_log
 from runtime.database.sealed_log_check import SealedLogCheck
 from runtime.settings import Postgres
 from runtime.transparency_log.checkpoint import open_checkpoint
+from tests.faults import seal_checker
 from tests.support.sealed_log import PUBLIC_KEY, document_verifier, export_to
 from tests.support.stack import Database, Stack
 from tests.tampering.changes import KINDS, SEAL_CHANGES
@@ -137,3 +138,14 @@ async def test_a_log_set_back_is_found_with_a_checkpoint_from_elsewhere(
     log = await export_to(tmp_path / "log", db)
     with pytest.raises(ValueError, match="does not begin with the earlier"):
         document_verifier()(log, str(PUBLIC_KEY), note)
+
+
+async def test_the_fault_suite_finds_a_seal_that_is_wrong(
+    postgres: Postgres, db: Any, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seal_checker, "SECONDS", 0.1)
+    await make_sealed_log(postgres, db)
+    assert await seal_checker.check_seal(database.owner, tmp_path) == []
+    await db.execute("ALTER TABLE audit_log DISABLE TRIGGER USER")
+    await db.execute("DELETE FROM audit_log WHERE id = 7")
+    assert [each.kind for each in await seal_checker.check_seal(database.owner, tmp_path)] == ["seal"]
