@@ -48,40 +48,40 @@ def failures(**labels: str) -> float | None:
     return REGISTRY.get_sample_value("fastcore_canary_failures", labels)
 
 
-async def test_the_page_shows_what_was_observed_at_each_hop(admin: Admin) -> None:
+async def test_the_page_shows_what_was_observed_at_each_hop(admin: Admin, db: Any) -> None:
     assert "The canary is off" in (await admin.client.get("/admin/canary")).text
-    await admin.db.execute(RUN_OF_THE_JOB, 3)
+    await db.execute(RUN_OF_THE_JOB, 3)
     assert "No test lead yet" in (await admin.client.get("/admin/canary")).text
-    await add_run(admin.db, smtp="smtp 535 5.7.8 at <login>")
+    await add_run(db, smtp="smtp 535 5.7.8 at <login>")
     page = (await admin.client.get("/admin/canary")).text
     assert "smtp 535 5.7.8 at &lt;login&gt;" in page
     assert (page.count("Works"), page.count("Failing")) == (8, 2)
     assert "nothing is tested" not in page
-    await admin.db.execute("UPDATE scheduled_job SET next_run_at = now() - interval '4 minutes'")
+    await db.execute("UPDATE scheduled_job SET next_run_at = now() - interval '4 minutes'")
     assert "nothing is tested" in (await admin.client.get("/admin/canary")).text
 
 
-async def test_a_removed_site_is_not_shown_any_more(admin: Admin) -> None:
-    await admin.db.execute(RUN_OF_THE_JOB, 3)
-    await add_run(admin.db, site="gone")
-    await add_run(admin.db)
-    await admin.db.execute("UPDATE canary SET sent_at = sent_at - interval '3 minutes' WHERE site = 'gone'")
+async def test_a_removed_site_is_not_shown_any_more(admin: Admin, db: Any) -> None:
+    await db.execute(RUN_OF_THE_JOB, 3)
+    await add_run(db, site="gone")
+    await add_run(db)
+    await db.execute("UPDATE canary SET sent_at = sent_at - interval '3 minutes' WHERE site = 'gone'")
     answer = await admin.client.get("/admin/canary/status", headers={"Authorization": f"Bearer {TOKEN}"})
     assert [each["site"] for each in answer.json()["routes"]] == ["studio"]
 
 
-async def test_the_public_status_is_signed_and_says_nothing_else(
-    postgres: Postgres, stack: Stack, tmp_path: Path
+async def test_the_public_status_is_signed_and_says_only_the_state(
+    postgres: Postgres, stack: Stack, db: Any, tmp_path: Path
 ) -> None:
     file, key = tmp_path / "sites.toml", SigningKey.generate("status.example.com")
     file.write_text("[sites.studio]\npublic_status = true\n[sites.shop]\n")
     settings = {"sites_file": SitesFile(path=file), "canary_status_key": key.text()}
     async with running_dashboard(postgres, stack, **settings) as admin:
         for state, smtp in (("ok", ""), ("ok", "smtp 535"), ("failing", "smtp 535")):
-            await admin.db.execute("UPDATE canary SET sent_at = sent_at - interval '3 minutes'")
-            await admin.db.execute("DELETE FROM scheduled_job")
-            await admin.db.execute(RUN_OF_THE_JOB, 3)
-            await add_run(admin.db, smtp=smtp)
+            await db.execute("UPDATE canary SET sent_at = sent_at - interval '3 minutes'")
+            await db.execute("DELETE FROM scheduled_job")
+            await db.execute(RUN_OF_THE_JOB, 3)
+            await add_run(db, smtp=smtp)
             admin.app.state.cache.invalidate("canary")
             answer = (await admin.client.get("/admin/canary/public/studio")).json()
             signed = json.loads(open_note(answer.pop("note"), [key.verification_key()]))
