@@ -28,7 +28,7 @@ def main(
         [sys.executable, "-m", "tests.faults", *options, "--record", str(record)], cwd=ROOT, check=False
     )
     if record.exists() and any(line["kind"] == "round" for line in read(record)):
-        write_with_record(record, into)
+        write_with_record([record], into)
     raise SystemExit(done.returncode)
 
 

@@ -3,6 +3,7 @@
 With `--into FILE` it replaces the text between the markers of that document, and stores the record beside it.
 """
 
+import json
 import math
 import statistics
 from collections.abc import Callable, Sequence
@@ -58,9 +59,12 @@ def _about(lines: Sequence[Line], rounds: Sequence[Line]) -> list[str]:
     load = [value for line in rounds for value in line["load"]]
     dates = sorted({line["began"][:10] for line in runs})
     quiet = [line["quiet_seconds"] for line in rounds if line["quiet_seconds"] is not None]
-    commit = runs[0]["commit"]
+    commits = sorted({line["commit"] for line in runs})
     facts = {
-        "Commit": f"`{commit.rstrip('+')}`" + (", with changes" if commit.endswith("+") else ""),
+        "Commit": ", ".join(
+            f"`{commit.rstrip('+')}`" + (" with local changes" if commit.endswith("+") else "")
+            for commit in commits
+        ),
         "Date": " to ".join(dict.fromkeys((dates[0], dates[-1]))),
         "Time": f"{_minutes(lines):.0f} minutes" + (f" in {len(runs)} runs" if len(runs) > 1 else ""),
         "Machine": "; ".join(sorted({line["machine"] for line in runs})),
@@ -139,7 +143,7 @@ def _not_tried(lines: Sequence[Line], rounds: Sequence[Line]) -> list[str]:
     tried = {(line["family"], fault) for line in rounds for fault in line["faults"]}
     left = dict[str, list[str]]()
     for run in (line for line in lines if line["kind"] == "run"):
-        for family, faults in run["faults"].items():
+        for family, faults in run.get("faults", {}).items():
             left[family] = [fault for fault in faults if (family, fault) not in tried]
     rows = [f"- {family}: {', '.join(sorted(faults))}" for family, faults in sorted(left.items()) if faults]
     if not rows:
@@ -170,24 +174,27 @@ def write(text: str, document: Path) -> None:
     document.write_text(f"{before}{BEGIN}\n{text}{END}{after}")
 
 
-def write_with_record(record: Path, document: Path) -> Path:
-    """Write the tables into the document, and the record beside it; return the record's new path."""
-    write(render(read(record)), document)
+def write_with_record(records: Sequence[Path], document: Path) -> Path:
+    """Write the tables of all records into the document, and one record beside it; return its path."""
+    lines = [line for record in records for line in read(record)]
+    write(render(lines), document)
     beside = document.with_suffix("") / "rounds.jsonl"
     beside.parent.mkdir(exist_ok=True)
-    beside.write_text(record.read_text())
+    beside.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return beside
 
 
 def main(
-    record: Annotated[Path, typer.Argument(help="The record of a run.", exists=True)],
+    records: Annotated[
+        list[Path], typer.Argument(help="The record of a commit; of several, the result names them.")
+    ],
     into: Annotated[Path | None, typer.Option(help="The document to write the tables into.")] = None,
 ) -> None:
     """Print the tables of a record, or write them into a document and the record beside it."""
     if into is None:
-        typer.echo(render(read(record)))
+        typer.echo(render([line for record in records for line in read(record)]))
         return
-    typer.echo(f"written: {into}, {write_with_record(record, into)}")
+    typer.echo(f"written: {into}, {write_with_record(records, into)}")
 
 
 if __name__ == "__main__":

@@ -95,13 +95,20 @@ def test_faults_that_the_machine_lacks_are_named() -> None:
 def test_the_tables_replace_what_is_between_the_markers(tmp_path: Path) -> None:
     document, record = tmp_path / "reliability.md", tmp_path / "record.jsonl"
     document.write_text(f"# Title\n{BEGIN}\nold\n{END}\nafter\n")
-    record.write_text("\n".join(json.dumps(line) for line in LINES))
-    main(record, document)
+    record.write_text("".join(json.dumps(line) + "\n" for line in LINES))
+    main([record], document)
     text = document.read_text()
     assert text.startswith(f"# Title\n{BEGIN}\n- Commit")
     assert text.endswith(f"{END}\nafter\n")
     assert "old" not in text
     assert (tmp_path / "reliability" / "rounds.jsonl").read_text() == record.read_text()
+
+
+def test_records_of_two_commits_are_named() -> None:
+    other = [{**RUN, "run": "b", "commit": "def+"}, round_line("one", "kill", run="b")]
+    text = render([*LINES, *other])
+    assert "- Commit: `abc`, `def` with local changes" in text
+    assert rows(text, "family")["**total**"][0] == "4"
 
 
 def test_a_document_without_markers_is_refused(tmp_path: Path) -> None:
