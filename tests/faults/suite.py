@@ -59,6 +59,7 @@ class Round:
     slices: list[tuple[int, int, int, int, int]] = field(default_factory=list)
     median_seconds: float = 0.0
     unknown_mails: int = 0
+    traces: str = ""  # the file with what was observed of each lead
     trace_steps: int = 0  # what the observers saw, explained by the model (docs/model.md)
     recovery_seconds: float = 0.0
     skipped: list[str] = field(default_factory=list)  # faults that need something this machine lacks
@@ -180,11 +181,11 @@ class Suite:
 
     async def _replay_traces(self, result: Round) -> list[Violation]:
         """Record what the observers saw of each lead, and find a run of the model for it."""
-        path = self._folder / "traces" / f"{result.seed}-{result.number}.jsonl"
+        path = self._folder / "traces" / f"{result.seed}-{result.number}.jsonl.gz"
         name = f"{result.seed}/{result.number}"
         await self._recorder.record(path, self._website.leads, self._website.refusals, name)
         found = await asyncio.to_thread(self._replay.add, [path])
-        result.trace_steps = found.steps
+        result.traces, result.trace_steps = str(path), found.steps
         return [Violation("unexplained", str(each), each.trace.lead) for each in found.unexplained]
 
     async def _build(self) -> Environment:

@@ -5,6 +5,7 @@ gateway), `one_process` (any value: all services in one process).
 """
 
 import json
+import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -62,6 +63,9 @@ def conclude(done: Round, folder: Path) -> Result:
     """Write the round's evidence into the folder, and return its result."""
     (folder / "measured.json").write_text(json.dumps(done.json(), indent=1, default=str))
     evidence = ["measured.json"]
+    if done.traces:
+        shutil.move(done.traces, folder / "traces.jsonl.gz")
+        evidence.append("traces.jsonl.gz")
     if done.violations:
         (folder / "story.txt").write_text("\n".join(report.failure(done)) + "\n")
         evidence.append("story.txt")

@@ -25,6 +25,7 @@ class ClockEnvironment(Environment):
     async def build_with_clocks(cls, folder: Path) -> "ClockEnvironment":
         """Return the installation in this folder, not started."""
         environment = cast("ClockEnvironment", await cls.build(folder))
+        environment.is_traced = False  # the retention job erases leads at times of its own
         flusher = environment.services["flusher"].environment
         flusher["FASTCORE_FLUSHER_RETENTION_DAYS"] = str(RETENTION_DAYS)
         flusher["FASTCORE_AUDIT_SIGNING_KEY"] = SigningKey.generate("faults.example").text()

@@ -4,6 +4,7 @@ A part has the observations that one model explains, and the bounds that this tr
 the trace, not of the explanation: a trace with five responses needs a model with five posts.
 """
 
+import gzip
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -77,10 +78,12 @@ class LeadTrace:
 
 def read_traces(path: Path) -> Iterator[LeadTrace]:
     """Yield the trace of each lead of a file."""
-    for line in path.read_text().splitlines():
+    content = path.read_bytes()
+    text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
+    for line in text.splitlines():
         recorded = json.loads(line)
         if "lead" in recorded:
-            yield LeadTrace(path.name, recorded["lead"], tuple(_parts(recorded)))
+            yield LeadTrace("/".join(path.parts[-2:]), recorded["lead"], tuple(_parts(recorded)))
 
 
 def _parts(recorded: dict[str, Any]) -> Iterator[Part]:
