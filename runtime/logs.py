@@ -55,6 +55,11 @@ def _drop_colors(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return event
 
 
+def logs_each_lead() -> bool:
+    """Return True if the level is DEBUG: only then there is a line for each lead, because each costs CPU."""
+    return logging.getLogger().isEnabledFor(logging.DEBUG)
+
+
 def configure(service: str, level: str) -> None:
     """Configure one JSON formatter for our own and the libraries' logs.
 

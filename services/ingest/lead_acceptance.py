@@ -19,7 +19,7 @@ from runtime import metrics
 from runtime.failures import DependencyUnavailable
 from runtime.http.problem_details import ProblemError
 from runtime.http.rate_limiter import RateLimiter
-from runtime.logs import logger
+from runtime.logs import logger, logs_each_lead
 from runtime.sites.model import NO_LIMITS, Limits
 from runtime.tracing import spans
 from services.ingest import problems
@@ -158,6 +158,14 @@ class LeadAcceptance:
             (self._held if LIMIT_REASONS.issuperset(reasons) else self._spam).inc()
         else:
             self._received.inc()
+        if logs_each_lead():
+            self._log.debug(
+                "lead accepted",
+                correlation_id=request.correlation_id,
+                lead_id=str(lead_id),
+                site=request.site,
+                spam_reasons=[str(reason) for reason in reasons],
+            )
         return AcceptedLead(lead_id, timestamp, replayed=False)
 
     async def _accept_canary(

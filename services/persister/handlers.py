@@ -9,7 +9,7 @@ from runtime.database.circuit_breaker import CircuitBreaker
 from runtime.failures import Failure, PermanentError
 from runtime.kafka.failure_publisher import FailurePublisher
 from runtime.kafka.handler import Record
-from runtime.logs import logger
+from runtime.logs import logger, logs_each_lead
 from runtime.tracing.spans import record_context
 from services.persister.batch import count_leads, decode_in_parts, kind_of
 from services.persister.store import Store
@@ -35,6 +35,9 @@ class Handler:
         """
         await self._breaker.check()
         stored = await self._store.save(decode_in_parts(records), records)
+        if logs_each_lead():
+            for lead_id in stored.new:
+                self._log.debug("lead stored", lead_id=str(lead_id))
         for record in stored.undecodable:
             await self._publish_failure(record, PermanentError(Reason.UNDECODABLE))
         for record in stored.conflicts:

@@ -41,12 +41,13 @@ class BatchOutcome:
     """The result of storing a batch.
 
     The caller must publish a failure for each record in `undecodable` and `conflicts`. `replays` are the ids
-    of the `replay_queue` rows that the batch resolves.
+    of the `replay_queue` rows that the batch resolves, `new` those of the leads that are stored now.
     """
 
     undecodable: list[Record] = field(default_factory=list)
     conflicts: list[Record] = field(default_factory=list)
     replays: list[UUID] = field(default_factory=list)
+    new: list[UUID] = field(default_factory=list, compare=False)
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Store:
         outcome, writing = BatchOutcome(), None
         prepared_parts = map(_PreparedBatch.of, parts)
         first = next(prepared_parts)
-        if len(first.batch.records) == len(records) and await self._save_at_once(first):
+        if len(first.batch.records) == len(records) and await self._save_at_once(first, outcome):
             return outcome
         async with transaction(self._pool) as connection:
             ledger_entries = await self._ledger.lock(connection, records)
@@ -102,7 +103,7 @@ class Store:
             await self._ledger.save(connection, ledger_entries)
         return outcome
 
-    async def _save_at_once(self, prepared: _PreparedBatch) -> bool:
+    async def _save_at_once(self, prepared: _PreparedBatch, outcome: BatchOutcome) -> bool:
         """Store a batch and count it in the ledger by one statement, which is a transaction of its own.
 
         Return False, and change nothing, unless all its records are new leads and continue the ledger.
@@ -119,6 +120,7 @@ class Store:
             return False
         if new:
             self._ledger.forget_rewinds(batch.records)
+        outcome.new += new
         return bool(new)
 
     async def _write(
@@ -129,7 +131,7 @@ class Store:
         outcome: BatchOutcome,
     ) -> None:
         batch = prepared.batch
-        stored, conflicts = await self._save_leads(connection, prepared)
+        stored, conflicts = await self._save_leads(connection, prepared, outcome)
         stored |= await self._save_entries(connection, batch)
         await self._rehearse(connection, batch)
         conflicting, undecodable = set(map(id, conflicts)), set(map(id, batch.undecodable))
@@ -171,12 +173,14 @@ class Store:
         await self._ledger.count_failure(self._pool, record)
 
     async def _save_leads(
-        self, connection: Connection, prepared: _PreparedBatch
+        self, connection: Connection, prepared: _PreparedBatch, outcome: BatchOutcome
     ) -> tuple[set[int], list[Record]]:
         batch, first = prepared.batch, prepared.first_records
         if not first:
             return set(), []
-        stored = {id(first[lead_id][0]) for lead_id in await self._insert_leads(connection, prepared)}
+        new = await self._insert_leads(connection, prepared)
+        outcome.new += new
+        stored = {id(first[lead_id][0]) for lead_id in new}
         conflicts = []
         if len(stored) < len(batch.leads):
             conflicts = await self._find_conflicts(connection, batch, stored)
