@@ -6,7 +6,7 @@ EMBEDDED := $(RUN) deploy.embedded
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help up down reset psql logs status env test test-compose coverage bench bench-quick bench-compare bench-lead bench-admin bench-idle bench-scale screenshots faults faults-nightly outage faults-quick fuzz ledger doctor mail check fmt docs texts chart alerts lock kafka-jars setup venv
+.PHONY: help up down reset psql logs status env test test-compose coverage bench bench-quick bench-compare bench-lead bench-admin bench-idle bench-scale screenshots faults faults-nightly outage faults-quick schedules fuzz ledger doctor mail check fmt docs texts chart alerts lock kafka-jars setup venv
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -87,6 +87,9 @@ outage: $(READY) ## Kafka away for a minute under load, timed (how=stopped, kill
 
 faults-quick: $(READY) ## One round of each family, as CI runs it
 	@$(RUN) tests.faults --quick --parallel 3 --patience 3 $(a)
+
+schedules: $(READY) ## Run the consumers on simulated brokers, in as many schedules as the time allows (MINUTES=10)
+	@$(RUN) tests.schedules --minutes $(or $(MINUTES),10) $(a)
 
 fuzz: $(READY) ## Send generated requests to a whole installation for ten minutes, and count every lead (MINUTES=10)
 	@$(RUN) tests.fuzz --minutes $(or $(MINUTES),10) $(a)

@@ -1,0 +1,140 @@
+"""The queries of the persister, and those of the audit log, the replay queue and the circuit breaker."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+
+from runtime.database import audit_log
+from services.persister import store
+from tests.schedules.database import ledger_queries as ledger
+from tests.schedules.database.pool import Query, Statements
+from tests.schedules.database.server import Row, Transaction
+
+LEADS: Final = "lead_inbox"
+AUDIT: Final = "audit_log"
+QUEUE: Final = "replay_queue"
+CONTROL: Final = "stage_control"
+_RUNTIME: Final = Path(audit_log.__file__).parent
+
+
+async def _insert_leads(transaction: Transaction, p: Any) -> list[Row]:
+    leads, entries = json.loads(p.leads), json.loads(p.entries)
+    partitions = list(zip(p.topics, p.partitions, strict=True))
+    locked = await ledger.lock_newest(transaction, p.stage, partitions)
+    first = dict(zip(partitions, p.first_offsets, strict=True))
+    continued = [row for row in locked if row["next_offset"] == first[row["topic"], row["partition"]]]
+    if len(continued) < len(partitions):
+        return []
+    if p.ids and any(transaction.get(LEADS, (each,)) for each in p.ids):
+        return []
+    stored = list[UUID]()
+    for lead in leads:
+        lead_id = UUID(lead["lead_id"])
+        if transaction.database.refuses(lead["lead_id"]):
+            raise asyncpg.RaiseError("refused")
+        await transaction.lock(LEADS, (lead_id,))
+        if transaction.get(LEADS, (lead_id,)) is None:
+            row = {"id": lead_id, "body_sha256": lead["body_sha256"], "status": "received"}
+            transaction.put(LEADS, (lead_id,), row)
+            stored.append(lead_id)
+    for entry in entries:
+        if UUID(entry["lead_id"]) in stored:
+            await _append(transaction, entry)
+    columns = (p.next_offsets, p.last_records)
+    positions = dict(zip(partitions, zip(*columns, strict=True), strict=True))
+    for row in continued:
+        next_offset, last_record = positions[row["topic"], row["partition"]]
+        count = row["stored"] + next_offset - row["next_offset"] + len(stored) - len(p.ids)
+        changed = row | {"next_offset": next_offset, "last_record": last_record, "stored": count}
+        transaction.put(ledger.TABLE, ledger.key_of(row), ledger.balanced(changed))
+    return [{"id": each} for each in stored]
+
+
+async def _append(transaction: Transaction, entry: Any) -> bool:
+    key = (UUID(entry["event_id"]),)
+    await transaction.lock(AUDIT, key)
+    if transaction.get(AUDIT, key):
+        return False
+    lead_id = UUID(entry["lead_id"]) if entry.get("lead_id") else None
+    transaction.put(AUDIT, key, {"event_id": key[0], "event": entry["event"], "lead_id": lead_id})
+    return True
+
+
+async def _insert_entries(transaction: Transaction, p: Any) -> list[Row]:
+    return [
+        {"event_id": UUID(entry["event_id"])}
+        for entry in json.loads(p.entries)
+        if await _append(transaction, entry)
+    ]
+
+
+async def _known_leads(transaction: Transaction, p: Any) -> list[Row]:
+    return [row for each in p.ids if (row := transaction.get(LEADS, (each,)))]
+
+
+async def _resolve_rows(transaction: Transaction, p: Any) -> list[Row]:
+    effects = set(zip(p.lead_ids, p.kinds, strict=True))
+    rows = transaction.find(
+        QUEUE,
+        lambda row: (
+            row["id"] in p.queue_ids
+            or (row["stage"] == p.stage and (row["lead_id"], row["kind"]) in effects and not row["by_origin"])
+        ),
+    )
+    for row in rows:
+        await transaction.lock(QUEUE, (row["id"],))
+        changed = {"state": "resolved", "payload": None, "next_attempt_at": None}
+        transaction.put(QUEUE, (row["id"],), row | changed)
+    return []
+
+
+async def _is_paused(transaction: Transaction, p: Any) -> list[Row]:
+    row = transaction.get(CONTROL, (p.stage,))
+    return [{"paused": row["paused"]}] if row else []
+
+
+async def _pause(transaction: Transaction, p: Any) -> list[Row]:
+    await transaction.lock(CONTROL, (p.stage,))
+    transaction.put(CONTROL, (p.stage,), {"stage": p.stage, "paused": True, "at": time.time()})
+    return []
+
+
+async def _refresh_pause(transaction: Transaction, p: Any) -> list[Row]:
+    await transaction.lock(CONTROL, (p.stage,))
+    row = transaction.get(CONTROL, (p.stage,))
+    if not row or not row["paused"]:
+        return []
+    transaction.put(CONTROL, (p.stage,), row | {"at": time.time()})
+    return [{"bool": True}]
+
+
+async def _resume_abandoned(transaction: Transaction, p: Any) -> list[Row]:
+    row = transaction.get(CONTROL, (p.stage,))
+    if row and row["paused"] and row["at"] < time.time() - p.seconds:
+        await transaction.lock(CONTROL, (p.stage,))
+        transaction.put(CONTROL, (p.stage,), row | {"paused": False})
+    return []
+
+
+PERSISTER: Final[dict[str, Query]] = {"insert_leads": _insert_leads, "known_leads": _known_leads}
+BREAKER: Final[dict[str, Query]] = {
+    "is_paused": _is_paused,
+    "pause": _pause,
+    "refresh_pause": _refresh_pause,
+    "resume_abandoned": _resume_abandoned,
+}
+
+
+def persister_statements() -> Statements:
+    """Return all queries that the persister sends."""
+    statements = Statements()
+    statements.add(ledger.PATH, ledger.QUERIES)
+    statements.add(Path(store.__file__).with_name("queries.sql"), PERSISTER)
+    statements.add(_RUNTIME / "audit_log.sql", {"insert_entries": _insert_entries})
+    statements.add(_RUNTIME / "replay_queue.sql", {"resolve_rows": _resolve_rows})
+    statements.add(_RUNTIME / "circuit_breaker.sql", BREAKER)
+    return statements

@@ -1,0 +1,76 @@
+"""The records that a schedule publishes, made from its seed."""
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from random import Random
+from typing import Any, Final
+from uuid import UUID
+
+from contracts import topics
+from contracts.audit import AuditEvent, AuditRecorded
+from contracts.leads import LeadReceived
+
+_AT: Final = datetime(2026, 11, 30, tzinfo=UTC)
+
+
+@dataclass
+class Records:
+    """Makes records of each shape."""
+
+    rng: Random
+    leads: list[LeadReceived] = field(default_factory=list)
+    refused: set[str] = field(default_factory=set)  # the lead ids that the database refuses for now
+
+    def make(self, shape: str) -> tuple[str, bytes, bytes | None]:
+        """Return (topic, key, value)."""
+        if shape == "rejection":
+            return topics.AUDIT.name, b"request", self._rejection()
+        if shape == "poison":
+            return topics.RECEIVED.name, b"poison", b"{" + self.rng.randbytes(6)
+        if shape == "null":
+            return topics.RECEIVED.name, b"null", None
+        lead = self._lead()
+        if self.leads and shape in ("repeat", "conflict"):
+            lead = self.rng.choice(self.leads)
+            if shape == "conflict":
+                lead = lead.model_copy(update={"body_sha256": self._hash()})
+        else:
+            self.leads.append(lead)
+        if shape == "refused":
+            self.refused.add(str(lead.lead_id))
+        return topics.RECEIVED.name, str(lead.lead_id).encode(), lead.model_dump_json().encode()
+
+    def _lead(self) -> LeadReceived:
+        number = len(self.leads)
+        return LeadReceived(
+            event_id=self._uuid(),
+            occurred_at=_AT,
+            lead_id=self._uuid(),
+            request_id=f"request-{number}",
+            site="default",
+            body_sha256=self._hash(),
+            name="Ada Lovelace",
+            email=f"ada-{number}@example.com",
+            service="Web design",
+            message="Please call me about a new site.",
+        )
+
+    def _rejection(self) -> bytes:
+        entry: Any = AuditRecorded(
+            event_id=self._uuid(),
+            occurred_at=_AT,
+            event=AuditEvent.LEAD_REJECTED,
+            actor="default",
+            status_code=422,
+            lead_id=None,
+            request_id="request",
+            details={"code": "invalid"},
+        )
+        return bytes(entry.model_dump_json().encode())
+
+    def _uuid(self) -> UUID:
+        return UUID(bytes=self.rng.randbytes(16), version=4)
+
+    def _hash(self) -> str:
+        return hashlib.sha256(self.rng.randbytes(8)).hexdigest()

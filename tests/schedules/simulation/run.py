@@ -1,0 +1,64 @@
+"""Runs a coroutine on a virtual loop: the clock and all randomness of the interpreter are the schedule's."""
+
+import asyncio
+import gc
+import os
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from random import Random
+from typing import Final, TypeVar
+
+from tests.schedules.simulation import event_loop
+from tests.schedules.simulation.event_loop import VirtualLoop
+from tests.schedules.simulation.network import Network
+
+Result = TypeVar("Result")
+# 2026-11-30 00:00 UTC, where the virtual clock is 0.
+_EPOCH: Final = 1_796_000_000.0
+
+
+@contextmanager
+def _virtual_world(loop: VirtualLoop, rng: Random) -> Iterator[None]:
+    """Take clock, random values and random bytes from the schedule while the body runs.
+
+    The garbage collector waits: what it finalizes would get a turn of the loop at a moment of its own choice.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    real = time.monotonic, time.time, os.urandom, random.getstate()
+    time.monotonic, time.time = loop.time, lambda: _EPOCH + loop.time()
+    os.urandom = rng.randbytes
+    random.seed(rng.random())
+    try:
+        yield
+    finally:
+        time.monotonic, time.time, os.urandom = real[:3]
+        random.setstate(real[3])
+        gc.enable()
+        gc.unfreeze()
+
+
+def run_virtual(seed: int, main: Callable[[VirtualLoop, Network], Awaitable[Result]]) -> Result:
+    """Run `main` with a loop and a network of its own, and return its result."""
+    event_loop.restart_numbers()
+    loop = VirtualLoop(Random(seed))
+    network = Network(loop)
+
+    async def start() -> Result:
+        return await main(loop, network)
+
+    with _virtual_world(loop, Random(seed + 1)):
+        asyncio.set_event_loop(loop)
+        try:
+            result = loop.run_until_complete(start())
+            if loop.errors:
+                raise loop.errors[0]
+            return result
+        finally:
+            network.open.clear()
+            loop.bury()
+            asyncio.set_event_loop(None)
+            loop.close()

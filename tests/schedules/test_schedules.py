@@ -1,0 +1,53 @@
+"""Some schedules keep every promise, one seed is one history, and known faults are found again."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.schedules.broken import BROKEN
+
+# In CI, as many as fit into some seconds. `make schedules` runs thousands.
+SCHEDULES = 12
+# Each needs a schedule with a thousand leads: `python -m tests.schedules --known`.
+_LONG = {"commits-outlive-rebalance", "prefetched-records-outlive-rebalance"}
+
+
+def _run(*arguments: str) -> str:
+    """Return what the program prints. It runs in a process of its own, with a fixed hash seed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.schedules", *arguments],
+        env=os.environ | {"PYTHONHASHSEED": "0"},
+        capture_output=True,
+        text=True,
+        timeout=170,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_schedules_break_no_promise() -> None:
+    assert f"{SCHEDULES} schedules of persister" in _run("--schedules", str(SCHEDULES))
+
+
+def test_one_seed_is_one_history() -> None:
+    history = _run("--seed", "21")
+    assert "leads.received.v1" in history
+    assert _run("--seed", "21") == history
+
+
+@pytest.mark.parametrize("fault", sorted(BROKEN.keys() - _LONG))
+def test_a_known_fault_is_found_again(fault: str) -> None:
+    assert f"{fault}: seed" in _run("--known", "--only", fault)
+
+
+def test_a_failing_schedule_is_shortened_and_explained() -> None:
+    arguments = [sys.executable, "-m", "tests.schedules", "--schedules", "1", "--break", "poison-skipped"]
+    done = subprocess.run(
+        [*arguments, "--first", "4"], capture_output=True, text=True, timeout=170, check=False
+    )
+    assert done.returncode == 1
+    assert "no failure was published for it" in done.stdout
+    assert "again, with all events and the whole history: python -m tests.schedules" in done.stdout
