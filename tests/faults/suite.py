@@ -253,10 +253,10 @@ class Suite:
         # The gateway publishes audit entries in the background: without a lag, new records may still arrive.
         came, self._ends = sum(ends.values()) - sum(self._ends.values()), ends
         spooled = await environment.spooled()
-        # Unstorable records fail at each flush until their third retry.
+        # What cannot be stored fails at each flush: a retry that an admin requests uses up none of the three.
         rows = await environment.sql(
             "SELECT count(*) FROM replay_queue WHERE state IN ('waiting', 'replaying')"
-            " AND NOT coalesce(lead_id::text = ANY($1::text[]) AND stage = 'persister', false)",
+            " AND NOT coalesce(lead_id::text = ANY($1::text[]) AND stage IN ('persister', 'site'), false)",
             list(environment.poison.unstorable),
         )
         (open_work,) = await environment.sql(

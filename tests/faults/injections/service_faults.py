@@ -13,6 +13,7 @@ from tests.faults.injections.database_faults import locked
 from tests.faults.injections.server_faults import frozen
 from tests.faults.servers import start_part
 from tests.support.mail.smtp import HANG
+from tests.support.patience import patient
 from tests.support.services.one_process import Role
 from tests.support.services.processes import ServiceProcess
 
@@ -149,8 +150,11 @@ async def kill_notifier_mid_mail(environment: Environment, rng: random.Random) -
         environment.services["notifier"].start()
 
 
-def kill_before(name: str, place: str) -> Action:
-    """A service kills itself the first time that it reaches a failpoint."""
+def kill_before(name: str, place: str, *, within: float = 0) -> Action:
+    """A service kills itself the first time that it reaches a failpoint.
+
+    With `within`, in seconds, it is an error of the suite if it does not reach it in that time.
+    """
 
     async def action(environment: Environment, rng: random.Random) -> None:
         async with environment.exclusive(name):
@@ -166,7 +170,7 @@ def kill_before(name: str, place: str) -> Action:
             )
             service.start()
             assert service.process
-            deadline = time.monotonic() + rng.uniform(20, 30)
+            deadline = time.monotonic() + patient(within or rng.uniform(20, 30))
             while service.process.poll() is None and time.monotonic() < deadline:
                 await environment.flush()  # the failpoint may be in a replay, so cause one
                 await asyncio.sleep(1)
@@ -177,6 +181,7 @@ def kill_before(name: str, place: str) -> Action:
                 environment.log_event(f"{name} ended with {code}, before: {place}")
             service.program = program
             service.start()
+            assert code is not None or not within, f"{name} did not reach: {place}"
 
     return action
 

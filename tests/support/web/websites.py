@@ -39,6 +39,7 @@ class FakeSites:
     url: str
     entries: list[dict[str, Any]] = field(default_factory=list)
     taken: list[tuple[str, Any]] = field(default_factory=list)
+    queue_token: str = QUEUE_TOKEN
     refuse: dict[str, Response] = field(default_factory=dict)
     gateway_status: int = 201
     removals: int = 204
@@ -65,7 +66,7 @@ class FakeSites:
     async def listing(self, request: Request) -> Response:
         if moved := self.redirected(request):
             return moved
-        if request.headers["authorization"] != f"Bearer {QUEUE_TOKEN}":
+        if request.headers["authorization"] != f"Bearer {self.queue_token}":
             return JSONResponse({}, 401)
         if self.answer is not None:
             return Response(self.answer, media_type="application/json")
