@@ -10,6 +10,7 @@ from uuid_utils.compat import uuid7
 from tests.e2e.conftest import Dashboard
 from tests.support.web.browser import Size
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 HOPS = ("gateway", "token", "form", "kafka", "persister", "postgresql", "notifier", "webhooks")
 SMTP = "smtp 535 5.7.8 at login"
 
