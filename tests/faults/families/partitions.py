@@ -43,7 +43,7 @@ FAMILY = make_family(
             "one direction: it commits, and no reply arrives",
         ),
         "gone inside a transaction": _described(
-            vanish_in_transaction, "a COMMIT is lost, and the server does not hear that the client is gone"
+            vanish_in_transaction, "a consumer's machine loses power; the server does not hear of it"
         ),
     },
     bound_seconds=300,

@@ -40,6 +40,7 @@ class Network:
         self._prefix = f"10.231.{third}"
         self.host = f"{self._prefix}.1"
         self.addresses: dict[str, str] = {}
+        self._added = 0
 
     def open(self) -> None:
         """Make the bridge."""
@@ -49,7 +50,8 @@ class Network:
 
     def add(self, member: str) -> str:
         """Add a member; return its address."""
-        number = len(self.addresses) + 10
+        self._added += 1
+        number = self._added + 10
         address, namespace = f"{self._prefix}.{number}", self._namespace(member)
         outside, inside = f"{self._name}-{number}", "eth0"
         _run("ip", "netns", "add", namespace)
@@ -63,6 +65,14 @@ class Network:
         ):
             _run("ip", "-n", namespace, *command)
         return address
+
+    def remove(self, member: str) -> None:
+        """Remove a member with its sockets: nobody hears of it, as when a machine loses power.
+
+        A process of it must have ended. Its namespace would live as long as the process.
+        """
+        _run("ip", "netns", "del", self._namespace(member))
+        del self.addresses[member]
 
     def command(self, member: str) -> tuple[str, ...]:
         """Return the words before a command that make it run there. The process id stays the same."""

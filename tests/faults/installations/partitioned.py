@@ -7,6 +7,7 @@ open, at one end or at both, as between machines.
 import asyncio
 import contextlib
 import random
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -16,12 +17,12 @@ from tests.faults.environment import Action, Environment
 from tests.faults.injections.network import Lost, Network
 from tests.faults.injections.proxy import Proxy, own_port
 from tests.faults.servers import listen_behind_proxy
+from tests.support.services.one_process import Role
 from tests.support.services.processes import ServiceProcess
 
 CONSUMERS: Final = ("persister", "notifier", "webhooks", "flusher")
-# The services give up a statement after 20 s, and close its connection.
+# Several transactions begin in this time, and none ends. The services give up a statement after 20 s.
 COMMIT_LOST_SECONDS: Final = 8.0
-GIVEN_UP_SECONDS: Final = 25.0
 BOTH: Final[tuple[Lost, ...]] = ("sent", "received")
 
 
@@ -65,13 +66,25 @@ class PartitionedEnvironment(Environment):
 
     def service(self, name: str) -> ServiceProcess:
         made = super().service(name)
-        if name not in self.network.addresses:
-            self.network.add(name)
-        address = self.network.addresses[name]
-        made.prefix = self.network.command(name)
-        made.environment["FASTCORE_HTTP_HOST"] = address
-        made.url = f"http://{address}:{made.port}"
+        self.place(name, made)
         return made
+
+    def place(self, name: str, service: ServiceProcess | Role) -> None:
+        """Let a service, which does not run, start in its namespace. Makes one if it has none."""
+        assert isinstance(service, ServiceProcess)
+        try:
+            member = self.member(name)
+        except StopIteration:
+            member = f"{name}{secrets.randbelow(10**6)}"
+            self.network.add(member)
+        address = self.network.addresses[member]
+        service.prefix = self.network.command(member)
+        service.environment["FASTCORE_HTTP_HOST"] = address
+        service.url = f"http://{address}:{service.port}"
+
+    def member(self, name: str) -> str:
+        """Return the name of a service in the network. Raises `StopIteration` if it has none."""
+        return next(each for each in self.network.addresses if each.startswith(name))
 
     async def heal_servers(self) -> None:
         await asyncio.to_thread(self.network.heal)
@@ -95,7 +108,11 @@ def partition(services: Sequence[str], servers: Sequence[str], lost: Sequence[Lo
         environment.log_event(f"{service} loses what is {' and '.join(lost_now)}: {server}, for {seconds} s")
         for way in lost_now:
             await asyncio.to_thread(
-                environment.network.lose, service, way, address=proxy.host, port=proxy.port
+                environment.network.lose,
+                environment.member(service),
+                way,
+                address=proxy.host,
+                port=proxy.port,
             )
         try:
             await asyncio.sleep(seconds)
@@ -108,22 +125,24 @@ def partition(services: Sequence[str], servers: Sequence[str], lost: Sequence[Lo
 
 
 async def vanish_in_transaction(environment: Environment, rng: random.Random) -> None:
-    """Cut a consumer from the database inside a transaction, and keep it cut until it has given up.
+    """The machine of a consumer vanishes inside a transaction, and the consumer starts on another one.
 
-    Its COMMIT is lost, and so is every sign that it closed the connection. All replies of the server have
-    arrived, so the server has nothing to send: alone it never notices, and keeps the locks.
+    Its COMMIT is lost. All replies of the server have arrived, so the server has nothing to send: alone it
+    never notices that the client is gone, and keeps its locks.
     """
     assert isinstance(environment, PartitionedEnvironment)
     network, proxy = environment.network, environment.postgres_proxy
-    service = rng.choice(CONSUMERS)
-    environment.log_event(f"COMMITs of {service} are lost")
-    await asyncio.to_thread(network.lose_text, service, "COMMIT", address=proxy.host, port=proxy.port)
-    try:
+    name = rng.choice(CONSUMERS)
+    async with environment.exclusive(name):
+        service, old = environment.services[name], environment.member(name)
+        environment.log_event(f"COMMITs of {name} are lost")
+        await asyncio.to_thread(network.lose_text, old, "COMMIT", address=proxy.host, port=proxy.port)
         await asyncio.sleep(COMMIT_LOST_SECONDS)
-        environment.log_event(f"{service} loses everything that it sends to postgres")
-        await asyncio.to_thread(network.lose, service, "sent", address=proxy.host, port=proxy.port)
-        await asyncio.sleep(GIVEN_UP_SECONDS)
-    finally:
-        with contextlib.suppress(OSError):
-            await asyncio.to_thread(network.heal)
-    environment.log_event("the network is whole again")
+        for way in BOTH:
+            await asyncio.to_thread(network.lose, old, way, address=network.host)
+        service.kill()
+        await asyncio.to_thread(network.remove, old)
+        environment.log_event(f"the machine of {name} is gone")
+        environment.place(name, service)
+        service.start()
+        environment.log_event(f"{name} starts on another machine")
