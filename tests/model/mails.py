@@ -180,6 +180,12 @@ class Mails:
             taken = lost._replace(mails=s.mails + 1)
             yield Step("The mail server takes the body, and its answer is lost", taken, fault=True)
             yield Step("The connection breaks in the body", lost, fault=True)
+            if s.row and s.row.owner == n and s.row.state == "sending":
+                free = self._hold(s, n, None)._replace(faults=s.faults - 1)
+                free = free._replace(row=s.row._replace(state="reserved", lease=False))
+                yield Step(
+                    f"The mail server takes no body now: Notifier {n + 1} releases it", free, fault=True
+                )
 
     def _report(self, s: State, n: int, hand: Hand) -> Iterator[Step]:
         """Publish the failure of a mail that was not sent."""
