@@ -356,6 +356,10 @@ class Environment:
         """Return what else is pending in an installation of another kind; start its jobs as an admin."""
         return {}
 
+    def is_explained(self, _violation: Violation) -> bool:
+        """Return True for what is no violation in an installation of another kind."""
+        return False
+
     async def find_more_violations(self) -> list[Violation]:
         """Return what else is wrong in an installation of another kind, once it is idle."""
         return []

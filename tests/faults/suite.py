@@ -171,9 +171,10 @@ class Suite:
         observed = await observed_state.observe(environment)
         if environment.is_traced:
             result.violations += await self._replay_traces(result)
-        result.violations += check(
+        found = check(
             observed, self._website.leads, self._website.refusals, environment.poison, environment.allowed_503
         )
+        result.violations += [each for each in found if not environment.is_explained(each)]
         result.violations += await environment.find_more_violations()
         if type(environment) is Environment:  # no other server takes over, which may lack what was signed
             result.violations += await check_seal(environment.postgres.urls.owner, environment.folder)
