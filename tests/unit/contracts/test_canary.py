@@ -46,6 +46,8 @@ def test_a_mark_beside_any_other_content_makes_an_ordinary_lead(changes: dict[st
 @pytest.mark.parametrize(
     "mark",
     ["", "x", f"{uuid7()}", f"{uuid7()}.", f"{uuid7()}.{'0' * 64}", f"{uuid7()}.é", 7, ["x"], {"a": 1}],
+    # Names without the random ids: every process of pytest-xdist must collect the same tests.
+    ids=["empty", "word", "id", "no signature", "zeros", "no digit", "number", "list", "object"],
 )
 def test_a_forged_mark_makes_an_ordinary_lead(mark: Any) -> None:
     assert find(canary_fields(SECRET, "studio", uuid7()) | {MARK_FIELD: mark}) is None
