@@ -78,6 +78,16 @@ CORS_ALLOW_HEADERS: Final = (
 CORS_EXPOSE_HEADERS: Final = ("X-Request-ID", "Idempotent-Replayed", "Retry-After", "RateLimit")
 
 
+def _report_spool(spool: Spool) -> health.Health:
+    """Return the health of what is reported only: the gateway is ready with Kafka or with its spool.
+
+    The check of the spool writes a file, so that a disk that fails is known before it is needed.
+    """
+    reported = health.Health()
+    reported.check("spool", spool.check)
+    return reported
+
+
 def create_app(settings: Settings | None = None, open_publisher: OpenPublisher = open_publisher) -> FastAPI:
     """Return the app. It opens no connection before its lifespan begins.
 
@@ -95,8 +105,6 @@ def create_app(settings: Settings | None = None, open_publisher: OpenPublisher =
     except SitesFileError as error:
         exit_with(settings.sites_file.path, error)
     logs.configure(NAME, settings.log.level)
-    # Kafka has its own health state, because the gateway stays ready without Kafka: it has its spool.
-    readiness, kafka_health = health.Health(), health.Health()
     worker = current_worker()
     spool = Spool(
         settings.spool_folder,
@@ -104,10 +112,11 @@ def create_app(settings: Settings | None = None, open_publisher: OpenPublisher =
         settings.spool_max_leads,
         totals=SpoolTotals(worker) if worker else None,
     )
+    readiness, reported = health.Health(), _report_spool(spool)
     watching = watch_sites(settings.sites_file.path, sites, readiness, directory.apply)
 
     async def own_status() -> dict[str, Any]:
-        return await status_body(kafka_health, spool, api.state.lead_writer.breaker)
+        return await status_body(reported, spool, api.state.lead_writer.breaker)
 
     sharing = GatewayWorker(worker, readiness, spool, own_status) if worker else None
 
@@ -115,7 +124,7 @@ def create_app(settings: Settings | None = None, open_publisher: OpenPublisher =
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with (
             export_spans(settings.tracing, NAME),
-            open_publisher(settings.kafka, NAME, kafka_health) as kafka,
+            open_publisher(settings.kafka, NAME, reported) as kafka,
             httpx.AsyncClient() as client,
         ):
             audit = AuditPublisher(kafka, settings.workers)
@@ -177,7 +186,7 @@ def create_app(settings: Settings | None = None, open_publisher: OpenPublisher =
 
     _add_routes(api, directory)
     api.add_api_route("/internal/status", status, include_in_schema=False)
-    api.include_router(sharing.routes(kafka_health) if sharing else health.routes(readiness, kafka_health))
+    api.include_router(sharing.routes(reported) if sharing else health.routes(readiness, reported))
     add_exception_handlers(
         api,
         {

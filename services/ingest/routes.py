@@ -49,10 +49,10 @@ class LeadEndpoint(AuthenticatedEndpoint):
         return created(lead, headers)
 
 
-async def status_body(kafka: Health, spool: Spool, breaker: str) -> dict[str, Any]:
+async def status_body(reported: Health, spool: Spool, breaker: str) -> dict[str, Any]:
     """Return the state of this process for the admin service. Checks the connection to Kafka first."""
-    await kafka.refresh()
-    part = kafka.parts.get("kafka_producer")
+    await reported.refresh()
+    part = reported.parts.get("kafka_producer")
     return {
         "spool": {
             "depth": spool.leads,

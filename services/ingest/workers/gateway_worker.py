@@ -50,10 +50,10 @@ class GatewayWorker:
         """Return the status of the gateway."""
         return merge_status(await self._workers.read(), *self._spool.total())
 
-    def routes(self, kafka_health: health.Health) -> APIRouter:
+    def routes(self, reported: health.Health) -> APIRouter:
         """Return `/livez` of this process, and `/readyz` and `/metrics` of the gateway."""
         page = partial(workers_page, self._worker)
-        return health.routes(GatewayHealth(self._workers), kafka_health, write_metrics=page)
+        return health.routes(GatewayHealth(self._workers), reported, write_metrics=page)
 
     def share(
         self,

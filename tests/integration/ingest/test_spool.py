@@ -56,10 +56,14 @@ async def depth(gateway: ServiceProcess) -> int:
 
 async def kafka_up(gateway: ServiceProcess) -> list[bool]:
     """Return whether the status and the metric report Kafka as available."""
-    said = bool((await status(gateway))["kafka"]["ok"])
+    return [bool((await status(gateway))["kafka"]["ok"]), await is_up(gateway, "kafka_producer")]
+
+
+async def is_up(gateway: ServiceProcess, part: str) -> bool:
+    """Return whether the metric reports a part as available."""
     async with plain_client() as client:
         page = (await client.get(f"{gateway.url}/metrics")).text
-    return [said, 'fastcore_part_up{part="kafka_producer"} 1.0' in page]
+    return f'fastcore_part_up{{part="{part}"}} 1.0' in page
 
 
 def ids(records: list[Any]) -> set[str]:
@@ -104,6 +108,26 @@ async def test_live_worker_publishes_the_spool_of_a_dead_worker(broker: Broker, 
         records = await records_of(kafka, topics.RECEIVED.name)
     assert sorted(record.key.decode() for record in records) == sorted(a.json()["leadId"] for a in answers)
     assert not list(tmp_path.glob("spool/*"))  # noqa: ASYNC240 - a few files
+
+
+async def test_a_spool_that_cannot_be_written_is_reported_before_kafka_fails(
+    broker: Broker, tmp_path: Path
+) -> None:
+    await asyncio.to_thread(broker.start)
+    await provision(Kafka(bootstrap_servers=broker.bootstrap_servers))
+    spool, moved = tmp_path / "spool", tmp_path / "moved"
+    with processes(tmp_path, environment(broker), "ingest") as started:
+        gateway = started["ingest"]
+        await gateway.ready()
+        assert await is_up(gateway, "spool")
+        await asyncio.to_thread(spool.rename, moved)
+        await asyncio.to_thread(spool.touch)  # root may write to every folder
+        await eventually(lambda: is_up(gateway, "spool"), until=lambda up: not up, what="the report")
+        await gateway.ready()  # Kafka works, so the gateway accepts leads
+        assert (await post(gateway, 1)).status_code == 201
+        await asyncio.to_thread(spool.unlink)
+        await asyncio.to_thread(moved.rename, spool)
+        await eventually(lambda: is_up(gateway, "spool"), what="the spool")
 
 
 async def test_posts_get_a_201_while_kafka_hangs_fast_once_breaker_opens(
