@@ -295,9 +295,15 @@ def _destination(recorded: dict[str, Any], changes: list[list[str]]) -> Part:
     reader = _DeliveryRows(changes)
     rows = _rows(changes, reader.read)
     arrived = [labels[0] for observer, *labels in recorded["moments"] if observer == "destination"]
+    published = _shorten([reader.name(note[0]) for note in recorded["topics"].get("changed", [])])
+    # Each repetition of a record or of a claim shows a fault: a relay that was killed, a lease that ended.
+    claims = [
+        words for row in rows for part in row.split(" + ") if (words := part.split(" "))[-2:-1] == ["sending"]
+    ]
+    repeated = len(published) - len(set(published)) + sum(words[-1] != "1" for words in claims)
     seen = {
         views.DATABASE: rows,
-        views.CHANGED: [reader.name(note[0]) for note in recorded["topics"].get("changed", [])],
+        views.CHANGED: published,
         views.DESTINATION: [reader.name(event_id) for event_id in arrived],
     }
     written = sum(name.startswith("change") for name in reader.names.values())
@@ -308,4 +314,5 @@ def _destination(recorded: dict[str, Any], changes: list[list[str]]) -> Part:
         refusals=reader.refusals,
         attempts=99,
         erases=_is_erased(rows),
+        faults=max(MAX_FAULTS, repeated + 1),
     )
