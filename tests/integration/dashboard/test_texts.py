@@ -24,7 +24,7 @@ from tests.support.web.texts import BRACKETED, CLOSE, OPEN, texts_outside_of_bra
 LEADS, QUEUE, BULK = "/admin/ui/leads", "/admin/ui/workbench", "/admin/ui/bulk"
 ADA = {"name": "Ada", "email": "ada@example.com", "phone": "+49 30 1234567", "service": "Hosting"}
 PAGES = (
-    "/admin",
+    *("/admin", "/admin/canary"),
     "/admin?full=true&range=7",
     "/admin?full=true&range=12m",
     "/admin/status",

@@ -104,24 +104,24 @@ def read_logs(folder: Path) -> str:
 
 
 async def test_no_answer_is_in_a_log_a_metric_or_a_header(gateways: Gateways, tmp_path: Path) -> None:
-    canary = {
-        name: f"canary {name}" for name in ("name", "message", "canary field", "_key", "_next", "_gotcha")
+    sparrow = {
+        name: f"sparrow {name}" for name in ("name", "message", "sparrow field", "_key", "_next", "_gotcha")
     }
     answers = []
     for changes, headers in [
-        ({"email": "canary@example.com"}, {}),
-        ({"email": "canary"}, {}),
-        ({"email": "canary"}, {"Accept": "text/html"}),
-        ({}, {"Origin": "https://canary.example", "Accept": "text/html"}),
-        ({}, {"Content-Type": "text/canary"}),
+        ({"email": "sparrow@example.com"}, {}),
+        ({"email": "sparrow"}, {}),
+        ({"email": "sparrow"}, {"Accept": "text/html"}),
+        ({}, {"Origin": "https://sparrow.example", "Accept": "text/html"}),
+        ({}, {"Content-Type": "text/sparrow"}),
     ]:
-        headers |= {"Referer": f"{ORIGIN}/?utm_source=canary", "X-Request-ID": "canary@example.com"}
+        headers |= {"Referer": f"{ORIGIN}/?utm_source=sparrow", "X-Request-ID": "sparrow@example.com"}
         answers.append(
-            await gateways.first.post(f"{PATH}?who=canary", data=canary | changes, headers=headers)
+            await gateways.first.post(f"{PATH}?who=sparrow", data=sparrow | changes, headers=headers)
         )
     assert [answer.status_code for answer in answers] == [201, 422, 422, 403, 415]
     logs = read_logs(tmp_path)
     metrics = (await gateways.first.get("/metrics")).text
     assert "request refused" in logs
     for text in (logs, metrics, *(str(answer.headers) for answer in answers)):
-        assert "canary" not in text
+        assert "sparrow" not in text
