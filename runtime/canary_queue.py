@@ -9,38 +9,48 @@ from contracts.canary import is_current
 from contracts.leads import LeadReceived
 from runtime import metrics
 from runtime.failures import Failure
+from runtime.kafka.handler import Record
 from runtime.logs import logger
 
 WAITING_MAX: Final = 1000
-CONCURRENCY: Final = 8
+# Each of them mostly waits for a server: one that hangs must not hold up the canaries of the others.
+CONCURRENCY: Final = 64
 
 
 class CanaryQueue:
-    """Calls `work` for each canary. A canary whose process ends has no result, and the next one has."""
+    """Calls `work` for each canary and its record, for at most `concurrency` of them at once.
 
-    def __init__(self, work: Callable[[LeadReceived], Awaitable[None]]) -> None:
+    A canary whose process ends has no result, and the next one has.
+    """
+
+    def __init__(
+        self, work: Callable[[Record, LeadReceived], Awaitable[None]], concurrency: int = CONCURRENCY
+    ) -> None:
         self._work = work
-        self._waiting = asyncio.Queue[LeadReceived](WAITING_MAX)
+        self._concurrency = concurrency
+        self._waiting = asyncio.Queue[tuple[Record, LeadReceived]](WAITING_MAX)
         self._log = logger("canary")
 
-    def add(self, canaries: Iterable[LeadReceived]) -> None:
+    def add(self, canaries: Iterable[tuple[Record, LeadReceived]]) -> None:
         """Queue canaries without waiting. Beyond `WAITING_MAX`, they are dropped, and so are late ones."""
         now = datetime.now(UTC)
-        for each in canaries:
-            if is_current(each, now) and not self._waiting.full():
-                self._waiting.put_nowait(each)
+        for record, canary in canaries:
+            if is_current(canary, now) and not self._waiting.full():
+                self._waiting.put_nowait((record, canary))
 
     async def run(self) -> None:
-        """Handle canaries, at most `CONCURRENCY` at once, until cancelled."""
+        """Handle canaries until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for _ in range(CONCURRENCY):
+            for _ in range(self._concurrency):
                 tasks.create_task(self._run_worker())
 
     async def _run_worker(self) -> None:
-        while True:
-            canary = await self._waiting.get()
+        task = asyncio.current_task()
+        # If a driver turns a cancellation into a failure, the worker must end all the same.
+        while not (task and task.cancelling()):
+            record, canary = await self._waiting.get()
             try:
-                await self._work(canary)
+                await self._work(record, canary)
             except Failure as failure:
                 self._log.warning("canary not handled", canary=str(canary.lead_id), reason=failure.reason)
             except Exception:  # noqa: BLE001 - the next canary is handled all the same

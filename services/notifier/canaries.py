@@ -12,9 +12,10 @@ from typing import Final
 
 from contracts.leads import LeadReceived
 from runtime.canary_queue import CanaryQueue
-from runtime.database.canaries import CanaryResult, add_failure_of_waiting, add_results
-from runtime.database.postgres import Pool, transaction
+from runtime.database.canaries import CanaryResult, CanaryResults, add_failure_of_waiting
+from runtime.database.postgres import Pool, transaction_within
 from runtime.failures import DependencyUnavailable, Failure
+from runtime.kafka.handler import Record
 from runtime.logs import logger
 from services.notifier.mail.identities import Identities
 from services.notifier.mail.message import Mail, UndeliverableError, compose
@@ -23,8 +24,11 @@ from services.notifier.smtp.outcome import MailStatus
 
 # Less than the time after which a canary without a result counts as failed.
 SMTP_SECONDS: Final = 30.0
+# The conversations of canaries with the mail server at once, beside those of the leads' emails.
+SMTP_CONCURRENCY: Final = 4
 # How often a pause is written while it lasts.
 PAUSE_SECONDS: Final = 15.0
+PAUSE_WRITE_SECONDS: Final = 3.0
 _SILENT: Final = "smtp does not answer within {seconds:.0f} s"
 
 
@@ -38,22 +42,24 @@ class CanaryMails:
         self._mailbox = mailbox
         self._pause_written_at = float("-inf")
         self._log = logger("canary")
+        self._results = CanaryResults(pool)
+        self._smtp_slots = asyncio.Semaphore(SMTP_CONCURRENCY)
         self.queue = CanaryQueue(self.handle)
 
-    async def handle(self, canary: LeadReceived) -> None:
+    async def handle(self, _record: Record, canary: LeadReceived) -> None:
         """Compose both emails of a canary, talk to the mail server, and write the results."""
         try:
             welcome, alert = self._compose(canary)
         except UndeliverableError as error:
-            await self._write(CanaryResult(canary.lead_id, "notifier", error.reason))
+            await self._results.write(CanaryResult(canary.lead_id, "notifier", error.reason))
             return
-        await self._write(CanaryResult(canary.lead_id, "notifier"))
+        await self._results.write(CanaryResult(canary.lead_id, "notifier"))
         try:
-            async with asyncio.timeout(SMTP_SECONDS):
+            async with asyncio.timeout(SMTP_SECONDS), self._smtp_slots:
                 reason = await self._send(welcome, alert)
         except TimeoutError:
             reason = _SILENT.format(seconds=SMTP_SECONDS)
-        await self._write(CanaryResult(canary.lead_id, "smtp", reason))
+        await self._results.write(CanaryResult(canary.lead_id, "smtp", reason))
 
     def _compose(self, canary: LeadReceived) -> tuple[Mail, Mail]:
         identity, now = self._identities.of(canary.site), datetime.now(UTC)
@@ -79,14 +85,10 @@ class CanaryMails:
             return
         self._pause_written_at = time.monotonic()
         try:
-            async with transaction(self._pool) as connection:
+            async with transaction_within(self._pool, PAUSE_WRITE_SECONDS) as connection:
                 await add_failure_of_waiting(connection, "smtp", failure.reason)
         except Failure as error:
             self._log.warning("pause not written for canaries", reason=error.reason)
-
-    async def _write(self, result: CanaryResult) -> None:
-        async with transaction(self._pool) as connection:
-            await add_results(connection, [result])
 
 
 async def _nothing() -> None:

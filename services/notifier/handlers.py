@@ -81,7 +81,7 @@ class Handler:
         batch = decode_batch(records)
         plan = await self._store.reserve(batch, records, self._sender.in_progress)
         if self._canaries:
-            self._canaries.queue.add(canary for _, canary in batch.canaries)
+            self._canaries.queue.add(batch.canaries)
         for delivery, _ in plan.suppressed:
             metrics.MAILS.labels(kind=delivery.kind, outcome="suppressed").inc()
         for delivery in plan.to_send:

@@ -14,6 +14,7 @@ from runtime.kafka.failure_publisher import FailurePublisher
 from runtime.kafka.policy import Policy
 from runtime.kafka.reconcile import Reconciler
 from runtime.settings import load
+from services.persister.canaries import CanaryRehearsals
 from services.persister.handlers import Handler
 from services.persister.settings import Settings
 from services.persister.store import Store
@@ -40,5 +41,7 @@ def create_app(settings: Settings | None = None, openers: Openers = OWN) -> Fast
 async def _open_stage(settings: Settings, resources: Resources) -> AsyncIterator[Stage]:
     store = Store(resources.pool, resources.ledger)
     publisher = FailurePublisher(resources.publisher, NAME, resources.group, FAILURE_SECONDS)
-    handler = Handler(store, publisher, CircuitBreaker(NAME, resources.pool))
-    yield Stage(handler, Reconciler(settings.kafka, resources.pool, resources.ledger))
+    canaries = CanaryRehearsals(resources.pool, store)
+    handler = Handler(store, publisher, CircuitBreaker(NAME, resources.pool), canaries.queue)
+    reconciler = Reconciler(settings.kafka, resources.pool, resources.ledger)
+    yield Stage(handler, reconciler, jobs={"canaries": canaries.queue.run})

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from contracts.canary import canary_of
 from contracts.reasons import Reason
+from runtime.canary_queue import CanaryQueue
 from runtime.database.canaries import CanaryResult
 from runtime.database.circuit_breaker import CircuitBreaker
 from runtime.failures import Failure, PermanentError
@@ -22,8 +23,15 @@ class Handler:
     between two steps a failure is published again with the same event id, and the flusher ignores it.
     """
 
-    def __init__(self, store: Store, publisher: FailurePublisher, breaker: CircuitBreaker) -> None:
+    def __init__(
+        self,
+        store: Store,
+        publisher: FailurePublisher,
+        breaker: CircuitBreaker,
+        canaries: CanaryQueue | None = None,
+    ) -> None:
         self._store = store
+        self._canaries = canaries
         self._publisher = publisher
         self._breaker = breaker
         self._log = logger("failures")
@@ -35,6 +43,8 @@ class Handler:
         """
         await self._breaker.check()
         stored = await self._store.save(decode_in_parts(records), records)
+        if self._canaries:
+            self._canaries.add(stored.canaries)
         if logs_each_lead():
             for lead_id in stored.new:
                 self._log.debug("lead stored", lead_id=str(lead_id))

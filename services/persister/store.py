@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final, Self
@@ -12,11 +11,10 @@ from uuid import UUID
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-from contracts.canary import is_current
 from contracts.leads import LeadReceived, LeadStatus
 from contracts.reasons import LIMIT_REASONS
 from runtime.database.audit_log import append_entries
-from runtime.database.canaries import CanaryResult, add_results, count_failed_canary, rehearse
+from runtime.database.canaries import CanaryResult, count_failed_canary, rehearse
 from runtime.database.ledger import Ledger, LedgerEntries
 from runtime.database.postgres import Connection, Pool, autocommit, load_queries, transaction
 from runtime.database.replay_queue import resolve_replays
@@ -41,13 +39,15 @@ class BatchOutcome:
     """The result of storing a batch.
 
     The caller must publish a failure for each record in `undecodable` and `conflicts`. `replays` are the ids
-    of the `replay_queue` rows that the batch resolves, `new` those of the leads that are stored now.
+    of the `replay_queue` rows that the batch resolves, `new` those of the leads that are stored now. The
+    canaries are only counted.
     """
 
     undecodable: list[Record] = field(default_factory=list)
     conflicts: list[Record] = field(default_factory=list)
     replays: list[UUID] = field(default_factory=list)
     new: list[UUID] = field(default_factory=list, compare=False)
+    canaries: list[tuple[Record, LeadReceived]] = field(default_factory=list, compare=False)
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,6 @@ class Store:
         batch = prepared.batch
         stored, conflicts = await self._save_leads(connection, prepared, outcome)
         stored |= await self._save_entries(connection, batch)
-        await self._rehearse(connection, batch)
         conflicting, undecodable = set(map(id, conflicts)), set(map(id, batch.undecodable))
         canaries = {id(record) for record, _ in batch.canaries}
         for record in batch.records:
@@ -148,21 +147,16 @@ class Store:
         outcome.undecodable += batch.undecodable
         outcome.conflicts += conflicts
         outcome.replays += batch.replays()
+        outcome.canaries += batch.canaries
 
-    async def _rehearse(self, connection: Connection, batch: DecodedBatch) -> None:
-        """Store each canary as a lead is stored, undo that, and write only whether it worked."""
-        now = datetime.now(UTC)
-        for record, canary in batch.canaries:
-            if not is_current(canary, now):
-                continue
-            alone = _PreparedBatch.of(DecodedBatch([record], leads=[(record, canary)]))
+    async def rehearse(self, record: Record, canary: LeadReceived) -> str:
+        """Store a canary as a lead is stored, and undo that. Return why it failed, or an empty text."""
+        alone = _PreparedBatch.of(DecodedBatch([record], leads=[(record, canary)]))
 
-            async def write(alone: _PreparedBatch = alone) -> bool:
-                return bool(await self._insert_leads(connection, alone))
+        async def write(connection: Connection) -> bool:
+            return bool(await self._insert_leads(connection, alone))
 
-            refused = await rehearse(connection, write)
-            read = CanaryResult(canary.lead_id, "persister")
-            await add_results(connection, [read, CanaryResult(canary.lead_id, "postgresql", refused)])
+        return await rehearse(self._pool, write)
 
     async def count_canary(self, record: Record, result: CanaryResult) -> None:
         """Count a canary that could not be handled, and write why."""

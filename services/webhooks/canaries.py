@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from contracts.lead_events import RECEIVED, LeadEvent, event_id_for
 from contracts.leads import LeadReceived
 from runtime.canary_queue import CanaryQueue
-from runtime.database.canaries import CanaryResult, add_results
-from runtime.database.postgres import Pool, transaction
+from runtime.database.canaries import CanaryResult, CanaryResults
+from runtime.database.postgres import Pool
+from runtime.kafka.handler import Record
 from services.webhooks.body_template import BodyTemplateError
 from services.webhooks.client import DestinationClient
 from services.webhooks.destinations import Destinations
@@ -27,17 +28,21 @@ class CanaryDeliveries:
     def __init__(
         self, pool: Pool, client: DestinationClient, destinations: Destinations, admin_url: str
     ) -> None:
-        self._pool = pool
+        self._results = CanaryResults(pool)
         self._client = client
         self._destinations = destinations
         self._admin_url = admin_url
         self.queue = CanaryQueue(self.handle)
 
-    async def handle(self, canary: LeadReceived) -> None:
+    async def handle(self, _record: Record, canary: LeadReceived) -> None:
         """Build the request for each destination of the canary's site, send it, and write the results."""
-        await self._write([CanaryResult(canary.lead_id, "webhooks")])
+        await self._results.write(CanaryResult(canary.lead_id, "webhooks"))
         names = self._destinations.receiving(canary.site, RECEIVED)
-        await self._write(await asyncio.gather(*(self._deliver(canary, name) for name in names)))
+        await asyncio.gather(*(self._test(canary, name) for name in names))
+
+    async def _test(self, canary: LeadReceived, name: str) -> None:
+        # Each on its own: a destination that hangs does not delay what the others answered.
+        await self._results.write(await self._deliver(canary, name))
 
     async def _deliver(self, canary: LeadReceived, name: str) -> CanaryResult:
         destination, hop = self._destinations.by_name[name], f"destination:{name}"
@@ -53,7 +58,3 @@ class CanaryDeliveries:
         outcome = await self._client.send(replace(request, url=destination.canary_url), now)
         failed = outcome.result is not Result.DELIVERED
         return CanaryResult(canary.lead_id, hop, (outcome.reason or outcome.result) if failed else "")
-
-    async def _write(self, results: list[CanaryResult]) -> None:
-        async with transaction(self._pool) as connection:
-            await add_results(connection, results)

@@ -46,13 +46,13 @@ class Handler:
         publishes the failure of an undecodable lead.
         """
         events, changes, undecodable = list[NewEvent](), list[LeadChanged](), list[Record]()
-        canaries = list[LeadReceived]()
+        canaries = list[tuple[Record, LeadReceived]]()
         traces = dict[UUID, str | None]()  # by the change's event id
         for record in records:
             decoded = decode(record)
             traceparent = traceparent_of(record.headers)
             if isinstance(decoded, LeadReceived) and canary_of(record.headers):
-                canaries.append(decoded)
+                canaries.append((record, decoded))
             elif isinstance(decoded, LeadReceived):
                 found = events_of_lead(decoded, self._destinations)
                 events += [replace(event, traceparent=traceparent) for event in found]
