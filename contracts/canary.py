@@ -17,7 +17,11 @@ from contracts.leads import LeadReceived, LeadSubmission
 MARK_FIELD: Final = "fastcore_canary"
 """The field of a form or a submission that has the mark."""
 RESPONSE_HEADER: Final = "FASTCore-Canary"
-"""The gateway's response to a canary says here where the canary is: `kafka` or `spool`."""
+"""The gateway's response to a canary says here where the canary is: `kafka`, `spool`, `known`, `limited`."""
+KNOWN: Final = "known"
+"""The gateway has stored this canary before, and does not store it again."""
+LIMITED: Final = "limited"
+"""The site had too many canaries within the hour, and this one is not stored."""
 NAME: Final = "FASTCore Canary"
 EMAIL: Final = "canary@example.com"
 # A website's own queue may hold a canary for as long as the gateway is unavailable.

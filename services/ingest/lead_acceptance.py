@@ -10,7 +10,7 @@ import uuid_utils
 from uuid_utils.compat import uuid7
 
 from contracts import headers, topics
-from contracts.canary import find_canary
+from contracts.canary import KNOWN, LIMITED, find_canary
 from contracts.lead_record import LeadRecord, body_sha256, build_record, request_id_of
 from contracts.leads import LeadSubmission, lead_id_for
 from contracts.reasons import LIMIT_REASONS, SpamReason
@@ -59,7 +59,8 @@ class RequestContext(NamedTuple):
 class AcceptedLead(NamedTuple):
     """A lead that is stored durably. `replayed` is True if this replica has accepted the same lead before.
 
-    `canary` says of a canary where it is: `kafka` or `spool`. It is empty for an ordinary lead.
+    `canary` says of a canary where it is (`contracts.canary.RESPONSE_HEADER`). It is empty for an ordinary
+    lead.
     """
 
     lead_id: UUID
@@ -90,6 +91,8 @@ class LeadAcceptance:
         self.ip_limiter: Final = RateLimiter(settings.leads_per_ip_per_hour, 3600)
         self.email_limiter: Final = RateLimiter(settings.leads_per_email_per_hour, 3600)
         self._canary_secret = settings.canary.key
+        # Of its own: the canaries of many sites must not evict the leads' responses.
+        self._canaries = IdempotencyCache()
         self._canary_limiter = RateLimiter(CANARIES_PER_HOUR, 3600)
         self._log = logger("receive")
         # Looked up once, because looking up a label costs more than counting.
@@ -174,15 +177,18 @@ class LeadAcceptance:
         """Store a canary durably. It is no lead: the limits of leads and their statistics do not see it."""
         now = self.now()
         timestamp = utc_text(now)
+        if known := self._canaries.get(canary_id):
+            return AcceptedLead(canary_id, known.timestamp, replayed=True, canary=KNOWN)
         if not self._canary_limiter.allow(request.site, self.monotonic()):
-            return AcceptedLead(canary_id, timestamp, replayed=True)
+            return AcceptedLead(canary_id, timestamp, replayed=True, canary=LIMITED)
+        digest = body_sha256(submission)
         record = build_record(
             submission,
             lead_id=canary_id,
             request_id=str(canary_id),
             site=request.site,
             default_service=request.default_service,
-            digest=body_sha256(submission),
+            digest=digest,
             now=now,
             spam_reasons=(),
             correlation_id=request.correlation_id,
@@ -190,6 +196,7 @@ class LeadAcceptance:
         )
         record.headers.append((headers.CANARY, str(canary_id).encode()))
         in_kafka = await self._publish(record, canary_id, request.correlation_id)
+        self._canaries.add(canary_id, CachedResponse(digest, timestamp))
         return AcceptedLead(canary_id, timestamp, replayed=False, canary="kafka" if in_kafka else "spool")
 
     async def _publish(self, record: LeadRecord, lead_id: UUID, correlation_id: str) -> bool:

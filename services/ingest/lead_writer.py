@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from contracts import headers, topics
+from contracts.canary import canary_of
 from contracts.lead_record import LeadRecord
 from runtime.failures import DependencyUnavailable, Failure
 from runtime.health import Health
@@ -27,6 +28,8 @@ IDLE_PAUSE_SECONDS: Final = 1.0
 ADOPT_SECONDS: Final = 10.0
 # Less than half of the time that a readiness check may take, because the spool is checked after Kafka.
 KAFKA_CHECK_SECONDS: Final = 0.5
+# Canaries do not go to a spool that is fuller: in a long outage, they would take the place of leads.
+CANARY_SPOOL_SHARE: Final = 0.1
 
 
 class LeadWriter:
@@ -76,12 +79,15 @@ class LeadWriter:
     async def publish(self, record: LeadRecord) -> bool:
         """Return once the record is durable: True if Kafka has it, False if the spool has it.
 
-        Raises `DependencyUnavailable` if both Kafka and the spool fail, and `PermanentError` if Kafka never
+        Raises `DependencyUnavailable` if both Kafka and the spool fail, or if the record is a canary and the
+        spool has many leads. Raises `PermanentError` if Kafka never
         accepts the record.
         """
         tried_kafka = self._may_try_kafka()
         if tried_kafka and await self._publish_to_kafka(record):
             return True
+        if canary_of(record.headers) and self._spool.used_share > CANARY_SPOOL_SHARE:
+            raise DependencyUnavailable("kafka", "kafka is unavailable, and the spool is left to leads")
         try:
             await self._spool.append(record)
         except DependencyUnavailable:

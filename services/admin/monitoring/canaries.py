@@ -8,7 +8,7 @@ from typing import Any, Final
 from runtime import metrics
 from runtime.database.postgres import Pool, load_queries, snapshot
 from runtime.failures import DependencyUnavailable
-from services.admin.rules.canary_hops import FAILING_AFTER, HopResult, SentCanary, route_status
+from services.admin.rules.canary_hops import FAILING_AFTER, HopResult, SentCanary, hops_of, route_status
 from services.admin.schemas.canary import CanaryStatus
 
 _SQL: Any = load_queries(Path(__file__).with_name("canaries.sql"))
@@ -25,8 +25,17 @@ async def read_canaries(pool: Pool) -> CanaryStatus:
         job = await _SQL.read_job(connection)
         if job is None or not job["is_on"]:
             return CanaryStatus(is_on=False)
-        rows = [row async for row in _SQL.list_newest(connection, newest=NEWEST)]
-        worked = [row async for row in _SQL.list_last_worked(connection)]
+        routes = dict[Key, list[SentCanary]]()
+        if not job["is_without_sites"]:
+            routes = _by_route([row async for row in _SQL.list_newest(connection, newest=NEWEST)])
+        hops = [(*key, hop) for key, canaries in routes.items() for hop in hops_of(canaries)]
+        worked = _SQL.list_last_worked(
+            connection,
+            sites=[site for site, _, _ in hops],
+            routes=[route for _, route, _ in hops],
+            hops=[hop for _, _, hop in hops],
+        )
+        worked = [row async for row in worked]
     last_worked: dict[Key, dict[str, HopResult]] = {}
     for row in worked:
         result = HopResult(True, row["reason"], row["seconds"], row["finished_at"])
@@ -37,7 +46,7 @@ async def read_canaries(pool: Pool) -> CanaryStatus:
         last_run_at=job["last_started_at"],
         routes=[
             route_status(canaries, last_worked.get(key, {}), job["read_at"])
-            for key, canaries in _by_route(rows).items()
+            for key, canaries in routes.items()
         ],
     )
 

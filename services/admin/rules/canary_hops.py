@@ -89,6 +89,12 @@ def route_status(
     )
 
 
+def hops_of(canaries: Sequence[SentCanary]) -> set[str]:
+    """Return the hops that canaries of one route reach, at least one canary."""
+    found = {hop for each in canaries for hop in each.results}
+    return found.union(_FRONTS[canaries[0].route], *_BRANCHES)
+
+
 def _failures_in_a_row(hop: str, settled: Sequence[Mapping[str, _Seen]]) -> int:
     failures = 0
     for each in settled:

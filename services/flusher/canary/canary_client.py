@@ -2,13 +2,14 @@
 
 import asyncio
 import json
+import re
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 from uuid import UUID
 
 import httpx
 
-from contracts.canary import RESPONSE_HEADER, canary_fields
+from contracts.canary import KNOWN, LIMITED, RESPONSE_HEADER, canary_fields
 from runtime.database.canaries import CanaryResult
 from runtime.sites.model import NO_SITE, Site
 
@@ -20,7 +21,13 @@ USER_AGENT: Final = "FASTCore-Canary/1"
 _HONEYPOTS: Final = {"form": "_gotcha", "website": "homepage_url"}
 _API_HONEYPOT: Final = {"meta": {"honeypot": "canary"}}
 _FORM_REFUSED: Final = frozenset({400, 403, 413, 415, 422})
-UNMARKED: Final = "the gateway does not know the mark: its FASTCORE_CANARY_SECRET is another one"
+_CODE: Final = re.compile(r"[a-z0-9-]{1,40}")
+UNMARKED: Final = (
+    "the gateway took it for an ordinary lead: another FASTCORE_CANARY_SECRET, other content than it was"
+    " sent with, or clocks that differ by more than 5 minutes"
+)
+_SPOOLED: Final = "the gateway wrote it to its disk: Kafka did not acknowledge it in time"
+_LIMITED: Final = "the gateway did not store it: somebody sends the site's canaries again and again"
 
 
 class Canary(NamedTuple):
@@ -62,8 +69,9 @@ class _Answer(NamedTuple):
     def text(self) -> str:
         """The status, and the code of the problem if the body has one."""
         kind = self.values.get("type")
-        code = kind.rpartition(":")[2][:40] if isinstance(kind, str) else ""
-        return f"HTTP {self.status} {code}".rstrip()
+        code = kind.rpartition(":")[2] if isinstance(kind, str) else ""
+        # A website may answer anything, also what the database does not store, such as NUL.
+        return f"HTTP {self.status} {code if _CODE.fullmatch(code) else ''}".rstrip()
 
 
 class CanaryClient:
@@ -109,14 +117,9 @@ class CanaryClient:
         if answer.status in _FORM_REFUSED:
             worked = _worked(canary, "gateway", "token")
             return Sent([*worked, CanaryResult(canary.id, content, answer.text)])
-        if answer.status != 201:
-            return Sent([CanaryResult(canary.id, "gateway", answer.text)])
-        written_to = answer.headers.get(RESPONSE_HEADER)
-        if written_to is None:
-            return Sent([CanaryResult(canary.id, "gateway", UNMARKED)], is_unmarked=True)
-        spooled = "the gateway wrote it to its disk: Kafka did not acknowledge it in time"
-        kafka = CanaryResult(canary.id, "kafka", "" if written_to == "kafka" else spooled)
-        return Sent([*_worked(canary, "gateway", "token", content), kafka])
+        if answer.status == 201:
+            return _read_accepted(canary, answer, content)
+        return Sent([CanaryResult(canary.id, "gateway", answer.text)])
 
     async def _send_to_website(self, canary: Canary, fields: dict[str, str]) -> Sent:
         url = canary.settings.contact_url or ""
@@ -159,3 +162,15 @@ def _worked(canary: Canary, *hops: str) -> list[CanaryResult]:
 def _origin(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
+
+
+def _read_accepted(canary: Canary, answer: _Answer, content: str) -> Sent:
+    written_to = answer.headers.get(RESPONSE_HEADER)
+    if written_to is None:
+        return Sent([CanaryResult(canary.id, "gateway", UNMARKED)], is_unmarked=True)
+    if written_to == LIMITED:
+        return Sent([CanaryResult(canary.id, "gateway", _LIMITED)])
+    results = _worked(canary, "gateway", "token", content)
+    if written_to != KNOWN:  # a proxy sent it twice: the consumers show whether Kafka has it
+        results.append(CanaryResult(canary.id, "kafka", "" if written_to == "kafka" else _SPOOLED))
+    return Sent(results)

@@ -67,7 +67,7 @@ class Spool:
         self._gauges: dict[Gauge, Callable[[], float]] = {
             metrics.SPOOL_LEADS: lambda: self.total()[0],
             metrics.SPOOL_BYTES: lambda: self.total()[1],
-            metrics.SPOOL_FULL: self._used_share,
+            metrics.SPOOL_FULL: lambda: self.used_share,
             metrics.SPOOL_DAMAGED_FILES: lambda: self.damaged_files,
             metrics.SPOOL_OLDEST_AGE: lambda: self.oldest_age_seconds or 0.0,
         }
@@ -92,7 +92,9 @@ class Spool:
             # Each worker sees the folders that nobody can adopt; the sum must count them once.
             self._totals.write(self.leads - self._unadopted_segments + self._unwritten, self.bytes)
 
-    def _used_share(self) -> float:
+    @property
+    def used_share(self) -> float:
+        """The used share of the spool, from 0 to 1: of its leads or of its bytes, whichever is larger."""
         leads, size = self.total()
         return max(leads / self._max_leads, size / self._max_bytes)
 

@@ -14,15 +14,9 @@ from runtime.transparency_log.signed_note import SigningKey, open_note
 from services.admin.monitoring import canaries
 from services.admin.monitoring.canaries import CanaryGauges
 from tests.support.services.admin import TOKEN, Admin
-from tests.support.services.canaries import add_canary
+from tests.support.services.canaries import RUN_OF_THE_JOB, add_run
 from tests.support.services.dashboard import running_dashboard, sign_in
 from tests.support.stack import Stack
-
-RUN_OF_THE_JOB = (
-    "INSERT INTO scheduled_job (name, schedule, runs, last_started_at, next_run_at)"
-    " VALUES ('canary', '*/3 * * * *', 1, now(), now() + $1 * interval '1 minute')"
-)
-HOPS = ("gateway", "token", "form", "kafka", "persister", "postgresql", "notifier", "webhooks")
 
 
 @pytest.fixture
@@ -30,18 +24,6 @@ async def admin(postgres: Postgres, stack: Stack) -> AsyncIterator[Admin]:
     async with running_dashboard(postgres, stack) as running:
         await sign_in(running)
         yield running
-
-
-async def add_run(db: Any, *, smtp: str = "", site: str = "studio") -> None:
-    """Insert a canary that was sent two minutes ago, and the results of its hops."""
-    sent = await add_canary(db, site)
-    await db.execute("UPDATE canary SET sent_at = now() - interval '2 minutes' WHERE id = $1", sent.lead_id)
-    for hop in (*HOPS, "smtp"):
-        failed = smtp if hop == "smtp" else ""
-        await db.execute(
-            "INSERT INTO canary_result (canary_id, hop, ok, reason, seconds) VALUES ($1, $2, $3, $4, 0.25)",
-            sent.lead_id, hop, not failed, failed,
-        )  # fmt: skip
 
 
 def failures(**labels: str) -> float | None:
@@ -82,7 +64,7 @@ async def test_the_public_status_is_signed_and_says_only_the_state(
             await db.execute("DELETE FROM scheduled_job")
             await db.execute(RUN_OF_THE_JOB, 3)
             await add_run(db, smtp=smtp)
-            admin.app.state.cache.invalidate("canary")
+            admin.app.state.cache.invalidate("public canary")
             answer = (await admin.client.get("/admin/canary/public/studio")).json()
             signed = json.loads(open_note(answer.pop("note"), [key.verification_key()]))
             assert signed == answer

@@ -77,8 +77,17 @@ async def test_a_canary_of_the_website_s_route_has_its_id_as_lead_id(gateway: Ga
 
 async def test_a_mark_that_is_sent_again_and_again_floods_nothing(gateway: Gateway) -> None:
     canary = fields("www")
+    assert (await gateway.post(canary)).headers[RESPONSE_HEADER] == "kafka"
     for _ in range(CANARIES_PER_HOUR + 5):
-        assert (await gateway.post(canary)).status_code == 201
+        answer = await gateway.post(canary)
+        assert (answer.status_code, answer.headers[RESPONSE_HEADER]) == (201, "known")
+    assert len(gateway.leads.records) == 1
+    # The site's own canaries still get through, and one beyond the limit says so.
+    answers = [await gateway.post(fields("www")) for _ in range(CANARIES_PER_HOUR)]
+    assert [each.headers[RESPONSE_HEADER] for each in answers] == [
+        *["kafka"] * (CANARIES_PER_HOUR - 1),
+        "limited",
+    ]
     assert len(gateway.leads.records) == CANARIES_PER_HOUR
 
 

@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
+from uuid import uuid4
 
 import pytest
 
+from contracts.headers import CANARY
 from contracts.lead_record import LeadRecord
 from runtime.failures import DependencyUnavailable
 from runtime.health import Health
@@ -240,3 +242,18 @@ async def test_the_drain_pauses_longer_only_while_idle(
         await gateway.open_breaker()
         pauses.clear()
         await eventually(seen, until=lambda found: found == {0.01})
+
+
+async def test_canaries_leave_the_spool_to_leads(tmp_path: Path) -> None:
+    canary = record("canary")
+    canary.headers.append((CANARY, str(uuid4()).encode()))
+    async with started(tmp_path, drains=False) as gateway:
+        await gateway.open_breaker()
+        assert not await gateway.writer.publish(canary)  # the spool has room for 50 leads
+        for number in range(3):
+            await gateway.writer.publish(record(f"lead {number}"))
+        with pytest.raises(DependencyUnavailable, match="left to leads"):
+            await gateway.writer.publish(canary)
+        assert not await gateway.writer.publish(record("lead"))
+        gateway.kafka.unavailable = False
+        assert gateway.spool.leads == FAILURES_TO_OPEN + 5
