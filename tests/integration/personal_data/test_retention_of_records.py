@@ -16,7 +16,7 @@ from tests.integration.personal_data.test_retention_by_site import (
 )
 from tests.support.factories import lead
 from tests.support.services.admin import Admin
-from tests.support.services.flusher import Clock
+from tests.support.services.flusher import past_clock
 
 UNREADABLE = b"\xff\x00"
 MOMENTS = {timedelta(seconds=-1): True, timedelta(): True, timedelta(seconds=1): False}
@@ -47,7 +47,7 @@ def payload_of(site: str) -> bytes:
 async def test_a_record_that_cannot_be_read_leaves_a_lead_s_age_as_it_is(
     admin: Admin, pool: Pool, days: int | None, site: str, age: int, kept: bool
 ) -> None:
-    clock, lead_id = Clock(), uuid4()
+    clock, lead_id = past_clock(), uuid4()
     readable = await add_record(admin, clock, age, payload=payload_of(site), lead_id=lead_id)
     unreadable = await add_record(
         admin, clock, age, payload=UNREADABLE, lead_id=lead_id, by_origin=True, stage="notifier"
@@ -63,7 +63,7 @@ async def test_a_record_that_cannot_be_read_leaves_a_lead_s_age_as_it_is(
 async def test_a_lead_waits_for_the_longest_age_of_the_sites_of_its_records(
     admin: Admin, pool: Pool, short_age: int, long_age: int
 ) -> None:
-    clock, lead_id = Clock(), uuid4()
+    clock, lead_id = past_clock(), uuid4()
     for site, age, kind in (("short", short_age, "welcome"), ("long", long_age, "admin_alert")):
         await add_record(
             admin, clock, age, payload=payload_of(site), lead_id=lead_id, stage="notifier", kind=kind
@@ -79,7 +79,7 @@ async def test_a_lead_waits_for_the_longest_age_of_the_sites_of_its_records(
 async def test_what_is_exactly_as_old_as_its_age_is_erased_a_second_later(
     admin: Admin, pool: Pool, site: str
 ) -> None:
-    clock = Clock()
+    clock = past_clock()
     days = timedelta(days={"long": 90, "short": 7, "other": 30}[site])
     leads, records = set(), set()
     for more, is_kept in MOMENTS.items():
