@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from prometheus_client.parser import text_string_to_metric_families
 
+from services.admin.rules.canary_hops import FAILING_AFTER
 from tests.support.services.canaries import TABLES
 from tests.support.services.installation import Installation, running_installation
 from tests.support.services.processes import ServiceProcess
 from tests.support.stack import Stack
 from tests.support.wait import eventually
 from tests.support.web.http_server import serve
+from tests.support.web.plain_http import plain_client
 
 SECRET = "a secret of the tests, 32 bytes long"
 # What the flusher knows of the sites. The gateway does not know the form of `lost`, and `elsewhere` has
@@ -156,6 +159,32 @@ async def restart(service: ServiceProcess, **changes: str) -> None:
     await service.ready(60)
 
 
+async def alerts(running: Running) -> set[str]:
+    """Return the hops of the studio's form for which CanaryFailing would fire."""
+    async with plain_client() as client:
+        page = (await client.get(f"{running.service('admin').url}/metrics")).text
+    return {
+        sample.labels["hop"]
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+        if sample.name == "fastcore_canary_failures"
+        and sample.labels["site"] in ("", "studio")
+        and sample.value >= FAILING_AFTER
+    }
+
+
+async def left_no_trace(running: Running) -> None:
+    """Check that no table of leads has a canary, and that each stage has counted some."""
+    counts = {
+        table: (await running.installation.fetch(f"SELECT count(*) FROM {table}"))[0]["count"]
+        for table in TABLES
+    }
+    assert counts == dict.fromkeys(TABLES, 0)
+    stats = (await running.installation.admin("GET", "/admin/queue/stats")).json()
+    assert stats["books"]["balanced"], stats["books"]
+    assert {each["canary"] > 0 for each in stats["books"]["stages"] if each["stage"] != "flusher"} == {True}
+
+
 async def test_each_broken_hop_is_named_by_what_was_observed(running: Running) -> None:
     await running.works()
     for (site, route), expected in PERMANENT.items():
@@ -198,11 +227,28 @@ async def test_each_broken_hop_is_named_by_what_was_observed(running: Running) -
     await running.works()
 
     await asyncio.sleep(1)
-    counts = {
-        table: (await running.installation.fetch(f"SELECT count(*) FROM {table}"))[0]["count"]
-        for table in TABLES
-    }
-    assert counts == dict.fromkeys(TABLES, 0)
-    stats = (await running.installation.admin("GET", "/admin/queue/stats")).json()
-    assert stats["books"]["balanced"], stats["books"]
-    assert {each["canary"] > 0 for each in stats["books"]["stages"] if each["stage"] != "flusher"} == {True}
+    await left_no_trace(running)
+
+
+async def test_an_hour_without_kafka_raises_the_alert_which_clears(running: Running) -> None:
+    """The hour is twenty canaries: each is sent now, and then moved three minutes into the past."""
+    await running.works()
+    gateway = running.service("ingest")
+    broker = gateway.environment["KAFKA_BOOTSTRAP_SERVERS"]
+    await gateway.stop()
+    await restart(gateway, KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:9")
+    for _ in range(20):
+        await running.run_canary(age_seconds=180)
+    await eventually(lambda: alerts(running), until=lambda found: found == {"kafka"}, seconds=60)
+
+    await gateway.stop()
+    await restart(gateway, KAFKA_BOOTSTRAP_SERVERS=broker)
+    await running.works()
+    # The canaries of the hour leave the spool too. They raise no alert, and no service counts them as leads.
+    await eventually(lambda: alerts(running), until=lambda found: found == set(), seconds=60)
+    spooled = "SELECT count(*) FROM canary_result WHERE hop = 'persister' AND ok"
+    await eventually(
+        lambda: running.installation.fetch(spooled), until=lambda rows: rows[0]["count"] >= 20, seconds=60
+    )
+    assert await running.failing("studio", "form") == {}
+    await left_no_trace(running)
