@@ -90,7 +90,7 @@ class Prometheus:
 
 
 def _words(labels: dict[str, str]) -> str:
-    names = ("alertname", "severity", "fault", "whose", "job", "group", "stage", "part")
+    names = ("alertname", "severity", "fault", "whose", "job", "group", "stage", "part", "hop")
     return " ".join(labels[name] for name in names if name in labels)
 
 
@@ -192,6 +192,13 @@ async def sites_file_invalid(environment: Environment) -> None:
     (environment.folder / "sites.toml").write_text("[sites.www]\nlocale = 1")
 
 
+async def canary_refused(environment: Environment) -> None:
+    environment.smtp.always["rcpt"] = "550 5.7.1 no"
+    for _ in range(2):
+        await environment.sql("UPDATE scheduled_job SET requested_at = now() WHERE name = 'canary'")
+        await asyncio.sleep(10)
+
+
 # Each fault with the prefixes of the alerts that must fire: the name, and the labels that identify the rule.
 ALERT_CASES: list[tuple[str, Callable[[Environment], Coroutine[Any, Any, None]], set[str]]] = [
     (
@@ -218,6 +225,7 @@ ALERT_CASES: list[tuple[str, Callable[[Environment], Coroutine[Any, Any, None]],
     ("a form that makes spam of every lead", broken_form, {"SpamRising"}),
     ("a mistake in the sites file", sites_file_invalid, {"SitesFileInvalid"}),
     ("a website's queue is away", queue_unavailable, {"JobNotRun warning failed"}),
+    ("the mail server refuses two canaries", canary_refused, {"CanaryFailing critical smtp"}),
 ]  # fmt: skip
 
 
@@ -238,6 +246,12 @@ async def run(folder: Path) -> set[str]:
     (folder / "sites.toml").write_text("[sites.www]")
     environment.services["ingest"].environment["FASTCORE_SITES_FILE"] = str(folder / "sites.toml")
     environment.services["flusher"].environment["FASTCORE_FLUSHER_CRON"] = "* * * * *"
+    canary = {"FASTCORE_CANARY_SECRET": "a secret of the alerts, 32 bytes long"}
+    environment.services["ingest"].environment |= canary
+    environment.services["flusher"].environment |= canary | {
+        "FASTCORE_CANARY_GATEWAY_URL": environment.services["ingest"].url,
+        "FASTCORE_CANARY_CRON": "0 0 29 2 *",  # only the fault sends some
+    }
     targets = {name: environment.services[name].url.removeprefix("http://") for name in SERVICES}
     prometheus, missed = Prometheus(folder, targets), set[str]()
     try:

@@ -1,4 +1,4 @@
-"""Takes the screenshots of the README and docs/destinations.md, with sample data (`make screenshots`)."""
+"""Takes the screenshots of the README and of docs, with sample data (`make screenshots`)."""
 
 import asyncio
 import random
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
+from aiohttp import web
 from playwright.async_api import expect
 
 from tests.support.mail.smtp import SmtpServer, smtp_server
@@ -19,6 +20,7 @@ from tests.support.services.installation import ADMIN_TOKEN, Installation, runni
 from tests.support.stack import Stack, running_stack
 from tests.support.wait import eventually
 from tests.support.web.browser import Size, Theme, open_window, running_browser
+from tests.support.web.http_server import serve
 from tests.support.web.webhook_receiver import webhook_receiver
 
 FOLDER: Final = Path(__file__).parents[1] / "docs" / "screenshots"
@@ -35,6 +37,22 @@ DESTINATION_SCREENSHOTS: Final[tuple[tuple[str, Size, Theme, str], ...]] = (
     ("destinations", "desktop", "light", "main"),
     ("destination-test-phone", "phone", "dark", "#destination-crm"),
 )
+CANARY_SCREENSHOTS: Final[tuple[tuple[str, Size, Theme], ...]] = (
+    ("canary", "desktop", "light"),
+    ("canary-phone", "phone", "dark"),
+)
+CANARY_SITES: Final = """
+[sites.studio]
+name = "Studio Nord"
+form_key = "studio-4k7w9q2m"
+origins = ["https://studio.example"]
+[[destinations]]
+name = "crm"
+kind = "slack"
+url = "{url}/lead"
+canary_url = "{url}/canary"
+allow_private = true
+"""
 FIRST: Final = (
     "Ada",
     "Grace",
@@ -236,10 +254,64 @@ async def take_destination_screenshots(stack: Stack, folder: Path) -> None:
                 await visitor.page.screenshot(path=FOLDER / f"{name}.png")
 
 
+async def run_canary(installation: Installation) -> None:
+    """Let the flusher send a canary, and wait until each hop has written what it did."""
+    (before,) = await installation.fetch("SELECT count(*) FROM canary")
+    await installation.fetch("UPDATE scheduled_job SET requested_at = now() WHERE name = 'canary'")
+
+    async def is_through() -> bool:
+        (now,) = await installation.fetch("SELECT count(*) FROM canary")
+        status = (await installation.admin("GET", "/admin/canary/status")).json()
+        hops = [hop for route in status["routes"] for hop in route["hops"]]
+        has_all = any(hop["hop"] == "destination:crm" for hop in hops)
+        return now["count"] > before["count"] and has_all and all(hop["state"] != "waiting" for hop in hops)
+
+    await eventually(is_through, seconds=60, what="the canary")
+
+
+async def take_canary_screenshots(stack: Stack, folder: Path) -> None:
+    """Save the screenshots of the canary's page: the mail server refuses the last two test leads."""
+
+    async def accept(_: web.Request) -> web.Response:
+        return web.Response()
+
+    async with smtp_server() as smtp, serve(accept) as url, running_browser() as browser:
+        variables = {
+            "FASTCORE_CANARY_SECRET": "a secret of the screenshots, 32 bytes",
+            "FASTCORE_CANARY_CRON": "0 0 29 2 *",
+            "FASTCORE_CANARY_GATEWAY_URL": "http://127.0.0.1:9",
+        }
+        sites = CANARY_SITES.format(url=url)
+        async with running_installation(
+            stack, folder, sites=sites, SMTP_PORT=str(smtp.port), **variables
+        ) as installation:
+            flusher = installation.services["flusher"]
+            await flusher.stop()
+            # Without the token of the site default, only the form of the studio is tested.
+            flusher.environment |= {
+                "FASTCORE_CANARY_GATEWAY_URL": installation.url,
+                "FASTCORE_SITE_INGEST_TOKEN": "",
+            }
+            flusher.start()
+            await flusher.ready(60)
+            for reply in ("", "550 5.7.1 sender refused", "550 5.7.1 sender refused"):
+                if reply:
+                    smtp.always["rcpt"] = reply
+                await run_canary(installation)
+            for name, size, theme in CANARY_SCREENSHOTS:
+                async with open_window(browser, installation.url, size, theme) as visitor:
+                    await visitor.sign_in(ADMIN_TOKEN)
+                    await visitor.open("/admin/canary")
+                    await expect(visitor.page.get_by_text("2 times in a row")).to_be_visible()
+                    await visitor.page.screenshot(path=FOLDER / f"{name}.png")
+
+
 def main() -> None:
     """Start Kafka and PostgreSQL, and take all screenshots."""
     with tempfile.TemporaryDirectory() as folder, running_stack(Path(folder)) as stack:
-        for number, take in enumerate((take_screenshots, take_destination_screenshots)):
+        for number, take in enumerate(
+            (take_screenshots, take_destination_screenshots, take_canary_screenshots)
+        ):
             place = Path(folder, str(number))
             place.mkdir()
             asyncio.run(take(stack, place))
