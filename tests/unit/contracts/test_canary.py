@@ -12,11 +12,10 @@ from contracts.headers import CANARY
 from contracts.leads import LeadSubmission
 
 SECRET = b"a secret of the tests, 32 bytes long"
-NOW = datetime.now(UTC)
 
 
-def find(fields: dict[str, Any], site: str = "studio", now: datetime = NOW) -> UUID | None:
-    return find_canary(SECRET, site, LeadSubmission.model_validate(fields), now)
+def find(fields: dict[str, Any], site: str = "studio", now: datetime | None = None) -> UUID | None:
+    return find_canary(SECRET, site, LeadSubmission.model_validate(fields), now or datetime.now(UTC))
 
 
 def test_a_canary_is_recognized_also_with_what_a_website_adds() -> None:
@@ -58,15 +57,18 @@ def test_a_mark_counts_for_its_own_canary_and_site_only() -> None:
     assert find(fields | {MARK_FIELD: other}) is None
     assert find(fields, site="shop") is None
     assert (
-        find_canary(b"another secret of at least 32 bytes", "studio", LeadSubmission(**fields), NOW) is None
+        find_canary(
+            b"another secret of at least 32 bytes", "studio", LeadSubmission(**fields), datetime.now(UTC)
+        )
+        is None
     )
 
 
 def test_an_old_mark_and_one_of_the_future_make_an_ordinary_lead() -> None:
-    fields = canary_fields(SECRET, "studio", uuid7())
-    assert find(fields, now=NOW + MAX_AGE - timedelta(minutes=1)) is not None
-    assert find(fields, now=NOW + MAX_AGE + timedelta(minutes=1)) is None
-    assert find(fields, now=NOW - CLOCK_SKEW - timedelta(minutes=1)) is None
+    fields, now = canary_fields(SECRET, "studio", uuid7()), datetime.now(UTC)
+    assert find(fields, now=now + MAX_AGE - timedelta(minutes=1)) is not None
+    assert find(fields, now=now + MAX_AGE + timedelta(minutes=1)) is None
+    assert find(fields, now=now - CLOCK_SKEW - timedelta(minutes=1)) is None
 
 
 def test_only_the_gateway_s_header_makes_a_record_a_canary() -> None:

@@ -119,14 +119,19 @@ def test_interrupted_runs_leave_a_valid_record(tmp_path: Path) -> None:
         "from tests.faults.runner.run import Plan\n"
         f"execute(Path({str(tmp_path)!r}), Plan(rounds=3), 'hangs')\n"
     )
-    process = subprocess.Popen([sys.executable, str(script)], cwd=records.ROOT, env={"PYTHONPATH": "."})
-    schedule, deadline = list[Path](), time.monotonic() + 60
-    while not schedule:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-        schedule = list(tmp_path.glob("run-0/*/round-1/schedule.jsonl"))
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 0
+    with subprocess.Popen(
+        [sys.executable, str(script)], cwd=records.ROOT, env={"PYTHONPATH": "."}
+    ) as process:
+        schedule, deadline = list[Path](), time.monotonic() + 60
+        while not schedule:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+            schedule = list(tmp_path.glob("run-0/*/round-1/schedule.jsonl"))
+        process.send_signal(signal.SIGINT)
+        try:
+            assert process.wait(90) == 0
+        finally:
+            process.kill()
     begin, end = records.read(tmp_path / "rounds.jsonl")
     assert (begin["kind"], end["kind"], end["why"]) == ("run", "end", "interrupted")
     assert json.loads(schedule[0].read_text())["event"] == "begun"
