@@ -13,7 +13,7 @@ from typing import Annotated, Final
 import typer
 
 from tests.schedules.broken import BROKEN, broken, find
-from tests.schedules.plan import draw_plan
+from tests.schedules.plan import Plan, draw_plan
 from tests.schedules.shrink import shrink
 from tests.schedules.stages import STAGES
 from tests.schedules.world import Outcome, run_plan
@@ -36,11 +36,15 @@ def quiet() -> None:
     sys.unraisablehook = lambda _: None
 
 
+def _plan_of(stage: str, seed: int) -> Plan:
+    return draw_plan(seed, STAGES[stage].shapes, STAGES[stage].draw_fault)
+
+
 def run_seed(stage: str, seed: int, fault: str = "") -> Outcome:
     """Run the schedule of a seed, with the product broken by `fault` if it is set."""
     quiet()
     with broken(fault):
-        return run_plan(draw_plan(seed), STAGES[stage])
+        return run_plan(_plan_of(stage, seed), STAGES[stage])
 
 
 def _summarize(stage: str, seed: int, fault: str) -> tuple[int, list[str], float, int]:
@@ -108,7 +112,7 @@ def _explain(stage: str, seed: int, fault: str) -> None:
     """Print the shortest plan that breaks the same promise, and the end of its history."""
     with broken(fault):
         quiet()
-        outcome = shrink(draw_plan(seed), STAGES[stage])
+        outcome = shrink(_plan_of(stage, seed), STAGES[stage])
     typer.echo(f"{outcome.plan}\n\n{outcome.history.tail()}\n")
     typer.echo("\n".join(outcome.violations[:10]))
     again = f"python -m tests.schedules --stage {stage} --seed {seed}" + (

@@ -1,8 +1,7 @@
 """Faults that were found on real brokers, each put back into the product: a few schedules must find them."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final
 from unittest import mock
@@ -13,31 +12,13 @@ from runtime.kafka.policy import Policy
 from runtime.workarounds import aiokafka as workarounds
 from services.persister import app as persister_app
 from services.persister.handlers import Handler
-from tests.schedules.plan import Event, Plan
+from tests.schedules.known_fault import Broken
+from tests.schedules.notifier.broken import NOTIFIER_BROKEN
+from tests.schedules.plan import Event
 from tests.schedules.stages import STAGES
 from tests.schedules.world import run_plan
 
 LEADS: Final = ("lead",) * 8
-
-
-@dataclass(frozen=True)
-class Broken:
-    """One fault: what is patched, the events that lead to it, and words of the violation that shows it.
-
-    `seeds` are tried in turn: one of them must find it.
-    """
-
-    patches: tuple[tuple[Any, str, Any], ...]
-    events: Sequence[Event]
-    shows: str
-    members: int = 2
-    partitions: int = 2
-    seeds: Sequence[int] = (1, 2, 3)
-
-    def plan(self, seed: int) -> Plan:
-        """Return the schedule with these events."""
-        events = sorted(self.events, key=lambda event: event.at)
-        return Plan(seed, self.members, 1, self.partitions, 2000, events)
 
 
 async def _nothing(*_: Any, **__: Any) -> None: ...
@@ -129,6 +110,7 @@ BROKEN: Final[dict[str, Broken]] = {
         [Event(5, "hang_database", (18,)), Event(4.9, "publish", shapes=LEADS)],
         "left the group",
     ),
+    **NOTIFIER_BROKEN,
 }
 
 
@@ -149,10 +131,10 @@ def find(name: str) -> tuple[int, str]:
     fault = BROKEN[name]
     for seed in fault.seeds:
         with broken(name):
-            violations = run_plan(fault.plan(seed), STAGES["persister"]).violations
+            violations = run_plan(fault.plan(seed), STAGES[fault.stage]).violations
         shown = [each for each in violations if fault.shows in each]
         if shown:
-            kept = run_plan(fault.plan(seed), STAGES["persister"]).violations
+            kept = run_plan(fault.plan(seed), STAGES[fault.stage]).violations
             assert not kept, f"seed {seed} breaks a promise without {name}: {kept[0]}"
             return seed, shown[0]
     raise AssertionError(f"no schedule of seeds {list(fault.seeds)} found {name}")

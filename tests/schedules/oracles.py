@@ -39,8 +39,8 @@ def check_persister(world: "World") -> list[str]:
     found = [f"lead {each} is stored without an audit entry" for each in leads if not received[each]]
     found += [f"lead {each} has {count} audit entries" for each, count in received.items() if count > 1]
     failed = _failures(world)
-    for name, offset, value in _records(world, topics.RECEIVED.name):
-        lead = _decode(value)
+    for name, offset, value in records_of(world, topics.RECEIVED.name):
+        lead = decode_lead(value)
         if lead is None:
             if (name, offset, value) not in failed:
                 found.append(f"{name} at {offset} is no lead, and no failure was published for it")
@@ -59,7 +59,8 @@ def check_persister(world: "World") -> list[str]:
     return found
 
 
-def _records(world: "World", topic: str) -> list[tuple[str, int, bytes | None]]:
+def records_of(world: "World", topic: str) -> list[tuple[str, int, bytes | None]]:
+    """Return the place, the offset and the value of each record that a topic has."""
     return [
         (f"{partition.topic}/{partition.partition}", offset, record.value)
         for partition, log in world.cluster.logs.items()
@@ -82,7 +83,8 @@ def _failures(world: "World") -> dict[tuple[str, int, bytes | None], str]:
     return found
 
 
-def _decode(value: bytes | None) -> LeadReceived | None:
+def decode_lead(value: bytes | None) -> LeadReceived | None:
+    """Return the lead of a record, or None if it has none."""
     try:
         return LeadReceived.model_validate_json(value or b"")
     except ValidationError:

@@ -1,6 +1,6 @@
 """What happens in a schedule, and when: drawn from its seed before it starts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Final
@@ -43,20 +43,24 @@ class Plan:
         return "\n".join([head, *(f"  {event}" for event in self.events)])
 
 
-def _seconds(rng: Random, least: float, most: float) -> float:
+def seconds_between(rng: Random, least: float, most: float) -> float:
     """Return seconds between `least` and `most`, short ones more often than long ones."""
     return float(round(least * (most / least) ** rng.random(), 2))
 
 
-def draw_plan(seed: int) -> Plan:
-    """Return the plan of a seed."""
+def draw_plan(
+    seed: int,
+    shapes: Sequence[str] = SHAPES,
+    draw_more: Callable[[Random, float], Event] | None = None,
+) -> Plan:
+    """Return the plan of a seed, with records of these shapes. `draw_more` draws half of the faults."""
     rng = Random(seed)
     members, nodes = rng.choice((1, 2, 2, 3)), rng.choice((1, 2, 3))
     events = [
-        Event(_at(rng), "publish", shapes=tuple(rng.choice(SHAPES) for _ in range(rng.choice((1, 3, 8, 20)))))
+        Event(_at(rng), "publish", shapes=tuple(rng.choice(shapes) for _ in range(rng.choice((1, 3, 8, 20)))))
         for _ in range(rng.randint(3, 8))
     ]
-    events += [_draw_fault(rng, members, nodes) for _ in range(rng.choice((0, 1, 1, 2, 2, 3, 4)))]
+    events += [_draw_fault(rng, members, nodes, draw_more) for _ in range(rng.choice((0, 1, 1, 2, 2, 3, 4)))]
     events.sort(key=lambda event: event.at)
     return Plan(seed, members, nodes, rng.choice((1, 2, 4)), rng.choice((1, 4, 2000)), events)
 
@@ -65,9 +69,13 @@ def _at(rng: Random) -> float:
     return round(rng.random() * LENGTH_SECONDS, 2)
 
 
-def _draw_fault(rng: Random, members: int, nodes: int) -> Event:
+def _draw_fault(
+    rng: Random, members: int, nodes: int, draw_more: Callable[[Random, float], Event] | None
+) -> Event:
+    if draw_more and rng.random() < 0.5:
+        return draw_more(rng, _at(rng))
     member, node = rng.randrange(members), rng.randrange(nodes)
-    short, long = _seconds(rng, 0.2, 20), _seconds(rng, 3, 90)
+    short, long = seconds_between(rng, 0.2, 20), seconds_between(rng, 3, 90)
     at = _at(rng)
     return rng.choice(
         (
@@ -92,8 +100,8 @@ def _draw_fault(rng: Random, members: int, nodes: int) -> Event:
             Event(at, "hang_database", (short,)),
             Event(at, "hang_database", (long,)),
             Event(at, "lose_commit_reply"),
-            Event(at, "fail_over_database", (_seconds(rng, 0.2, 10), short)),
-            Event(at, "lose_log_tail", (rng.randint(1, 20), _seconds(rng, 4, 20))),
+            Event(at, "fail_over_database", (seconds_between(rng, 0.2, 10), short)),
+            Event(at, "lose_log_tail", (rng.randint(1, 20), seconds_between(rng, 4, 20))),
             Event(at, "expire_records", (rng.randint(1, 10),)),
         )
     )

@@ -10,8 +10,11 @@ from uuid import UUID
 from contracts import topics
 from contracts.audit import AuditEvent, AuditRecorded
 from contracts.leads import LeadReceived
+from tests.schedules.notifier.smtp_server import GREYLISTED, UNKNOWN_MAILBOX
 
 _AT: Final = datetime(2026, 11, 30, tzinfo=UTC)
+# The first part of the address of leads to which the mail server does something of its own.
+_PREFIXES: Final = {"unknown_mailbox": UNKNOWN_MAILBOX, "greylisted": GREYLISTED}
 
 
 @dataclass
@@ -30,7 +33,7 @@ class Records:
             return topics.RECEIVED.name, b"poison", b"{" + self.rng.randbytes(6)
         if shape == "null":
             return topics.RECEIVED.name, b"null", None
-        lead = self._lead()
+        lead = self._lead(_PREFIXES.get(shape, ""))
         if self.leads and shape in ("repeat", "conflict"):
             lead = self.rng.choice(self.leads)
             if shape == "conflict":
@@ -41,7 +44,11 @@ class Records:
             self.refused.add(str(lead.lead_id))
         return topics.RECEIVED.name, str(lead.lead_id).encode(), lead.model_dump_json().encode()
 
-    def _lead(self) -> LeadReceived:
+    def value_of(self, lead_id: UUID) -> bytes:
+        """Return the value of a lead's record."""
+        return next(each for each in self.leads if each.lead_id == lead_id).model_dump_json().encode()
+
+    def _lead(self, prefix: str) -> LeadReceived:
         number = len(self.leads)
         return LeadReceived(
             event_id=self._uuid(),
@@ -51,7 +58,7 @@ class Records:
             site="default",
             body_sha256=self._hash(),
             name="Ada Lovelace",
-            email=f"ada-{number}@example.com",
+            email=f"{prefix}ada-{number}@example.com",
             service="Web design",
             message="Please call me about a new site.",
         )

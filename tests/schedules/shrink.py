@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from tests.schedules.plan import Plan
-from tests.schedules.stages import Stage
+from tests.schedules.stage import Stage
 from tests.schedules.world import Outcome, run_plan
 
 

@@ -1,67 +1,21 @@
-"""The stages that run in schedules: how a member is made, and what must be true of its effects."""
+"""The stages that run in schedules, by name."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, cast
-
-from aiokafka import TopicPartition
-from pydantic import SecretStr
+from typing import TYPE_CHECKING, Any, cast
 
 from runtime.consumer_app import Openers
 from runtime.database.postgres import OpenPool
-from runtime.settings import Kafka, Postgres
+from runtime.settings import Kafka
 from services.persister.app import create_app as persister_app
 from services.persister.settings import Settings as PersisterSettings
-from tests.schedules.database import ledger_queries as ledger
 from tests.schedules.database.persister_queries import persister_statements
 from tests.schedules.database.pool import Opener, Statements
-from tests.schedules.database.server import Row
+from tests.schedules.notifier.stage import NotifierStage
 from tests.schedules.oracles import check_ledger, check_persister
+from tests.schedules.stage import POSTGRES, LedgerStage, Stage
 
 if TYPE_CHECKING:
     from tests.schedules.world import World
-
-POSTGRES = Postgres(url=SecretStr("postgresql://simulated/database"))
-
-
-class Stage(Protocol):
-    """A stage of the pipeline in a schedule."""
-
-    @property
-    def name(self) -> Any:
-        """Return the service's name."""
-
-    def statements(self) -> Statements:
-        """Return the queries that the stage sends."""
-
-    def create_app(self, kafka: Kafka, opener: Opener, batch_records: int) -> Callable[[], Any]:
-        """Return a function that makes the app of one process."""
-
-    def counted(self, world: "World", partition: TopicPartition) -> int:
-        """Return the offset up to which the stage has stored a partition's records."""
-
-    def check(self, world: "World") -> list[str]:
-        """Return what is not right yet. What is left at the end is a violation."""
-
-
-class LedgerStage:
-    """What all stages with a ledger share."""
-
-    name: Any = ""
-
-    def counted(self, world: "World", partition: TopicPartition) -> int:
-        """Return the ledger's next offset."""
-        entry = newest_entry(world, self.name, partition)
-        return entry["next_offset"] if entry else 0
-
-
-def newest_entry(world: "World", stage: str, partition: TopicPartition) -> Row | None:
-    """Return the ledger's newest entry of a partition."""
-    rows = [
-        row
-        for row in world.database.rows(ledger.TABLE)
-        if (row["stage"], row["topic"], row["partition"]) == (stage, partition.topic, partition.partition)
-    ]
-    return max(rows, key=lambda row: int(row["epoch"]), default=None)
 
 
 class PersisterStage(LedgerStage):
@@ -83,4 +37,4 @@ class PersisterStage(LedgerStage):
         return check_ledger(world, self.name) + check_persister(world)
 
 
-STAGES: dict[str, Stage] = {"persister": PersisterStage()}
+STAGES: dict[str, Stage] = {"persister": PersisterStage(), "notifier": NotifierStage()}

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from tests.schedules.broken import BROKEN
+from tests.schedules.stages import STAGES
 
 # In CI, as many as fit into some seconds. `make schedules` runs thousands.
 SCHEDULES = 12
@@ -28,14 +29,16 @@ def _run(*arguments: str) -> str:
     return done.stdout
 
 
-def test_schedules_break_no_promise() -> None:
-    assert f"{SCHEDULES} schedules of persister" in _run("--schedules", str(SCHEDULES))
+@pytest.mark.parametrize("stage", STAGES)
+def test_schedules_break_no_promise(stage: str) -> None:
+    assert f"{SCHEDULES} schedules of {stage}" in _run("--stage", stage, "--schedules", str(SCHEDULES))
 
 
-def test_one_seed_is_one_history() -> None:
-    history = _run("--seed", "21")
+@pytest.mark.parametrize("stage", STAGES)
+def test_one_seed_is_one_history(stage: str) -> None:
+    history = _run("--stage", stage, "--seed", "21")
     assert "leads.received.v1" in history
-    assert _run("--seed", "21") == history
+    assert _run("--stage", stage, "--seed", "21") == history
 
 
 @pytest.mark.parametrize("fault", sorted(BROKEN.keys() - _LONG))

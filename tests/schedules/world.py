@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final
 from unittest import mock
+from uuid import UUID
 
 import structlog
 from aiokafka import TopicPartition
@@ -23,13 +24,15 @@ from tests.schedules.database.pool import Opener
 from tests.schedules.database.server import Database
 from tests.schedules.faults import Faults
 from tests.schedules.history import History
+from tests.schedules.notifier.faults import MailFaults
+from tests.schedules.notifier.smtp_server import SmtpServer
 from tests.schedules.plan import Plan
 from tests.schedules.records import Records
 from tests.schedules.service_process import ServiceProcess
 from tests.schedules.simulation.event_loop import Process, VirtualLoop, context_of, current_process
 from tests.schedules.simulation.network import Network
 from tests.schedules.simulation.run import run_virtual
-from tests.schedules.stages import Stage
+from tests.schedules.stage import Stage
 
 # After the last fault has ended, everything is handled within this time: the watchdog's 120 s, a restart, a
 # session that times out, and a comparison of the ledger after 60 s.
@@ -40,12 +43,15 @@ REFUSAL_SECONDS: Final = 5.0
 
 
 # Events that give no member a reason to leave its group.
-_DATABASE_EVENTS: Final = (
+_HARMLESS_EVENTS: Final = (
     "publish",
     "stop_database",
     "hang_database",
     "lose_commit_reply",
     "fail_over_database",
+    "stop_smtp",
+    "fail_smtp",
+    "resend",
 )
 
 
@@ -61,7 +67,7 @@ class Outcome:
 
 
 @dataclass
-class World(Faults):
+class World(Faults, MailFaults):
     """Everything of one schedule."""
 
     plan: Plan
@@ -76,6 +82,8 @@ class World(Faults):
     faults_until: float = 0.0
     expired: bool = False
     published: int = 0
+    # The mails that the mail server has: lead, kind, and the record for which the process sent it.
+    accepted: list[tuple[UUID, str, UUID | None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.cluster = Cluster(self.network, self.plan.nodes, self.history.note)
@@ -91,12 +99,15 @@ class World(Faults):
         self.group.on_removed = self._check_removal
         self.cluster.on_fetch = self._check_fetch
         self.publisher = Publisher(self.kafka, "gateway")
+        self.smtp = SmtpServer(self.network, self._note_mail)
 
     # --- running ---------------------------------------------------------------------------------------
 
     async def run(self) -> Outcome:
         """Run the plan, and return what was found."""
         publishing = self._in_background(self.publisher.run(), Process("gateway"))
+        beside = self.stage.beside
+        helping = self._in_background(beside(self), Process("flusher")) if beside else None
         for _ in range(self.plan.members):
             self._add_member()
         for event in self.plan.events:
@@ -117,6 +128,8 @@ class World(Faults):
         seconds = self.loop.time() - self.history.started
         await asyncio.gather(*(member.stop() for member in self.members))
         publishing.cancel()
+        if helping:
+            helping.cancel()
         self.violations += [failure for member in self.members for failure in member.failures]
         self.violations += self.stage.check(self)
         return Outcome(self.plan, self.violations, self.history, seconds, self.published)
@@ -139,16 +152,35 @@ class World(Faults):
     async def _publish(self, shapes: tuple[str, ...]) -> None:
         for shape in shapes:
             topic, key, value = self.records.make(shape)
-            while True:  # as the gateway's spool does
-                try:
-                    await self.publisher.send(
-                        topic, key=key, value=value, headers=[], seconds=PUBLISH_SECONDS
-                    )
-                except DependencyUnavailable:
-                    await asyncio.sleep(1.0)
-                else:
-                    self.published += 1
-                    break
+            await self.publish_record(topic, key, value, [])
+
+    async def publish_record(
+        self, topic: str, key: bytes, value: bytes | None, headers: list[tuple[str, bytes]]
+    ) -> None:
+        """Publish a record, and repeat that until Kafka has it, as the gateway's spool does."""
+        while True:
+            try:
+                await self.publisher.send(
+                    topic, key=key, value=value, headers=headers, seconds=PUBLISH_SECONDS
+                )
+            except DependencyUnavailable:
+                await asyncio.sleep(1.0)
+            else:
+                self.published += 1
+                break
+
+    @property
+    def lost_data(self) -> bool:
+        """Return True after a fault that loses data."""
+        return self.unsure_until > 0
+
+    def _note_mail(self, process: Process, message_id: str) -> None:
+        """Note a mail that the mail server accepted."""
+        tag = message_id.strip("<>").partition("@")[0]
+        lead_id, kind = UUID(tag.partition(".")[0]), tag.partition(".")[2]
+        record_id = self.database.attempts.get((process, lead_id, kind))
+        self.accepted.append((lead_id, kind, record_id))
+        self.history.note(f"accepts the {kind} of lead {lead_id} from {process.name}", "smtp")
 
     async def _wait_until_quiet(self) -> None:
         """Wait until all records are handled and committed. If that takes too long, a member is stuck."""
@@ -192,15 +224,14 @@ class World(Faults):
     def _check_removal(self, client: str, reason: str) -> None:
         """A member stays in its group, unless it stops or a fault of the schedule separates it."""
         member = next((each for each in self.members if each.name == client), None)
-        separated = any(event.what not in _DATABASE_EVENTS for event in self.plan.events)
+        separated = any(event.what not in _HARMLESS_EVENTS for event in self.plan.events)
         if member and not member.is_stopping and not separated:
             self.violations.append(f"{client} left the group while it was working: it {reason}")
 
     def _check_fetch(self, client: str, partition: TopicPartition, offset: int) -> None:
         """The owner of a partition reads from the committed offset on."""
         committed = self.group.offsets.get(partition, 0)
-        # A comparison of the ledger reads the record before the committed offset.
-        again = offset < committed - 1 and self.loop.time() >= self.unsure_until
+        again = offset < committed and self.loop.time() >= self.unsure_until
         if again and self.group.owner(partition) == client:
             self.violations.append(
                 f"{client} fetches {partition.topic}/{partition.partition} from {offset}, though the group"

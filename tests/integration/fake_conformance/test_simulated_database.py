@@ -22,7 +22,7 @@ from tests.schedules.database.server import Database
 from tests.schedules.simulation.event_loop import ENVIRONMENT, VirtualLoop
 from tests.schedules.simulation.network import Network
 from tests.schedules.simulation.run import run_virtual
-from tests.schedules.stages import POSTGRES
+from tests.schedules.stage import POSTGRES
 from tests.support.factories import lead
 
 on_both = pytest.mark.parametrize("kind", ["simulated", "postgresql"])

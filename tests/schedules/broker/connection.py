@@ -28,6 +28,8 @@ COORDINATOR_LOADING: Final = 14
 COORDINATOR_NOT_AVAILABLE: Final = 15
 NOT_COORDINATOR: Final = 16
 MAX_RESPONSE_BYTES: Final = 1 << 20
+# The consumers of a group have the service's name. What reads beside them has the name that aiokafka gives.
+_UNNAMED_CLIENT: Final = "aiokafka-"
 
 
 class NodeConnection(asyncio.Protocol):
@@ -37,6 +39,7 @@ class NodeConnection(asyncio.Protocol):
         self._cluster, self._node = cluster, node
         self._transport: Any = None
         self._client = ""
+        self._is_reader = False  # reads a log outside of a group, as a comparison and a recovery do
         self._received = bytearray()
         self._requests = deque[bytes]()
         self._serving: asyncio.Task[None] | None = None
@@ -70,7 +73,8 @@ class NodeConnection(asyncio.Protocol):
         while self._requests and not self._node.silent:
             buffer = BytesIO(self._requests.popleft())
             header = RequestHeader_v1.SCHEMA.decode(buffer)
-            key, _, correlation_id, _ = header
+            key, _, correlation_id, client_id = header
+            self._is_reader = client_id.startswith(_UNNAMED_CLIENT)
             request = REQUESTS[key].decode(buffer)
             body = await getattr(self, _HANDLERS[key])(request, self._client)
             response = request.RESPONSE_TYPE(*body).encode()
@@ -131,7 +135,8 @@ class NodeConnection(asyncio.Protocol):
     async def _fetch(self, request: Any, client: str) -> Any:
         for topic, partitions in request.topics:
             for number, _, offset, *_ in partitions:
-                self._cluster.on_fetch(client, TopicPartition(topic, number), offset)
+                if not self._is_reader:
+                    self._cluster.on_fetch(client, TopicPartition(topic, number), offset)
         deadline = asyncio.get_running_loop().time() + request.max_wait_time / 1000
         while True:
             appended = self._cluster.appended

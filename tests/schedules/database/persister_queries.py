@@ -43,7 +43,7 @@ async def _insert_leads(transaction: Transaction, p: Any) -> list[Row]:
             stored.append(lead_id)
     for entry in entries:
         if UUID(entry["lead_id"]) in stored:
-            await _append(transaction, entry)
+            await append(transaction, entry)
     columns = (p.next_offsets, p.last_records)
     positions = dict(zip(partitions, zip(*columns, strict=True), strict=True))
     for row in continued:
@@ -54,13 +54,15 @@ async def _insert_leads(transaction: Transaction, p: Any) -> list[Row]:
     return [{"id": each} for each in stored]
 
 
-async def _append(transaction: Transaction, entry: Any) -> bool:
+async def append(transaction: Transaction, entry: Any) -> bool:
+    """Append an audit entry, unless there is one with its id. Return True if it is new."""
     key = (UUID(entry["event_id"]),)
     await transaction.lock(AUDIT, key)
     if transaction.get(AUDIT, key):
         return False
     lead_id = UUID(entry["lead_id"]) if entry.get("lead_id") else None
-    transaction.put(AUDIT, key, {"event_id": key[0], "event": entry["event"], "lead_id": lead_id})
+    row = {"event_id": key[0], "event": entry["event"], "lead_id": lead_id, "details": entry.get("details")}
+    transaction.put(AUDIT, key, row)
     return True
 
 
@@ -68,7 +70,7 @@ async def _insert_entries(transaction: Transaction, p: Any) -> list[Row]:
     return [
         {"event_id": UUID(entry["event_id"])}
         for entry in json.loads(p.entries)
-        if await _append(transaction, entry)
+        if await append(transaction, entry)
     ]
 
 
@@ -76,19 +78,23 @@ async def _known_leads(transaction: Transaction, p: Any) -> list[Row]:
     return [row for each in p.ids if (row := transaction.get(LEADS, (each,)))]
 
 
-async def _resolve_rows(transaction: Transaction, p: Any) -> list[Row]:
-    effects = set(zip(p.lead_ids, p.kinds, strict=True))
+async def resolve(transaction: Transaction, stage: str, queue_ids: list[Any], effects: list[Any]) -> None:
+    """Resolve the rows of the replay queue with these ids, and those of these leads and kinds."""
     rows = transaction.find(
         QUEUE,
         lambda row: (
-            row["id"] in p.queue_ids
-            or (row["stage"] == p.stage and (row["lead_id"], row["kind"]) in effects and not row["by_origin"])
+            row["id"] in queue_ids
+            or (row["stage"] == stage and (row["lead_id"], row["kind"]) in effects and not row["by_origin"])
         ),
     )
     for row in rows:
         await transaction.lock(QUEUE, (row["id"],))
         changed = {"state": "resolved", "payload": None, "next_attempt_at": None}
         transaction.put(QUEUE, (row["id"],), row | changed)
+
+
+async def _resolve_rows(transaction: Transaction, p: Any) -> list[Row]:
+    await resolve(transaction, p.stage, p.queue_ids, list(zip(p.lead_ids, p.kinds, strict=True)))
     return []
 
 
@@ -132,9 +138,14 @@ BREAKER: Final[dict[str, Query]] = {
 def persister_statements() -> Statements:
     """Return all queries that the persister sends."""
     statements = Statements()
-    statements.add(ledger.PATH, ledger.QUERIES)
+    add_runtime(statements)
     statements.add(Path(store.__file__).with_name("queries.sql"), PERSISTER)
+    return statements
+
+
+def add_runtime(statements: Statements) -> None:
+    """Add the queries of the ledger, the audit log, the replay queue and the circuit breaker."""
+    statements.add(ledger.PATH, ledger.QUERIES)
     statements.add(_RUNTIME / "audit_log.sql", {"insert_entries": _insert_entries})
     statements.add(_RUNTIME / "replay_queue.sql", {"resolve_rows": _resolve_rows})
     statements.add(_RUNTIME / "circuit_breaker.sql", BREAKER)
-    return statements

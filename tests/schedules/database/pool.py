@@ -65,7 +65,7 @@ class Connection:
             async with asyncio.timeout(self._pool.command_seconds):
                 rows = await self._pool.statements.run(own, sql, values)
             if self._transaction is None:
-                own.commit()
+                self._commit_statement(own)
         finally:
             if self._transaction is None:
                 own.end()
@@ -123,12 +123,22 @@ class Connection:
         if not self._transaction.active:
             raise asyncpg.ConnectionDoesNotExistError(_CLOSED)
         self._transaction.commit()
+        self._lose_reply()
+        await self._travel()
+
+    def _commit_statement(self, own: Transaction) -> None:
+        has_written = own.has_written
+        own.commit()
+        if has_written:
+            self._lose_reply()
+
+    def _lose_reply(self) -> None:
+        """Break the connection after a commit, if a fault of the schedule says so."""
         database = self._pool.database
         if database.lose_next_reply:
             database.lose_next_reply = False
             self.terminate()
             raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
-        await self._travel()
 
     async def _travel(self) -> None:
         """Take half a round trip. Raises what asyncpg raises for a closed connection or a hanging server."""

@@ -28,6 +28,8 @@ class Database:
     # Whether a row with this key is refused, as by a trigger (SQLSTATE P0001).
     refuses: Callable[[str], bool] = lambda _: False
     commits: int = 0
+    # An observation, which the product does not have: for which record a process sends a mail.
+    attempts: dict[tuple[Any, ...], Any] = field(default_factory=dict)
     on_commit: Callable[[dict[str, Table]], None] = lambda _: None
     _snapshot: dict[str, Table] | None = None
     _transactions: list["Transaction"] = field(default_factory=list)
@@ -128,6 +130,11 @@ class Transaction:
     async def lock(self, table: str, key: Key) -> None:
         """Lock a row, or the place of a row that does not exist yet."""
         await self.database.lock(self, (table, *key))
+
+    @property
+    def has_written(self) -> bool:
+        """Return True if a commit changes a row."""
+        return bool(self._writes)
 
     def put(self, table: str, key: Key, row: Row) -> None:
         """Insert or replace a row. Lock it first."""

@@ -1,0 +1,1 @@
+"""The notifier in schedules: its mail server, its faults, its promises and its known faults."""
