@@ -109,6 +109,7 @@ BROKEN: Final[dict[str, Broken]] = {
         ),
         [Event(5, "hang_database", (18,)), Event(4.9, "publish", shapes=LEADS)],
         "left the group",
+        seeds=range(1, 40),
     ),
     **NOTIFIER_BROKEN,
 }
