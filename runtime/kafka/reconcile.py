@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from runtime import metrics
-from runtime.database.ledger import Ledger, LedgerEntries
+from runtime.database.ledger import Ledger, LedgerEntries, LedgerEntry
 from runtime.database.postgres import Connection, Pool, transaction
 from runtime.failures import DependencyUnavailable
 from runtime.kafka.log_reader import LOOK_SECONDS
@@ -163,6 +163,12 @@ class Reconciler:
         ends = await fetch_offsets(consumer.end_offsets, starts, LOOK_SECONDS)
         if not ends:
             raise TimeoutError
+        if any(_is_behind(committed[each], entries.get(each)) for each in assigned):
+            # Another member may have committed the start of a new log, and then opened its epoch, between
+            # both. Only a commit that is still above the ledger shows that the database was rolled back.
+            async with asyncio.timeout(LOOK_SECONDS):
+                again = await fetch_committed(consumer, assigned)
+            committed = {each: _lower(offset, again[each]) for each, offset in committed.items()}
         positions = await read_positions(self._kafka, entries, committed, starts, ends)
         silent = {
             each: Position(entries.get(each), committed[each], 0, 0) for each in assigned if each not in ends
@@ -233,6 +239,15 @@ class Reconciler:
             log_end=position.end,
             reads_from=offset,
         )
+
+
+def _is_behind(committed: int | None, entry: LedgerEntry | None) -> bool:
+    return committed is not None and entry is not None and committed > entry.next_offset
+
+
+def _lower(first: int | None, second: int | None) -> int | None:
+    """Return the lower of two committed offsets, or None if the group has none."""
+    return None if first is None or second is None else min(first, second)
 
 
 async def _commit(consumer: AIOKafkaConsumer, offsets: dict[TopicPartition, int]) -> None:

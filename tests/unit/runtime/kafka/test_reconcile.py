@@ -206,3 +206,30 @@ async def test_new_epoch_needs_two_looks_that_agree(ends: tuple[int, ...], opene
     comparison = await reconciler.run(cast("Any", kafka))
     assert ledger.opened == opened
     assert comparison.targets == dict.fromkeys([PARTITION][: len(opened)], 0)
+
+
+class NewLogLedger(Ledger):
+    """A ledger for which another member resets the group to a new log and opens its epoch, before a read."""
+
+    def __init__(self, kafka: FakeConsumer) -> None:
+        super().__init__("notifier")
+        self._kafka = kafka
+
+    async def read(self, *_: Any) -> LedgerEntries:
+        self._kafka.committed_offsets[PARTITION] = 0
+        return LedgerEntries({PARTITION: LedgerEntry(2, 0)})
+
+
+@pytest.mark.usefixtures("_short_waits")
+async def test_regression_new_log_of_another_member_is_no_rollback() -> None:
+    # The notifier wrote that the emails of the new log's first records were sent.
+    rebuilt = list[Any]()
+
+    async def rebuild(positions: Any) -> None:
+        rebuilt.append(positions[PARTITION].behind)
+
+    kafka = FakeConsumer(end=4)
+    kafka.committed_offsets[PARTITION] = 3  # of the old log
+    reconciler = Reconciler(KAFKA, cast("Any", None), NewLogLedger(kafka), rebuild)
+    await reconciler.run(cast("Any", kafka))
+    assert rebuilt == [0]
