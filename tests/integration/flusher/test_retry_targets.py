@@ -276,4 +276,4 @@ async def test_regression_row_refused_by_database_does_not_block_others(
             await jobs.poll()
             return int(await db.fetchval("SELECT count(*) FROM replay_queue WHERE state = 'resolved'"))
 
-        await eventually(resolved, until=lambda rows: rows == 19, seconds=20, what="all but the one")
+        await eventually(resolved, until=lambda rows: rows == 19, seconds=90, what="all but the one")
