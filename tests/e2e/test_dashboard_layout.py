@@ -6,7 +6,6 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.e2e.conftest import Dashboard
-from tests.support.wait import eventually
 from tests.support.web.browser import SIZES, Size, Visitor
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -117,13 +116,10 @@ async def test_regression_an_unknown_page_keeps_the_navigation(dashboard: Dashbo
 
 async def test_regression_a_campaign_is_shown_from_source_to_content(dashboard: Dashboard) -> None:
     names = ("content", "term", "campaign", "medium", "source")
-    lead_id = await dashboard.post(source={f"utm_{name}": name for name in names} | {"gclid": "x"})
+    source = {f"utm_{name}": name for name in names} | {"gclid": "x"}
+    lead_id = await dashboard.post_and_store(source=source)
     async with dashboard.visit() as visitor:
-
-        async def terms() -> list[str]:
-            await visitor.open(f"/admin/ui/leads/{lead_id}")
-            return await visitor.page.locator("dt", has_text="UTM").all_inner_texts()
-
-        found = await eventually(terms, what="the stored lead")
+        await visitor.open(f"/admin/ui/leads/{lead_id}")
+        found = await visitor.page.locator("dt", has_text="UTM").all_inner_texts()
         assert found == ["UTM source", "UTM medium", "UTM campaign", "UTM term", "UTM content"]
         await visitor.check()
