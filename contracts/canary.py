@@ -44,7 +44,7 @@ def make_mark(secret: bytes, site: str, canary_id: UUID) -> str:
 
 
 def canary_fields(secret: bytes, site: str, canary_id: UUID) -> dict[str, str]:
-    """Return the fields of the form with which a canary is sent."""
+    """Return a canary's form fields: its fixed content, and its mark."""
     return {
         "name": NAME,
         "email": EMAIL,

@@ -18,16 +18,13 @@ CONCURRENCY: Final = 64
 
 
 class CanaryQueue:
-    """Calls `work` for each canary and its record, for at most `concurrency` of them at once.
+    """Calls `work` for each canary and its record, for at most `CONCURRENCY` of them at once.
 
     A canary whose process ends has no result, and the next one has.
     """
 
-    def __init__(
-        self, work: Callable[[Record, LeadReceived], Awaitable[None]], concurrency: int = CONCURRENCY
-    ) -> None:
+    def __init__(self, work: Callable[[Record, LeadReceived], Awaitable[None]]) -> None:
         self._work = work
-        self._concurrency = concurrency
         self._waiting = asyncio.Queue[tuple[Record, LeadReceived]](WAITING_MAX)
         self._log = logger("canary")
 
@@ -41,7 +38,7 @@ class CanaryQueue:
     async def run(self) -> None:
         """Handle canaries until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for _ in range(self._concurrency):
+            for _ in range(CONCURRENCY):
                 tasks.create_task(self._run_worker())
 
     async def _run_worker(self) -> None:

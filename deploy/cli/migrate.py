@@ -14,14 +14,13 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated, TypeAlias, TypeVar
-from urllib.parse import unquote, urlsplit
 
 import asyncpg
 import typer
 
 from deploy.cli.audit.partitioning import partition_log
 from deploy.cli.migration_file import MigrationFile, Statement, read_migration
-from deploy.cli.role_rights import rights_sql
+from deploy.cli.role_rights import end_sessions_of_gone_clients, grant_rights
 from deploy.cli.search_index import ensure_search_index
 from deploy.cli.statement_watch import SilentServerError, watched
 from deploy.settings import MigrationSettings
@@ -34,20 +33,11 @@ FIRST = "0001_create_tables.sql"
 LOCK = 0x66617374636F7265  # "fastcore"
 # How long a file is tried again while other transactions lock its tables.
 BUSY_SECONDS = 120
-# How long one attempt waits for a lock. Queries of the services queue behind it meanwhile. It is shorter than
-# PostgreSQL's deadlock_timeout (1 s), so in a deadlock the migration always gives up first, and tries again.
+# How long one attempt waits for a lock. Meanwhile, queries of the services wait behind it. PostgreSQL looks
+# for a deadlock only after deadlock_timeout (1 s). Before that, the migration gives up and tries again.
 LOCK_TIMEOUT = "500ms"
 RETRY_SECONDS = 1.0
 ENCODING = "UTF8"
-# A client that vanishes inside a transaction, by a partition of the network or with its machine, leaves its
-# locks behind. The operating system would notice it after two hours. With these, in seconds and milliseconds,
-# after half a minute. A timeout of idle transactions would also end those that hold the lock of a job.
-GONE_CLIENT_SETTINGS = {
-    "tcp_keepalives_idle": 15,
-    "tcp_keepalives_interval": 5,
-    "tcp_keepalives_count": 3,
-    "tcp_user_timeout": 30_000,
-}
 CONNECT_SECONDS = 10.0
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 T = TypeVar("T")
@@ -69,8 +59,8 @@ async def migrate(owner_url: str, service_url: str) -> list[str]:
         if FIRST in applied:  # nothing older than this version uses a new database
             await partition_log(connection)
         async with _exclusive_transaction(connection):
-            await _end_sessions_of_gone_clients(connection)
-            await _grant_rights(connection, service_url)
+            await end_sessions_of_gone_clients(connection)
+            await grant_rights(connection, service_url)
         async with watched(connection, connector, "CREATE INDEX CONCURRENTLY lead_inbox_search"):
             await ensure_search_index(connection)
         return applied
@@ -151,7 +141,7 @@ class _Files:
             await self._connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
             for statement in file.statements:
                 await self._execute(statement)
-            await self._note_applied(file)
+            await self._record_applied(file)
             return True
 
     async def _apply_online(self, file: MigrationFile) -> bool:
@@ -170,7 +160,7 @@ class _Files:
                 while await _with_patience(file, partial(self._execute_briefly, statement)):
                     if not statement.is_repeated:
                         break
-        await self._note_applied(file)
+        await self._record_applied(file)
         return True
 
     async def _execute_briefly(self, statement: Statement) -> int:
@@ -203,12 +193,12 @@ class _Files:
             raise RuntimeError(f"{file.name} was changed after it was applied: add a new file instead")
         return bool(applied)
 
-    async def _note_applied(self, file: MigrationFile) -> None:
+    async def _record_applied(self, file: MigrationFile) -> None:
         insert = "INSERT INTO schema_migration (name, sha256) VALUES ($1, $2)"
         await self._connection.execute(insert, file.name, file.sha256)
 
     async def _drop_invalid_indexes(self) -> None:
-        """Drop what an interrupted `CREATE INDEX CONCURRENTLY` left. No query uses such an index."""
+        """Drop the invalid indexes of an interrupted `CREATE INDEX CONCURRENTLY`. No query uses them."""
         invalid = await self._connection.fetch(
             "SELECT indexrelid::regclass::text AS name FROM pg_index JOIN pg_class c ON c.oid = indexrelid"
             " WHERE NOT indisvalid AND relkind = 'i' AND relnamespace = 'public'::regnamespace"
@@ -229,65 +219,18 @@ async def _with_patience(file: MigrationFile, apply: Callable[[], Awaitable[T]])
             return await apply()
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
             if time.monotonic() > deadline:
+                statement = "; ".join(_statements_of(error))
                 msg = (
                     f"{file.name} was not applied: a transaction (a dump?) locks its tables. Find it in"
-                    f" pg_stat_activity, or run this again later. Statement: {'; '.join(_notes(error))}"
+                    f" pg_stat_activity, or run this again later. Statement: {statement}"
                 )
                 raise RuntimeError(msg) from None
             await asyncio.sleep(RETRY_SECONDS)
 
 
-def _notes(error: BaseException) -> list[str]:
+def _statements_of(error: BaseException) -> list[str]:
     """Return the statements that `_execute` added to an error: one, or none."""
     return getattr(error, "__notes__", [])
-
-
-async def _grant_rights(connection: Connection, service_url: str) -> None:
-    """Create the services' role if it does not exist, and grant it exactly what the services need."""
-    parts = urlsplit(service_url)
-    role, password = unquote(parts.username or ""), unquote(parts.password or "")
-    if not role or role == await connection.fetchval("SELECT current_user"):
-        return
-    name, secret = await connection.fetchrow("SELECT quote_ident($1), quote_literal($2)", role, password) or (
-        "",
-        "",
-    )
-    if not await connection.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", role):
-        await connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD {secret}")
-    # The owner's functions, not those of an extension that another role installed.
-    functions = await connection.fetchval(
-        "SELECT string_agg(oid::regprocedure::text, ', ') FROM pg_proc"
-        " WHERE pronamespace = 'public'::regnamespace AND pg_get_userbyid(proowner) = current_user"
-    )
-    async with connection.transaction():  # a running service never sees itself without rights
-        await connection.execute(f"REVOKE ALL ON ROUTINE {functions} FROM PUBLIC, {name}; {rights_sql(name)}")
-        await _restrict_database(connection, name)
-
-
-async def _restrict_database(connection: Connection, role: str) -> None:
-    """Revoke the rights to create schemas and temporary tables in the database.
-
-    A temporary table could replace a table of the same name in a query. If the current role does not own the
-    database, nothing is revoked, and the doctor reports it.
-    """
-    if database := await _owned_database(connection):
-        await connection.execute(f"REVOKE TEMPORARY, CREATE ON DATABASE {database} FROM PUBLIC, {role}")
-
-
-async def _end_sessions_of_gone_clients(connection: Connection) -> None:
-    """Let new sessions of the database notice a client that is gone. Does nothing if another role owns it."""
-    if database := await _owned_database(connection):
-        for setting, value in GONE_CLIENT_SETTINGS.items():
-            await connection.execute(f"ALTER DATABASE {database} SET {setting} = {value}")
-
-
-async def _owned_database(connection: Connection) -> str | None:
-    """Return the quoted name of the database, or None if the current role does not own it."""
-    name: str | None = await connection.fetchval(
-        "SELECT quote_ident(datname) FROM pg_database"
-        " WHERE datname = current_database() AND pg_has_role(current_user, datdba, 'USAGE')"
-    )
-    return name
 
 
 def main(
@@ -311,7 +254,7 @@ def main(
             f"the database does not answer ({type(error).__name__}): check FASTCORE_MIGRATION_DATABASE_URL"
         )
     except asyncpg.PostgresError as error:
-        during = "".join(f" (statement: {note})" for note in _notes(error))
+        during = "".join(f" (statement: {note})" for note in _statements_of(error))
         sys.exit(
             f"the database refused a migration: {error.args[0]}{during}. The failed step changed nothing:"
             " correct the cause, then run this again"

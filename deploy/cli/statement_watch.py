@@ -24,7 +24,7 @@ class SilentServerError(ConnectionError):
 
 @asynccontextmanager
 async def watched(connection: QuietConnection, connector: Connector, statement: str) -> AsyncIterator[None]:
-    """Report every 30 seconds that the statement in the body still runs.
+    """While the body executes a statement, print every 30 seconds that it still runs.
 
     At each report, another connection is opened. If that fails four times in a row (two minutes or more), the
     connection of the statement is terminated. Raises `SilentServerError` then, and the errors of the body.

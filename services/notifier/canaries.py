@@ -19,7 +19,7 @@ from runtime.kafka.handler import Record
 from runtime.logs import logger
 from services.notifier.mail.identities import Identities
 from services.notifier.mail.message import Mail, UndeliverableError, compose
-from services.notifier.smtp.mailer import Mailer
+from services.notifier.smtp.mailer import Mailer, nothing_to_commit
 from services.notifier.smtp.outcome import MailStatus
 
 # Less than the time after which a canary without a result counts as failed.
@@ -71,7 +71,7 @@ class CanaryMails:
     async def _send(self, welcome: Mail, alert: Mail) -> str:
         """Return why the mail server did not accept the emails, or an empty text."""
         if self._mailbox:
-            outcomes = [await self._mailer.send(mail, _nothing) for mail in (welcome, alert)]
+            outcomes = [await self._mailer.send(mail, nothing_to_commit) for mail in (welcome, alert)]
         else:
             outcomes = [await self._mailer.check(alert)]
         return next((each.pause_reason for each in outcomes if each.status is not MailStatus.SENT), "")
@@ -89,7 +89,3 @@ class CanaryMails:
                 await add_failure_of_waiting(connection, "smtp", failure.reason)
         except Failure as error:
             self._log.warning("pause not written for canaries", reason=error.reason)
-
-
-async def _nothing() -> None:
-    """Do nothing before the body: a canary's email has no row."""

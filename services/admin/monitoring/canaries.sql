@@ -9,8 +9,8 @@ SELECT now() AS read_at, last_started_at, next_run_at IS NOT NULL AS is_on,
 FROM scheduled_job WHERE name = 'canary';
 
 -- name: list_newest
--- The newest canaries of each route that the last run tested, and what the hops wrote about them. All canaries of a run have
--- the same time. A site that was removed is not tested any more.
+-- The newest canaries of each route that the last run tested, and what the hops wrote about them. The canaries of one run have
+-- one time, sent_at: so the last run is the newest time. It has no canary of a site that was removed.
 SELECT c.id, c.site, c.route, c.sent_at, r.hop, r.ok, r.reason, r.seconds, r.finished_at
 FROM (SELECT site, route FROM canary WHERE sent_at = (SELECT max(sent_at) FROM canary)) AS tested
 CROSS JOIN LATERAL (SELECT n.id, n.site, n.route, n.sent_at FROM canary n

@@ -97,19 +97,17 @@ class CanaryClient:
         origin = site.origins[0] if site.origins else _origin(self._gateway_url)
         url = f"{self._gateway_url}/inbound/forms/{site.form_key}"
         answer = await self._post(url, {"Origin": origin}, data=fields)
-        if isinstance(answer, str):
-            return Sent([CanaryResult(canary.id, "gateway", answer)])
         return self._read_gateway(canary, answer)
 
     async def _send_to_api(self, canary: Canary, fields: dict[str, str]) -> Sent:
         headers = {"Authorization": f"Bearer {canary.token}"}
         url = f"{self._gateway_url}/inbound/leads"
         answer = await self._post(url, headers, json={**fields, **_API_HONEYPOT})
-        if isinstance(answer, str):
-            return Sent([CanaryResult(canary.id, "gateway", answer)])
         return self._read_gateway(canary, answer)
 
-    def _read_gateway(self, canary: Canary, answer: _Answer) -> Sent:
+    def _read_gateway(self, canary: Canary, answer: _Answer | str) -> Sent:
+        if isinstance(answer, str):
+            return Sent([CanaryResult(canary.id, "gateway", answer)])
         content = "form" if canary.route == "form" else "request"
         is_unknown = answer.status == 404 and answer.text.endswith("unknown-form")
         if is_unknown or answer.status == 401:

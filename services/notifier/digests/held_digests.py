@@ -17,7 +17,7 @@ from services.notifier.digests.polling import send_repeatedly
 from services.notifier.mail.held_digest import LISTED_MAX, HeldDigest, HeldLead, compose_held_digest
 from services.notifier.mail.identities import Identities
 from services.notifier.mail.message import UndeliverableError
-from services.notifier.smtp.mailer import Mailer
+from services.notifier.smtp.mailer import Mailer, nothing_to_commit
 from services.notifier.smtp.outcome import WITHOUT_OUTCOME, MailOutcome, MailStatus
 
 _SQL: Any = load_queries(Path(__file__).with_name("held_digests.sql"))
@@ -153,8 +153,4 @@ class HeldDigests:
             metrics.BUGS.inc()
             self._log.exception("held digest not composed", digest_id=str(digest.digest_id))
             return MailOutcome(MailStatus.WAITING, Reason.BUG.format(exception=type(error).__name__))
-        return await self._mailer.send(mail, _nothing_to_commit)
-
-
-async def _nothing_to_commit() -> None:
-    """Do nothing before the body is sent: no state is committed, because a digest may be sent twice."""
+        return await self._mailer.send(mail, nothing_to_commit)

@@ -31,6 +31,10 @@ SLOW_SECONDS: Final = 20.0
 PROBE_SECONDS: Final = 60.0
 
 
+async def nothing_to_commit() -> None:
+    """Do nothing before the body, for mails without a state in `email_delivery`: one may be sent twice."""
+
+
 class Mailer:
     """Sends mails.
 

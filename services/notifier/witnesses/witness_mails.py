@@ -15,7 +15,7 @@ from runtime import metrics
 from runtime.database.postgres import Pool, autocommit, load_queries
 from runtime.logs import logger
 from services.notifier.digests.polling import send_repeatedly
-from services.notifier.smtp.mailer import Mailer
+from services.notifier.smtp.mailer import Mailer, nothing_to_commit
 from services.notifier.smtp.outcome import WITHOUT_OUTCOME, MailOutcome, MailStatus
 from services.notifier.witnesses.checkpoint_mail import SignedCheckpoint, compose_checkpoint_mail
 
@@ -96,7 +96,7 @@ class WitnessMails:
             metrics.BUGS.inc()
             self._log.exception("checkpoint mail not composed")
             return MailOutcome(MailStatus.WAITING, Reason.BUG.format(exception=type(error).__name__))
-        return await self._mailer.send(mail, _nothing_to_commit)
+        return await self._mailer.send(mail, nothing_to_commit)
 
     async def _end(
         self, run: int, checkpoint: SignedCheckpoint, failed: MailOutcome | None, left: int
@@ -114,7 +114,3 @@ class WitnessMails:
                 connection, runs=run, outcome=outcome, details=details, next_run_at=next_run_at
             )
         self._log.info("Job run", job=JOB, run=run, outcome=outcome, **details)
-
-
-async def _nothing_to_commit() -> None:
-    """Commit nothing before the body is sent: a witness may get a checkpoint twice."""

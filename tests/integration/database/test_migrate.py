@@ -17,6 +17,7 @@ import pytest
 from deploy.cli import migrate as runner
 from deploy.cli.doctor.database import check_database
 from deploy.cli.migrate import migrate
+from deploy.cli.role_rights import GONE_CLIENT_SETTINGS
 from runtime.database.postgres import open_pool
 from runtime.settings import Postgres
 from tests.support.services.processes import ROOT
@@ -57,9 +58,9 @@ async def test_regression_a_session_whose_client_is_gone_ends_within_a_minute(da
     # It kept its locks for two hours: the stage waited for its own ledger, and handled nothing.
     await migrate(database.owner, database.service)
     connection = await asyncpg.connect(database.service)
-    shown = {name: await connection.fetchval(f"SHOW {name}") for name in runner.GONE_CLIENT_SETTINGS}
+    shown = {name: await connection.fetchval(f"SHOW {name}") for name in GONE_CLIENT_SETTINGS}
     await connection.close()
-    assert shown == {name: str(value) for name, value in runner.GONE_CLIENT_SETTINGS.items()}
+    assert shown == {name: str(value) for name, value in GONE_CLIENT_SETTINGS.items()}
 
 
 @pytest.mark.parametrize("role", ["owner", "service"])

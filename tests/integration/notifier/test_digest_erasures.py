@@ -1,6 +1,5 @@
 """Leads that are erased while the digest that lists them is being sent. docs/model.md found each of these."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -11,8 +10,8 @@ from services.notifier.digests import alert_digests
 from services.notifier.digests.digest_store import DigestStore
 from services.notifier.settings import Settings
 from tests.integration.notifier.test_digest_failures import collect, digests
-from tests.support.mail.smtp import HANG, SmtpServer
-from tests.support.services.digests import ADMIN_URL, alert_states, hurry
+from tests.support.mail.smtp import SmtpServer
+from tests.support.services.digests import ADMIN_URL, alert_states, die_after_the_body, hurry
 
 
 @pytest.fixture
@@ -87,14 +86,7 @@ async def test_an_alert_erased_before_its_process_dies_is_unknown(
 ) -> None:
     leads = await collect(hourly, kafka, db, count)
     async with digests(postgres, hourly, sending_seconds=1.0) as process:
-        died = asyncio.Event()
-        smtp.on_body = died.set
-        smtp.then("body", HANG)
-        sending = asyncio.create_task(process.send_due())
-        await asyncio.wait_for(died.wait(), 20)
-        sending.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await sending
+        await die_after_the_body(process, smtp)
     await db.execute("SELECT erase_lead($1, 'tom')", leads[0].lead_id)
     await db.execute("UPDATE alert_digest SET lease_until = now()")
     async with digests(postgres, hourly) as other:

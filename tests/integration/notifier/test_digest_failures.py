@@ -22,10 +22,11 @@ from services.notifier.sending.recent_outcomes import RecentOutcomes
 from services.notifier.settings import Settings
 from services.notifier.smtp.mailer import open_mailer
 from tests.support.factories import lead, post, records_of
-from tests.support.mail.smtp import HANG, SmtpServer
+from tests.support.mail.smtp import SmtpServer
 from tests.support.services.digests import (
     ADMIN_URL,
     alert_states,
+    die_after_the_body,
     digest_mails,
     hurry,
     listed_leads,
@@ -167,14 +168,7 @@ async def test_a_process_that_dies_after_the_body_leaves_unknown_alerts(
 ) -> None:
     leads = await collect(hourly, kafka, db, 2)
     async with digests(postgres, hourly, sending_seconds=1.0) as process:
-        died = asyncio.Event()
-        smtp.on_body = died.set
-        smtp.then("body", HANG)
-        sending = asyncio.create_task(process.send_due())
-        await asyncio.wait_for(died.wait(), 20)
-        sending.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await sending
+        await die_after_the_body(process, smtp)
     assert await alert_states(db) == {"sending": 2}
     async with digests(postgres, hourly) as other:
         assert await other.send_due() == 0  # the lease is still valid

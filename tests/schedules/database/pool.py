@@ -235,7 +235,7 @@ class Pool:
 
 
 class _Lease:
-    """Returns its connection to the pool at the end."""
+    """The context of `Pool.acquire`: a connection of the pool, which gets it back when the context ends."""
 
     def __init__(self, pool: Pool, timeout: float | None) -> None:
         self._pool, self._timeout = pool, timeout

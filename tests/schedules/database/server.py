@@ -28,7 +28,7 @@ class Database:
     # Whether a row with this key is refused, as by a trigger (SQLSTATE P0001).
     refuses: Callable[[str], bool] = lambda _: False
     commits: int = 0
-    # An observation, which the product does not have: for which record a process sends a mail.
+    # For which record a process sends a mail. Only the checks of the tests read it, no query of the product.
     attempts: dict[tuple[Any, ...], Any] = field(default_factory=dict)
     on_commit: Callable[[dict[str, Table]], None] = lambda _: None
     _snapshot: dict[str, Table] | None = None

@@ -1,12 +1,16 @@
 """Digests of new leads in tests: the rows that they list, and the leads that the mails to the team name."""
 
+import asyncio
 import re
 from collections import Counter
 from collections.abc import Collection
 from typing import Any, Final
 
+import pytest
+
 from contracts.leads import LeadReceived
-from tests.support.mail.smtp import Received, SmtpServer
+from services.notifier.digests.alert_digests import AlertDigests
+from tests.support.mail.smtp import HANG, Received, SmtpServer
 
 ADMIN_URL: Final = "https://leads.example/admin"
 _LINK: Final = re.compile(r"/admin/leads/([0-9a-f-]{36})")
@@ -51,3 +55,15 @@ async def alert_states(db: Any) -> dict[str, int]:
         "SELECT state, count(*) AS alerts FROM email_delivery WHERE kind = 'admin_alert' GROUP BY state"
     )
     return {row["state"]: row["alerts"] for row in rows}
+
+
+async def die_after_the_body(process: AlertDigests, smtp: SmtpServer) -> None:
+    """Cancel a process while the mail server has the body of its email, and has not answered."""
+    died = asyncio.Event()
+    smtp.on_body = died.set
+    smtp.then("body", HANG)
+    sending = asyncio.create_task(process.send_due())
+    await asyncio.wait_for(died.wait(), 20)
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
