@@ -116,9 +116,14 @@ def missing_variables(settings: type[BaseSettings]) -> list[str]:
             missing += missing_variables(inner)
         elif field.default is PydanticUndefined and field.default_factory is None:
             variable = variable_name(settings, name, field)
-            if not os.environ.get(variable):
+            if not _is_set(variable):
                 missing.append(variable)
     # Either of two variables gives the gateway its sites, so pydantic requires neither.
-    if settings is Ingest and not any(os.environ.get(variable) for variable in _SITES):
+    if settings is Ingest and not any(map(_is_set, _SITES)):
         missing.append(_SITES[0])
     return missing
+
+
+def _is_set(variable: str) -> bool:
+    """Return True if the environment has the variable, or names a file with its value (see `load`)."""
+    return bool(os.environ.get(variable) or os.environ.get(f"{variable}_FILE"))

@@ -35,6 +35,13 @@ def test_a_variable_that_is_set_is_not_missing(monkeypatch: pytest.MonkeyPatch) 
     assert {name for each in SERVICE_SETTINGS for name in missing_variables(each)} == {"SMTP_HOST"}
 
 
+def test_a_variable_that_a_file_sets_is_not_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in REQUIRED:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(f"{name}_FILE", "/run/secrets/x")
+    assert {name for each in SERVICE_SETTINGS for name in missing_variables(each)} == set()
+
+
 def test_the_edge_is_reachable_from_outside_the_container() -> None:
     command = all_in_one.edge_command("state")
     assert command[1:3] == ["-m", "deploy.embedded.servers.edge"]
