@@ -6,9 +6,11 @@ jars and rewrites the file.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import tempfile
+import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,6 +31,9 @@ ROOTS = (
     "org.apache.kafka:kafka_2.13:4.4.0",
     "org.apache.logging.log4j:log4j-slf4j-impl:2.25.5",  # connects Kafka's slf4j 1.7 to its log4j 2.25.5
 )
+
+
+RETRY_SECONDS = (1.0, 3.0, 9.0)
 
 
 @dataclass(frozen=True)
@@ -94,31 +99,30 @@ def classpath(progress: Progress = silent, cache: Path | None = None, lock: Path
     folder = cache or cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
     jars = read_lock(lock.read_text())
-    missing = [jar for jar in jars if not (folder / jar.file_name).exists()]
-    if missing:
-        progress(f"Downloading {len(missing)} jars from Maven Central, about 1 MB each")
-        _download(missing, folder, progress)
+    if _missing(jars, folder):
+        with (folder / ".lock").open("w") as locked:
+            # Installations that start at the same time would each download everything.
+            fcntl.flock(locked, fcntl.LOCK_EX)
+            if missing := _missing(jars, folder):
+                progress(f"Downloading {len(missing)} jars from Maven Central, about 1 MB each")
+                _download(missing, folder, progress)
     paths = [folder / jar.file_name for jar in jars]
     with ThreadPoolExecutor() as pool:
         list(pool.map(verify, jars, paths))
     return paths
 
 
+def _missing(jars: list[Jar], folder: Path) -> list[Jar]:
+    return [jar for jar in jars if not (folder / jar.file_name).exists()]
+
+
 def _download(jars: list[Jar], folder: Path, progress: Progress) -> None:
-    # Download to a temporary folder and rename after verification. So two checkouts can download at once, and
-    # a partial file never counts as a jar.
+    # Download to a temporary folder and rename after verification: a partial file never counts as a jar.
     with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as temporary:
         context = _maven(Path(temporary))
 
         def download(jar: Jar) -> None:
-            project = context.project(jar.group, jar.artifact)
-            try:
-                path = project.at_version(jar.version).artifact().resolve()
-            except (OSError, RuntimeError) as error:
-                raise EmbeddedError(
-                    f"{jar.file_name} could not be downloaded from Maven Central: {error}. "
-                    "Check the network and try again. Jars that are complete stay in the cache."
-                ) from error
+            path = _resolve(context, jar)
             verify(jar, path)
             path.replace(folder / jar.file_name)
 
@@ -126,6 +130,22 @@ def _download(jars: list[Jar], folder: Path, progress: Progress) -> None:
             for done, _ in enumerate(pool.map(download, jars), start=1):
                 if done % 15 == 0 or done == len(jars):
                     progress(f"Downloaded {done} of {len(jars)} jars")
+
+
+def _resolve(context: MavenContext, jar: Jar) -> Path:
+    """Download a jar, and try again after a failure: one of ninety downloads fails now and then."""
+    failures = 0
+    while True:
+        try:
+            return context.project(jar.group, jar.artifact).at_version(jar.version).artifact().resolve()
+        except (OSError, RuntimeError) as error:
+            if failures == len(RETRY_SECONDS):
+                raise EmbeddedError(
+                    f"{jar.file_name} could not be downloaded from Maven Central: {error}. "
+                    "Check the network and try again. Jars that are complete stay in the cache."
+                ) from error
+        time.sleep(RETRY_SECONDS[failures])
+        failures += 1
 
 
 def _maven(repository: Path) -> MavenContext:

@@ -2,9 +2,14 @@
 
 import asyncio
 import contextlib
+import fcntl
+import os
 import random
 import socket
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 Direction = Literal["up", "down"]  # towards the server, and back
@@ -16,11 +21,25 @@ CHUNKS_IN_FLIGHT = 64
 COMMIT_SECONDS = 0.3
 
 
-_PORTS = iter(random.sample(range(20_000, 32_000), 12_000))
+_PORTS_OF_A_PROCESS = 400
+
+
+def _own_ports() -> Iterator[int]:
+    # A port is free while its server is dead. So each process locks a file for the ports that it may use. The
+    # descriptor stays open: the kernel closes it, and ends the lock, with the process.
+    firsts = list(range(20_000, 32_000, _PORTS_OF_A_PROCESS))
+    for first in random.sample(firsts, len(firsts)):
+        lock = Path(tempfile.gettempdir()) / f"fastcore-test-ports-{first}"
+        with contextlib.suppress(OSError):  # another process has it, or another user
+            fcntl.flock(os.open(lock, os.O_RDWR | os.O_CREAT, 0o644), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield from range(first, first + _PORTS_OF_A_PROCESS)
+
+
+_PORTS = _own_ports()
 
 
 def own_port() -> int:
-    """Return a free port outside the ephemeral range, so that no client takes it while its server is dead."""
+    """Return a free port that no other process gets, outside the ephemeral range."""
     for port in _PORTS:
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -121,3 +123,24 @@ async def test_a_reset_cuts_and_a_stopped_proxy_refuses() -> None:
         again = await Client.of(proxy)
         assert await again.exchange(b"ping") == b"ping"
         await again.close()
+
+
+def test_processes_have_ports_of_their_own() -> None:
+    program = (
+        "from tests.faults.injections.proxy import own_port\n"
+        "print(*(own_port() for _ in range(300)), flush=True)\n"
+        "input()"
+    )
+    command = [sys.executable, "-c", program]
+    pipe = subprocess.PIPE
+    with (
+        subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as first,
+        subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as second,
+    ):
+        assert first.stdout
+        assert second.stdout
+        ports = [*first.stdout.readline().split(), *second.stdout.readline().split()]
+        first.communicate("\n")
+        second.communicate("\n")
+    assert len(ports) == 600
+    assert len(set(ports)) == 600

@@ -1,11 +1,14 @@
 """Only jars with the locked hash are used."""
 
 import hashlib
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from deploy.embedded.errors import EmbeddedError
+from deploy.embedded.servers import kafka_jars
 from deploy.embedded.servers.kafka_jars import LOCK, Jar, classpath, read_lock
 
 
@@ -41,3 +44,56 @@ def test_the_lock_holds_kafka_and_each_jar_once() -> None:
     names = [f"{jar.group}:{jar.artifact}" for jar in jars]
     assert "org.apache.kafka:kafka_2.13" in names
     assert sorted(set(names)) == names
+
+
+class Repository:
+    """Maven Central, as far as a download asks it. It fails at first, `failures` times."""
+
+    def __init__(self, folder: Path, failures: int = 0) -> None:
+        self.folder, self.failures, self.downloads = folder, failures, 0
+
+    def project(self, _group: str, _artifact: str) -> "Repository":
+        return self
+
+    def at_version(self, _version: str) -> "Repository":
+        return self
+
+    def artifact(self) -> "Repository":
+        return self
+
+    def resolve(self) -> Path:
+        if self.failures:
+            self.failures -= 1
+            raise OSError("Temporary failure in name resolution")
+        self.downloads += 1
+        time.sleep(0.05)  # long enough that a second start would begin one, too
+        downloaded = self.folder / f"download-{self.downloads}"
+        downloaded.write_bytes(b"good")
+        return downloaded
+
+
+def _use(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_jars, "_maven", lambda _folder: repository)
+    monkeypatch.setattr(kafka_jars, "RETRY_SECONDS", (0.0, 0.0, 0.0))
+
+
+def test_a_download_that_fails_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _use(Repository(tmp_path, failures=3), monkeypatch)
+    cache = tmp_path / "cache"
+    assert classpath(cache=cache, lock=_locked(tmp_path, b"good")) == [cache / "thing-1.0.jar"]
+
+
+def test_a_download_that_fails_four_times_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _use(Repository(tmp_path, failures=4), monkeypatch)
+    with pytest.raises(EmbeddedError, match=r"thing-1\.0\.jar could not be downloaded .* name resolution"):
+        classpath(cache=tmp_path / "cache", lock=_locked(tmp_path, b"good"))
+
+
+def test_starts_at_the_same_time_download_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    repository = Repository(tmp_path)
+    _use(repository, monkeypatch)
+    cache, lock = tmp_path / "cache", _locked(tmp_path, b"good")
+    with ThreadPoolExecutor() as starts:
+        found = list(starts.map(lambda _: classpath(cache=cache, lock=lock), range(4)))
+    assert found == [[cache / "thing-1.0.jar"]] * 4
+    assert repository.downloads == 1
