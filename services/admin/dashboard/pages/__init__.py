@@ -1,6 +1,6 @@
 """The pages under /admin, one module for each group of pages.
 
-Every page except the login requires a session.
+Every page except the login and the runbooks requires a session.
 """
 
 from fastapi import APIRouter, Depends
@@ -29,6 +29,7 @@ from services.admin.dashboard.pages import (
     personal_data,
     public_status,
     replays,
+    runbooks,
     status,
     suppressions,
     views,
@@ -42,6 +43,7 @@ def pages() -> APIRouter:
     """
     router = APIRouter(include_in_schema=False)
     router.include_router(login.router)
+    router.include_router(runbooks.router)
     # These also open while the database is unavailable. Their routes that show leads or change something
     # depend on `CurrentSession` themselves.
     unverified_checks = [Depends(unverified_session), Depends(verify_csrf)]
