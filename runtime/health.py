@@ -1,6 +1,7 @@
 """The health of a process: its parts with their checks, and the routes `/livez`, `/readyz` and `/metrics`."""
 
 import asyncio
+import platform
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from runtime import metrics
+from runtime import REVISION, VERSION, metrics
 from runtime.failures import Failure
 from runtime.logs import logger
 from runtime.service_metrics import current_registry
@@ -142,9 +143,11 @@ def routes(
     """Return the routes that every service has.
 
     `/metrics` also contains the parts of the `reported` objects. Those parts do not affect readiness.
-    `write_metrics` returns the page after all checks.
+    `write_metrics` returns the page after all checks. Call it in the context of the service.
     """
     router = APIRouter(tags=["operations"])
+    python_version = platform.python_version()
+    metrics.BUILD.labels(version=VERSION, revision=REVISION, python_version=python_version).set(1)
 
     @router.get("/livez", summary="Is the process alive?")
     async def livez() -> dict[str, str]:

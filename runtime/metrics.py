@@ -20,6 +20,22 @@ if (_worker := current_worker()) is not None:
 
 # 1 if a part that the process needs (database, kafka, smtp, consumer) works, else 0. Checked at each scrape.
 PART_UP: Final = Gauge("fastcore_part_up", "A required part works.", ["part"], multiprocess_mode="livemin")
+# 1, with the version and the revision of the code (unknown outside of an image), and Python's version.
+BUILD: Final = Gauge(
+    "fastcore_build_info",
+    "What runs.",
+    ["version", "revision", "python_version"],
+    multiprocess_mode="livemax",
+)
+# Time of a request, from its head to the end of the response. The route is a template such as
+# `/admin/leads/{lead_id}`, or `unmatched`. The status is its class, such as 2xx. Health checks and this page
+# are not counted.
+HTTP_SECONDS: Final = Histogram(
+    "fastcore_http_request_seconds",
+    "Time of a request.",
+    ["method", "route", "status"],
+    buckets=(0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
 # 1, with the first 12 digits of the digest of the sites file that applies. All replicas show the same digest.
 # Absent without a sites file.
 SITES_FILE: Final = Gauge(
@@ -29,6 +45,23 @@ SITES_FILE: Final = Gauge(
 SITES_FILE_INVALID: Final = Gauge(
     "fastcore_sites_file_invalid", "The changed sites file is invalid.", multiprocess_mode="livemax"
 )
+
+# --- every service with a database ---------------------------------------------------------------
+
+# Connections to PostgreSQL in use now. Alert if it stays at fastcore_pool_max_connections.
+POOL_IN_USE: Final = Gauge("fastcore_pool_connections_in_use", "Connections in use.")
+# Open connections that nobody uses. Services of one process share them, so each of these reports all.
+POOL_IDLE: Final = Gauge("fastcore_pool_connections_idle", "Idle connections.")
+# The largest number of connections that this service may use.
+POOL_MAX: Final = Gauge("fastcore_pool_max_connections", "Limit of the pool.")
+# Time until a connection was acquired, or the attempt failed. A new connection includes its login.
+POOL_ACQUIRE_SECONDS: Final = Histogram(
+    "fastcore_pool_acquire_seconds",
+    "Time to acquire a connection.",
+    buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10),
+)
+# Attempts to acquire a connection that ended without one: the pool is exhausted, or no server answers.
+POOL_FAILURES: Final = Counter("fastcore_pool_acquire_failures_total", "Failed attempts to get a connection.")
 
 # --- every consumer ------------------------------------------------------------------------------
 
@@ -150,6 +183,8 @@ MAIL_SECONDS: Final = Histogram(
     buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 45),
 )
 
+# Connections to the mail server: in_use (an email is being sent) or idle (kept for the next one).
+MAIL_CONNECTIONS: Final = Gauge("fastcore_mail_connections", "Connections to the mail server.", ["state"])
 # Current limit of emails per second of a notifier: FASTCORE_NOTIFIER_MAILS_PER_SECOND, or less after
 # rate-limit replies of the provider. +Inf means no limit.
 MAIL_RATE: Final = Gauge(

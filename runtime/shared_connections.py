@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from runtime.database.pool_share import PoolShare
-from runtime.database.postgres import Pool, open_pool
+from runtime.database.postgres import Pool, open_pool, report_pool
 from runtime.health import Health
 from runtime.kafka.publisher import Publisher, add_check, run_publisher
 from runtime.settings import Kafka, Postgres
@@ -42,7 +42,9 @@ class SharedConnections:
         """Yield this service's share of the pool: as many connections as its own pool would have."""
         if self._pool is None:
             raise RuntimeError("the shared pool is not open")
-        yield PoolShare(self._pool, settings.pool_max)
+        share = PoolShare(self._pool, settings.pool_max)
+        report_pool(share, share.get_size)
+        yield share
 
     @asynccontextmanager
     async def open_publisher(

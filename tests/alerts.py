@@ -38,7 +38,7 @@ def fast_forwarded() -> str:
     """Return the alert rules with short times."""
     text = (ROOT / "deploy/prometheus/alerts.yml").read_text(encoding="utf-8")
     text = re.sub(r"for: \d+m", "for: 2s", text)
-    text = re.sub(r"\[\d+m\]", "[40s]", text)
+    text = re.sub(r"\[\d+[mh]\]", "[40s]", text)
     return re.sub(r"> (300|10800|120)\b", "> 5", text)
 
 
@@ -49,7 +49,10 @@ class Prometheus:
         self.url = f"http://127.0.0.1:{own_port()}"
         self._folder = folder
         (folder / "alerts.yml").write_text(fast_forwarded())
-        jobs = [{"job_name": n, "file_sd_configs": [{"files": [f"{n}.json"]}]} for n in targets]
+        jobs = [
+            {"job_name": f"fastcore-{name}", "file_sd_configs": [{"files": [f"{name}.json"]}]}
+            for name in targets
+        ]
         config = {
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s", "scrape_timeout": "1s"},
             "rule_files": ["alerts.yml"],
@@ -213,9 +216,12 @@ ALERT_CASES: list[tuple[str, Callable[[Environment], Coroutine[Any, Any, None]],
     ),
     (
         "persister killed under load", persister_dead,
-        {"ServiceDown critical silent persister", "LagGrowing", "OldestLeadWaiting critical"},
+        {"ServiceDown critical silent fastcore-persister", "LagGrowing", "OldestLeadWaiting critical"},
     ),
-    ("flusher killed", flusher_dead, {"JobNotRun warning late", "ServiceDown critical silent flusher"}),
+    (
+        "flusher killed", flusher_dead,
+        {"JobNotRun warning late", "ServiceDown critical silent fastcore-flusher"},
+    ),
     ("the mail server refuses connections", mail_server_unavailable, {"MailFailures critical"}),
     ("240 poisonous records", poison, {"BreakerOpen"}),
     ("a row of lead_inbox deleted by hand", lead_deleted, {"LedgerDrift"}),

@@ -1,5 +1,6 @@
 """`python -m deploy.generate.alerts`: check Prometheus' configuration and alert rules with promtool.
 
+With `--runbooks URL` it prints the rules instead, with links to runbooks below that URL.
 If promtool is not installed, this command downloads and unpacks Debian's package of Prometheus. The package
 is not installed, so the command needs no root.
 """
@@ -9,11 +10,14 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import typer
 
 from deploy.generate.chart import tools_folder
+
+RUNBOOKS: Final = "http://localhost:8000/admin/runbooks"
+"""The runbooks in the rules' links: pages of the admin service that `make up` starts."""
 
 FOLDER: Final = Path(__file__).parents[1] / "prometheus"
 SECONDS: Final = 300
@@ -53,8 +57,21 @@ def _download(folder: Path) -> None:
             _run("dpkg", "-x", str(package), str(folder), cwd=here)
 
 
-def main() -> None:
+def rules_with(runbooks: str) -> str:
+    """Return the alert rules with links to the runbooks below the URL `runbooks`."""
+    rules = (FOLDER / "alerts.yml").read_text(encoding="utf-8")
+    return rules.replace(RUNBOOKS, runbooks.rstrip("/"))
+
+
+def main(
+    runbooks: Annotated[
+        str, typer.Option(help="Only print the rules, with links to runbooks below this URL.")
+    ] = "",
+) -> None:
     """Check the configuration and the rules, then run the rules' tests. Exits at the first failure."""
+    if runbooks:
+        typer.echo(rules_with(runbooks), nl=False)
+        return
     promtool = find_program("promtool")
     for command in (
         ("check", "config", "prometheus.yml"),

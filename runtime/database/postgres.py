@@ -3,6 +3,7 @@
 import asyncio
 import json
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from contracts.reasons import Reason
+from runtime import metrics
 from runtime.failures import DependencyRefused, DependencyUnavailable, Failure, RetryableError
 from runtime.settings import Postgres
 from runtime.tracing import spans
@@ -142,6 +144,13 @@ async def _reset_nothing(_: "asyncpg.Connection[asyncpg.Record]") -> None:
     """
 
 
+def report_pool(pool: Pool, in_use: Callable[[], float]) -> None:
+    """Let the metrics of the current service show this pool, or this share of one."""
+    metrics.POOL_MAX.set(pool.get_max_size())
+    metrics.POOL_IDLE.set_function(pool.get_idle_size)
+    metrics.POOL_IN_USE.set_function(in_use)
+
+
 @asynccontextmanager
 async def open_pool(settings: Postgres, name: str) -> AsyncIterator["asyncpg.Pool[asyncpg.Record]"]:
     """Open a pool that connects on first use, so that a service starts while the database is unavailable."""
@@ -158,6 +167,7 @@ async def open_pool(settings: Postgres, name: str) -> AsyncIterator["asyncpg.Poo
         reset=_reset_nothing,
     )
     await pool  # Initializes it without connecting, because min_size is 0.
+    report_pool(pool, lambda: pool.get_size() - pool.get_idle_size())
     try:
         yield pool
     finally:
@@ -170,8 +180,11 @@ async def open_pool(settings: Postgres, name: str) -> AsyncIterator["asyncpg.Poo
 @asynccontextmanager
 async def _acquire(pool: Pool) -> AsyncIterator[Connection]:
     """Yield a connection; translate the driver's errors. After a lost connection, renew the whole pool."""
+    began, acquired = time.perf_counter(), False
     try:
         async with pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
+            acquired = True
+            metrics.POOL_ACQUIRE_SECONDS.observe(time.perf_counter() - began)
             try:
                 yield connection
             except DRIVER_ERRORS as error:
@@ -183,6 +196,9 @@ async def _acquire(pool: Pool) -> AsyncIterator[Connection]:
             # Replace each other connection at its next use: an idle connection does not notice a failover.
             await pool.expire_connections()
         raise translate_error(error) from error
+    finally:
+        if not acquired:
+            metrics.POOL_FAILURES.inc()
 
 
 def _is_lost(error: Exception) -> bool:

@@ -1,6 +1,7 @@
 """Serves one route without the app's middleware and without ASGI, for speed (ADR 0053, ADR 0063)."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -10,6 +11,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from runtime.http.allowed_hosts import AllowedHosts
 from runtime.http.protocol import BoundedHttpProtocol
 from runtime.http.request_limits import BODY_MAX_BYTES
+from runtime.http.request_metrics import Observe, duration_observer
 from runtime.http.security_headers import with_security_headers
 
 RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
@@ -60,6 +62,7 @@ class DirectHttpProtocol(BoundedHttpProtocol):
 
     route: DirectRoute
     route_url: bytes
+    observe: Observe
     # The current request, until its body is complete or the app gets it.
     _undecided: _Exchange | None = None
 
@@ -138,6 +141,7 @@ class DirectHttpProtocol(BoundedHttpProtocol):
         self.tasks.add(task)  # a stop of the server waits for it
 
     async def _answer(self, exchange: _Exchange, body: bytes) -> None:
+        began, status = time.perf_counter(), 500
         try:
             response = await self.route.respond(exchange.headers, body)
             if self.flow.write_paused:
@@ -149,7 +153,9 @@ class DirectHttpProtocol(BoundedHttpProtocol):
         else:
             headers = with_security_headers(response.raw_headers)
             end = b"\r\n" if exchange.keep_alive else b"connection: close\r\n\r\n"
-            self._write(exchange, STATUS_LINE[response.status_code], headers, end + response.body)
+            status = response.status_code
+            self._write(exchange, STATUS_LINE[status], headers, end + response.body)
+        self.observe(status, time.perf_counter() - began)
 
     def _write(self, exchange: _Exchange, status_line: bytes, headers: RawHeaders, rest: bytes) -> None:
         """Write a whole response, and end the request as `RequestResponseCycle.send` does."""
@@ -172,5 +178,6 @@ def direct_protocol(seconds: float, route: DirectRoute) -> type[DirectHttpProtoc
         "head_timeout_seconds": seconds,
         "route": route,
         "route_url": route.path.encode(),
+        "observe": staticmethod(duration_observer("POST", route.path)),
     }
     return type("DirectHttpProtocol", (DirectHttpProtocol,), attributes)

@@ -26,6 +26,7 @@ from runtime import event_loop
 from runtime.current_service import set_current_service
 from runtime.http.direct_route import DirectRoute, direct_protocol
 from runtime.http.protocol import bounded_protocol
+from runtime.http.request_metrics import RequestMetrics
 from runtime.http.security_headers import SecurityHeaders
 from runtime.http.uvicorn_server import Server, run
 from runtime.settings import Http, load
@@ -93,7 +94,7 @@ def _server_config(service: Service, http: Http, port: int) -> uvicorn.Config:
     route: DirectRoute | None = getattr(app.state, "direct_route", None)
     seconds = http.head_timeout_seconds
     return uvicorn.Config(
-        SecurityHeaders(app),
+        RequestMetrics(SecurityHeaders(app)),
         loop="runtime.event_loop:Loop",
         http=direct_protocol(seconds, route) if route else bounded_protocol(seconds),
         host=http.host,

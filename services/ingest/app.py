@@ -278,7 +278,7 @@ def _add_middleware(api: FastAPI, settings: Settings, directory: SiteDirectory) 
         uploads=Uploads(forms.PREFIX, UPLOAD_MAX_BYTES, UPLOAD_DEADLINE_SECONDS),
     )
     if settings.tracing.exporter_otlp_endpoint:
-        api.add_middleware(ServerSpans, paths={PATH})
+        api.add_middleware(ServerSpans)
     else:  # a span of a request needs the middleware
         api.state.direct_route = DirectRoute(PATH, hosts, respond)
     if settings.cors_origins or settings.sites_file.path:

@@ -11,6 +11,8 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from deploy.generate.alerts import RUNBOOKS as RUNBOOKS_URL
+from deploy.generate.alerts import rules_with
 from deploy.generate.metrics_doc import entries, exported
 from services.roles import PORTS
 
@@ -24,13 +26,16 @@ RULES: list[dict[str, Any]] = [
     for group in yaml.safe_load((ROOT / "deploy/prometheus/alerts.yml").read_text())["groups"]
     for rule in group["rules"]
 ]
-FUNCTIONS = "abs absent count deriv histogram_quantile increase max min rate sum time vector"
+FUNCTIONS = (
+    "abs absent count deriv group histogram_quantile increase label_replace last_over_time max min rate sum"
+    " time vector"
+)
 WORDS = {*FUNCTIONS.split(" "), "by", "on", "or", "and", "unless", "without", "ignoring"}
 
 
 def names_in(promql: str) -> set[str]:
     """Return the metrics in an expression: the words that are no label, function or matched value."""
-    bare = re.sub(r"\{[^}]*\}|\[[^\]]*\]|\b(by|on|without|ignoring)\s*\([^)]*\)", " ", promql)
+    bare = re.sub(r"\"[^\"]*\"|\{[^}]*\}|\[[^\]]*\]|\b(by|on|without|ignoring)\s*\([^)]*\)", " ", promql)
     return set(re.findall(r"[a-zA-Z_:][a-zA-Z0-9_:]*", bare)) - WORDS
 
 
@@ -83,7 +88,7 @@ def test_a_metric_that_is_none_is_found_in_an_expression(exposed: set[str]) -> N
 def test_expressions_match_only_labels_that_the_metric_has() -> None:
     known = {exported(metric): set(metric._labelnames) for _, metric, _ in entries()}
     known |= {f"{name}_bucket": labels | {"le"} for name, labels in known.items()}
-    of_targets = {"job", "instance"}
+    of_targets = {"namespace", "job", "instance"}
     for where, _, expr in [*panels(), *((rule["alert"], "", rule["expr"]) for rule in RULES)]:
         for metric, label in labels_in(expr):
             if metric.startswith("fastcore_") and not metric.endswith(("_sum", "_count")):
@@ -119,7 +124,7 @@ def test_every_alert_has_severity_summary_runbook_and_tests() -> None:
     for rule in RULES:
         assert rule["labels"]["severity"] in ("critical", "warning")
         assert rule["annotations"]["summary"]
-        assert rule["annotations"]["runbook_url"] == f"docs/runbooks/{rule['alert']}.md"
+        assert rule["annotations"]["runbook_url"] == f"{RUNBOOKS_URL}/{rule['alert']}"
         fires = [
             bool(t["exp_alerts"])
             for c in tested
@@ -128,6 +133,41 @@ def test_every_alert_has_severity_summary_runbook_and_tests() -> None:
         ]
         assert set(fires) == {True, False}, f"{rule['alert']} needs a test that fires and one that does not"
     assert {rule["alert"] for rule in RULES} == {page.stem for page in RUNBOOKS.glob("*.md")}
+
+
+def test_links_to_runbooks_are_absolute_and_may_lead_elsewhere() -> None:
+    assert RUNBOOKS_URL.startswith("http://localhost:8000/admin/")  # the edge of compose and of `make up`
+    rules = rules_with("https://wiki.example/fastcore/")
+    assert rules.count("runbook_url: https://wiki.example/fastcore/") == len(RULES)
+    assert "localhost" not in rules
+
+
+def test_links_of_the_chart_lead_to_its_ingress() -> None:
+    rendered = yaml.safe_load_all((ROOT / "deploy/kubernetes/rendered/full.yaml").read_text())
+    (rules,) = (each for each in rendered if each and each["kind"] == "PrometheusRule")
+    urls = {
+        rule["annotations"]["runbook_url"] for group in rules["spec"]["groups"] for rule in group["rules"]
+    }
+    assert urls == {f"https://leads.example.com/admin/runbooks/{rule['alert']}" for rule in RULES}
+
+
+def test_each_installation_has_its_own_alerts_and_dashboards() -> None:
+    for rule in RULES:
+        for labels in re.findall(r"\b(?:max|min|sum|group)\s*(?:by \(([^)]*)\))?\s*\(", rule["expr"]):
+            assert labels.startswith("namespace"), f"{rule['alert']} mixes installations"
+    for where, title, expr in panels():
+        for metric, matchers in re.findall(r"\b(fastcore_\w+|process_\w+|up)\b(\{[^}]*\})?", expr):
+            assert 'namespace="$namespace"' in matchers, f"{where}, {title}: {metric} mixes installations"
+    for path in DASHBOARDS:
+        (first, *_) = json.loads(path.read_text())["templating"]["list"]
+        assert first["definition"] == "label_values(fastcore_build_info, namespace)"
+
+
+def test_jobs_have_names_that_no_other_product_uses() -> None:
+    texts = [rule["expr"] for rule in RULES] + [path.read_text() for path in DASHBOARDS]
+    matchers = [value for text in texts for value in re.findall(r'\bjob=~?\\?"([^"\\]*)', text)]
+    assert matchers
+    assert all(value.startswith("fastcore-") for value in matchers)
 
 
 @pytest.mark.parametrize("page", sorted(RUNBOOKS.glob("*.md")), ids=lambda page: page.stem)
@@ -150,4 +190,6 @@ def test_prometheus_scrapes_every_service_at_its_port() -> None:
         for job in config["scrape_configs"]
         for each in job["dns_sd_configs"]
     }
-    assert targets == {(name, name, port) for name, port in PORTS.items()}
+    assert targets == {(f"fastcore-{name}", name, port) for name, port in PORTS.items()}
+    for job in config["scrape_configs"]:
+        assert job["relabel_configs"] == [{"target_label": "namespace", "replacement": "fastcore"}]

@@ -5,12 +5,13 @@ Each connection sends one mail at a time.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 import aiosmtplib
 
+from runtime import metrics
 from runtime.failures import Backoff, DependencyUnavailable
 from runtime.health import Health
 from runtime.logs import logger
@@ -52,6 +53,9 @@ class Mailer:
         self._health = health
         self._stopping = stopping
         self._idle: list[Session] = []
+        self._in_use = 0
+        metrics.MAIL_CONNECTIONS.labels(state="idle").set_function(lambda: len(self._idle))
+        metrics.MAIL_CONNECTIONS.labels(state="in_use").set_function(lambda: self._in_use)
         self._envelope_limits: set[asyncio.Timeout] = set()
         self._checked_at = 0.0  # when a mail or a probe last showed the server's state, monotonic
         self._connection_failed = True  # or not tried yet
@@ -75,16 +79,17 @@ class Mailer:
         """
         if self._signers:
             mail = self._signers.sign(mail, self._health)
-        session, outcome = await self._send_envelope(mail)
-        try:
-            if outcome is None:
-                outcome = await self._send_body(session, mail, before_body)
-        except BaseException:
-            session.client.close()
-            raise
-        outcome = review(outcome)
-        self._return_session(session, outcome)
-        return outcome
+        with self._count_connection():
+            session, outcome = await self._send_envelope(mail)
+            try:
+                if outcome is None:
+                    outcome = await self._send_body(session, mail, before_body)
+            except BaseException:
+                session.client.close()
+                raise
+            outcome = review(outcome)
+            self._return_session(session, outcome)
+            return outcome
 
     async def check(self, mail: Mail) -> MailOutcome:
         """Let the server check the sender and the recipients of a mail, and send nothing (RSET).
@@ -92,10 +97,19 @@ class Mailer:
         The outcome is `sent` if the server would take the mail's body. Raises `DependencyUnavailable` if the
         service stops.
         """
-        session, outcome = await self._send_envelope(mail, rehearse=True)
-        outcome = outcome or MailOutcome(MailStatus.SENT, "")
-        self._return_session(session, outcome)
-        return outcome
+        with self._count_connection():
+            session, outcome = await self._send_envelope(mail, rehearse=True)
+            outcome = outcome or MailOutcome(MailStatus.SENT, "")
+            self._return_session(session, outcome)
+            return outcome
+
+    @contextmanager
+    def _count_connection(self) -> Iterator[None]:
+        self._in_use += 1
+        try:
+            yield
+        finally:
+            self._in_use -= 1
 
     async def _send_envelope(
         self, mail: Mail, *, rehearse: bool = False

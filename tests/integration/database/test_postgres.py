@@ -4,10 +4,17 @@ import asyncio
 from collections import Counter
 
 import asyncpg
+import pytest
+from prometheus_client import REGISTRY
 
-from runtime.database.postgres import autocommit, open_pool, transaction
+from runtime.database.postgres import autocommit, open_pool, ping, transaction
 from runtime.failures import DependencyUnavailable
 from runtime.settings import Postgres
+
+
+def read(metric: str) -> float:
+    """Return the value of a metric without labels."""
+    return REGISTRY.get_sample_value(metric) or 0
 
 
 async def test_regression_connection_cut_at_any_time_is_an_outage(
@@ -55,3 +62,21 @@ async def test_connection_is_released_at_once_without_open_transaction(postgres:
             before = await connection.fetchval("SELECT pg_backend_pid()")
         async with transaction(pool) as connection:
             assert await connection.fetchval("SELECT pg_backend_pid()") == before
+
+
+async def test_the_pool_is_measured(postgres: Postgres) -> None:
+    acquired, failed = "fastcore_pool_acquire_seconds_count", "fastcore_pool_acquire_failures_total"
+    in_use, idle = "fastcore_pool_connections_in_use", "fastcore_pool_connections_idle"
+    before = read(acquired), read(failed)
+    async with open_pool(postgres.model_copy(update={"pool_max": 1}), "test") as pool:
+        assert (read("fastcore_pool_max_connections"), read("fastcore_pool_connections_idle")) == (1, 0)
+        async with autocommit(pool):
+            assert (read("fastcore_pool_connections_in_use"), read("fastcore_pool_connections_idle")) == (
+                1,
+                0,
+            )
+            with pytest.raises(DependencyUnavailable, match="in use"):
+                await ping(pool)
+        assert (read(in_use), read(idle)) == (0, 1)
+        await ping(pool)
+    assert (read(acquired), read(failed)) == (before[0] + 2, before[1] + 1)

@@ -39,6 +39,11 @@ async def test_a_lead_is_stored_mailed_and_counted_once(services: OneProcess, db
     records = counted["fastcore_batch_records_sum"]
     assert (records["persister"], records["notifier"], records["webhooks"]) == (1, 1, 1)
     assert [name for name, page in pages.items() if "process_cpu_seconds_total" in page] == ["ingest"]
+    assert all(page["fastcore_build_info"] == 1 for page in pages.values())
+    # Each service counts its own part of the one pool; ingest has none.
+    with_pool = {name for name, page in pages.items() if page["fastcore_pool_acquire_seconds_count"]}
+    assert with_pool == {name for name, page in pages.items() if page["fastcore_pool_max_connections"]}
+    assert with_pool == pages.keys() - {"ingest"}
     pools = await db.fetch(
         "SELECT DISTINCT application_name FROM pg_stat_activity"
         " WHERE datname = current_database() AND application_name LIKE 'fastcore-%'"

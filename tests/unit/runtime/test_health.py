@@ -1,12 +1,14 @@
 """Readiness is checked at each read, within a timeout."""
 
 import asyncio
+import platform
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
+from runtime import REVISION, VERSION
 from runtime.failures import DependencyUnavailable
 from runtime.health import Health, routes
 
@@ -111,3 +113,8 @@ async def test_check_with_a_bug_marks_its_part_as_failed(health: Health, client:
 async def test_unchecked_part_is_not_ready(health: Health) -> None:
     health.check("database", Dependency().check)
     assert not health.ready
+
+
+async def test_the_metrics_say_which_version_runs(client: httpx.AsyncClient) -> None:
+    labels = f'python_version="{platform.python_version()}",revision="{REVISION}",version="{VERSION}"'
+    assert f"fastcore_build_info{{{labels}}} 1.0" in (await client.get("/metrics")).text

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
+from prometheus_client import REGISTRY
 
 from runtime.failures import DependencyUnavailable
 from runtime.health import Health
@@ -112,3 +113,22 @@ async def test_a_stop_does_not_wait_for_the_commands_before_a_body(
     with pytest.raises(DependencyUnavailable, match="stopping"):
         await send(mailer)
     assert server.mails == []
+
+
+async def test_connections_are_counted_in_use_and_idle(server: SmtpServer, mailer: Mailer) -> None:
+    def connections() -> tuple[float | None, ...]:
+        return tuple(
+            REGISTRY.get_sample_value("fastcore_mail_connections", {"state": state})
+            for state in ("in_use", "idle")
+        )
+
+    async def counted() -> tuple[float | None, ...]:
+        return connections()
+
+    await eventually(counted, until=lambda now: now == (0, 1), what="the connection of the probe")
+    server.always["rcpt"] = HANG
+    sending = asyncio.create_task(send(mailer))
+    await eventually(counted, until=lambda now: now == (1, 0), what="a connection in use")
+    sending.cancel()
+    await asyncio.wait({sending})
+    assert connections() == (0, 0)
