@@ -153,6 +153,14 @@ def validate_custom(manifest: dict[str, Any]) -> Iterator[str]:
         yield f"{manifest['kind']} {manifest['metadata']['name']}: {error.json_path}: {error.message}"
 
 
+def check_links(rules: dict[str, Any]) -> Iterator[str]:
+    """Yield an error for each alert that does not link to the runbooks of the installation's own host."""
+    for rule in (rule for group in rules["spec"]["groups"] for rule in group["rules"]):
+        expected = f"https://leads.example.com/admin/runbooks/{rule['alert']}"
+        if rule["annotations"]["runbook_url"] != expected:
+            yield f"{rule['alert']} links to {rule['annotations']['runbook_url']}, not to {expected}"
+
+
 def check_without_tools() -> Iterator[str]:
     """Yield the problems that can be found without building or downloading anything."""
     for case in CASES:
@@ -175,6 +183,8 @@ def check_or_write(*, write: bool) -> Iterator[str]:
         # Validate the alerts here only: they are generated from deploy/prometheus, so they are not written.
         for manifest in manifests(render(helm, case, "--set", "prometheusRule.enabled=true")):
             yield from validate_custom(manifest) if is_custom(manifest) else validate(manifest)
+            if manifest["kind"] == "PrometheusRule":
+                yield from check_links(manifest)
         if write:
             RENDERED.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
