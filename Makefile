@@ -114,8 +114,9 @@ docs: $(READY) ## Write the OpenAPI and AsyncAPI documents anew
 texts: $(READY) ## Write the catalogues of the dashboard's texts anew
 	@$(RUN) deploy.generate.texts
 
-chart: $(READY) ## Lint the Helm chart, check what it renders (write=1 writes it); needs helm or go
+chart: $(READY) ## Lint the Helm chart, check what it renders and refuses (write=1 writes it); needs helm or go
 	@$(RUN) deploy.generate.chart $(if $(write),,--check)
+	@$(if $(write),,$(RUN) pytest -n 2 tests/chart/wrong_values.py tests/chart/upgrades.py)
 
 alerts: $(READY) ## Check the alert rules and run their tests (needs promtool; fetches it on Debian)
 	@$(RUN) deploy.generate.alerts

@@ -23,7 +23,7 @@ import yaml
 FOLDER: Final = Path(__file__).parents[1] / "kubernetes"
 CHART: Final = FOLDER / "fastcore"
 RENDERED: Final = FOLDER / "rendered"
-CASES: Final = ("minimal", "full")
+CASES: Final = ("minimal", "full", "operators")
 HELM: Final = "helm.sh/helm/v4/cmd/helm@v4.3.1"
 KUBERNETES: Final = "1.37"
 # The CustomResourceDefinitions by API group: Go module, and the file in it.
@@ -31,6 +31,10 @@ CRDS: Final = {
     "keda.sh": (
         "github.com/kedacore/keda/v2@v2.21.0",
         "config/crd/bases/keda.sh_{plural}.yaml",
+    ),
+    "gateway.networking.k8s.io": (
+        "sigs.k8s.io/gateway-api@v1.6.3",
+        "config/crd/standard/gateway.networking.k8s.io_{plural}.yaml",
     ),
     "monitoring.coreos.com": (
         "github.com/prometheus-operator/prometheus-operator@v0.85.0",
@@ -61,9 +65,12 @@ def built_helm() -> Path:
 def find_helm() -> str:
     """Return the path of the Helm program.
 
-    The first call builds the pinned version from its Go module, which takes two minutes. If Go is not
-    installed, returns the path of the installed Helm. Exits if neither Helm nor Go is installed.
+    The variable FASTCORE_HELM may name one. Otherwise, the first call builds the pinned version from its Go
+    module, which takes two minutes. If Go is not installed, returns the path of the installed Helm. Exits if
+    neither Helm nor Go is installed.
     """
+    if named := os.environ.get("FASTCORE_HELM"):
+        return named
     built = built_helm()
     if built.exists():
         return str(built)

@@ -35,30 +35,39 @@ _LIBRARY_VARIABLES: Final = (
 )
 
 
-def variables(settings: type[BaseSettings]) -> Iterator[str]:
-    """Yield the environment variables that a settings class and its sections read, in order."""
+def variables(settings: type[BaseSettings]) -> Iterator[tuple[str, Any]]:
+    """Yield each environment variable that a settings class and its sections read, in order, and its type."""
     for name, field in settings.model_fields.items():
         section: Any = field.annotation
         if is_section(field):
             yield from variables(section)
         else:
-            yield variable_name(settings, name, field)
+            yield variable_name(settings, name, field), field.annotation
 
 
 def environment_files() -> dict[Path, str]:
     """Return the text of each service's list of settings, by the path of its file."""
+    return {
+        FOLDER / f"{name}.env": HEAD.format(name=name) + "\n".join(variables_of(name)) + "\n"
+        for name in _classes()
+    }
+
+
+def variables_of(name: str) -> list[str]:
+    """Return the variables that a service, the doctor or the migration reads, and the libraries in it."""
+    return [*dict.fromkeys(variable for variable, _ in variable_fields(name)), *_LIBRARY_VARIABLES]
+
+
+def variable_fields(name: str) -> Iterator[tuple[str, Any]]:
+    """Yield each variable that a service, the doctor or the migration reads, and its type."""
+    for settings in _classes()[name]:
+        yield from variables(settings)
+
+
+def _classes() -> dict[str, tuple[type[BaseSettings], ...]]:
     classes_of: dict[str, tuple[type[BaseSettings], ...]] = {
         settings.__module__.split(".")[1]: (settings, Http) for settings in SERVICE_SETTINGS
     }
     classes_of["doctor"] = (DoctorSettings,)
     classes_of["migrate"] = (MigrationSettings, Kafka, ReplicationSettings)
-    return {
-        FOLDER / f"{name}.env": HEAD.format(name=name)
-        + "\n".join([*_names(classes), *_LIBRARY_VARIABLES])
-        + "\n"
-        for name, classes in classes_of.items()
-    }
-
-
-def _names(classes: tuple[type[BaseSettings], ...]) -> list[str]:
-    return list(dict.fromkeys(name for settings in classes for name in variables(settings)))
+    return classes_of

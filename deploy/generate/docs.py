@@ -10,6 +10,7 @@
 | .env.example, compose's lists of settings | the Settings classes |
 | the site kit's types and schema | the contracts |
 | the chart's alerts | Prometheus' alerts |
+| the chart's README.md, values.schema.json, _variables.tpl | its values.yaml, the Settings classes |
 """
 
 import importlib
@@ -33,6 +34,7 @@ from contracts.event_bodies import event_schema
 from contracts.lead_events import LeadChanged
 from contracts.leads import LeadReceived
 from contracts.mail_events import MailEvent
+from deploy.generate.chart_values import CHART, chart_readme, known_variables, values_schema
 from deploy.generate.compose_environment import environment_files
 from deploy.generate.files import ROOT, write_files
 from deploy.generate.metrics_doc import metrics_document
@@ -171,7 +173,10 @@ def documents() -> dict[Path, str]:
         ROOT / "docs/events/v1.json": json.dumps(event_schema(), indent=2) + "\n",
         ROOT / "docs/metrics.md": metrics_document(),
         ROOT / "docs/reasons.md": reasons_table(),
-        ROOT / "deploy/kubernetes/fastcore/alerts.yaml": alerts,
+        CHART / "alerts.yaml": alerts,
+        CHART / "README.md": chart_readme(),
+        CHART / "values.schema.json": values_schema(),
+        CHART / "templates/_variables.tpl": known_variables(),
         ROOT / "docs/openapi/ingest.json": openapi("ingest"),
         ROOT / "docs/openapi/admin.json": openapi("admin"),
         ROOT / "site/kit/schema/lead-submission.json": submission_schema(),

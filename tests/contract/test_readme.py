@@ -135,6 +135,7 @@ def test_every_variable_that_a_page_names_exists() -> None:
     known |= {f"FASTCORE_EMBEDDED_{name}".upper() for name in Stack.model_fields} | {
         "FASTCORE_TEST_PARTS",
         "FASTCORE_CHROMIUM",
+        "FASTCORE_HELM",
     }
     for path in (ROOT / "docker-compose.yml", *(ROOT / "deploy/compose").glob("**/*.*")):
         known |= set(re.findall(r"\$\{([A-Z][A-Z0-9_]+)", path.read_text(encoding="utf-8")))

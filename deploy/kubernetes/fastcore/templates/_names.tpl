@@ -1,15 +1,31 @@
 {{/* Names and labels. */}}
 
+{{- define "fastcore.name" -}}
+{{ .Values.nameOverride | default "fastcore" | trunc 63 | trimSuffix "-" }}
+{{- end -}}
+
+{{/* At most 45 characters: a StatefulSet's pods carry its name and a hash in a label of 63. */}}
 {{- define "fastcore.fullname" -}}
-{{- if contains "fastcore" .Release.Name -}}
+{{- $name := include "fastcore.name" . -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 45 | trimSuffix "-" -}}
+{{- else if contains $name .Release.Name -}}
 {{- .Release.Name | trunc 45 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-fastcore" .Release.Name | trunc 45 | trimSuffix "-" -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 45 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 
+{{- define "fastcore.version" -}}
+{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+
 {{- define "fastcore.image" -}}
-{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- if .Values.image.digest -}}
+{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- else -}}
+{{ .Values.image.repository }}:{{ include "fastcore.version" . }}
+{{- end -}}
 {{- end -}}
 
 {{- define "fastcore.serviceAccount" -}}
@@ -25,16 +41,24 @@
 {{ index (dict "ingest" 8001 "persister" 8002 "notifier" 8003 "flusher" 8004 "admin" 8005 "webhooks" 8006) . }}
 {{- end -}}
 
+{{/* The labels of all pods of the release. */}}
+{{- define "fastcore.release" -}}
+app.kubernetes.io/name: {{ include "fastcore.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
 {{/* Takes (dict "root" $ "name" "ingest"). */}}
 {{- define "fastcore.selector" -}}
-app.kubernetes.io/name: fastcore
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+{{ include "fastcore.release" .root }}
 app.kubernetes.io/component: {{ .name }}
 {{- end -}}
 
 {{- define "fastcore.labels" -}}
 {{ include "fastcore.selector" . }}
-app.kubernetes.io/version: {{ .root.Values.image.tag | default .root.Chart.AppVersion | quote }}
+app.kubernetes.io/version: {{ include "fastcore.version" .root | quote }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}

@@ -1,0 +1,129 @@
+"""What an upgrade does to objects that are already in the cluster.
+
+Run by `make chart`; not collected by `make test`, which needs no Helm.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.chart.cluster import Manifest, serving
+from tests.chart.rendering import helm_template
+
+CHECKPOINT = ("--set=secrets.audit=audit", "--set=flusher.checkpoint.enabled=true")
+KEDA = "--set=keda.enabled=true"
+# Who wrote `spec.replicas`.
+HELM_3 = {"manager": "helm", "operation": "Update", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+HELM_4 = {"manager": "helm", "operation": "Apply", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+HPA = {
+    "manager": "kube-controller-manager",
+    "operation": "Update",
+    "subresource": "scale",
+    "fieldsV1": {"f:spec": {"f:replicas": {}}},
+}
+
+
+def rendered(*options: str, kubeconfig: Path | None = None) -> list[Manifest]:
+    text, error = helm_template(*options, kubeconfig=kubeconfig)
+    assert not error
+    return [each for each in yaml.safe_load_all(text) if each]
+
+
+def workloads(*options: str) -> dict[str, Manifest]:
+    """Return the Deployments and StatefulSets of an installation with these options, by their component."""
+    return {
+        each["metadata"]["labels"]["app.kubernetes.io/component"]: each
+        for each in rendered(*options)
+        if each["kind"] in {"Deployment", "StatefulSet"}
+    }
+
+
+def upgrade_error(live: dict[str, Manifest], folder: Path, *options: str) -> str:
+    with serving(list(live.values()), folder) as kubeconfig:
+        return helm_template(*options, kubeconfig=kubeconfig)[1]
+
+
+def replicas_after(live: dict[str, Manifest], folder: Path, *options: str) -> Any:
+    with serving(list(live.values()), folder) as kubeconfig:
+        objects = rendered(*options, kubeconfig=kubeconfig)
+    [persister] = [
+        each
+        for each in objects
+        if (each["kind"], each["metadata"]["name"]) == ("Deployment", "leads-fastcore-persister")
+    ]
+    return persister["spec"].get("replicas")
+
+
+def test_an_upgrade_without_changes_of_claims_is_rendered(tmp_path: Path) -> None:
+    assert not upgrade_error(workloads(), tmp_path)
+    assert not upgrade_error(
+        workloads(), tmp_path, "--set=ingest.spool.size=1024Mi", "--set=ingest.replicas=5"
+    )
+    assert not upgrade_error(workloads(*CHECKPOINT), tmp_path, *CHECKPOINT)
+
+
+def test_a_larger_spool_is_refused_with_the_commands_that_enlarge_it(tmp_path: Path) -> None:
+    error = upgrade_error(workloads(), tmp_path, "--set=ingest.spool.size=2Gi")
+    assert "ingest.spool.size: the volumes of leads-fastcore-ingest have 1Gi" in error
+    assert '{"requests": {"storage": "2Gi"}}' in error
+    assert "kubectl -n leads delete statefulset leads-fastcore-ingest --cascade=orphan" in error
+
+
+def test_a_smaller_spool_is_refused(tmp_path: Path) -> None:
+    error = upgrade_error(workloads("--set=ingest.spool.size=2Gi"), tmp_path)
+    assert "ingest.spool.size: 1Gi is less than the 2Gi" in error
+    assert "kubectl" not in error
+
+
+def test_another_storage_class_is_refused(tmp_path: Path) -> None:
+    error = upgrade_error(workloads(), tmp_path, "--set=ingest.spool.storageClassName=fast")
+    assert "ingest.spool.storageClassName" in error
+    error = upgrade_error(
+        workloads(*CHECKPOINT), tmp_path, *CHECKPOINT, "--set=flusher.checkpoint.storageClassName=fast"
+    )
+    assert "flusher.checkpoint.storageClassName" in error
+
+
+def test_another_name_is_refused_while_the_old_gateways_run(tmp_path: Path) -> None:
+    live = workloads()
+    error = upgrade_error(live, tmp_path, "--set=fullnameOverride=intake")
+    assert "fullnameOverride: the gateways of this release are called leads-fastcore-ingest" in error
+    live["ingest"]["spec"]["replicas"] = 0
+    assert not upgrade_error(live, tmp_path, "--set=fullnameOverride=intake")
+
+
+def test_another_label_in_selectors_is_refused(tmp_path: Path) -> None:
+    same_name = ("--set=nameOverride=intake", "--set=fullnameOverride=leads-fastcore")
+    error = upgrade_error(workloads(), tmp_path, *same_name)
+    assert "nameOverride: the pods of leads-fastcore-admin are selected by" in error
+
+
+def test_keda_keeps_the_replicas_that_run_when_it_is_switched_on(tmp_path: Path) -> None:
+    live = workloads()
+    live["persister"]["spec"]["replicas"] = 4
+    for written_by in ([HELM_3], [HELM_4], []):
+        live["persister"]["metadata"]["managedFields"] = written_by
+        assert replicas_after(live, tmp_path, KEDA) == 4
+
+
+@pytest.mark.parametrize(
+    ("written_by", "replicas"),
+    [
+        # Helm 3 compares manifests: a field that disappears gets its default, 1.
+        pytest.param([HELM_3, HPA], 5, id="helm 3"),
+        # A server-side apply without the field leaves it to the HPA. Another value would be a conflict.
+        pytest.param([HELM_4, HPA], None, id="helm 4"),
+    ],
+)
+def test_replicas_of_the_hpa_stay(tmp_path: Path, written_by: list[Manifest], replicas: int | None) -> None:
+    live = workloads(KEDA)
+    live["persister"]["spec"]["replicas"] = 5
+    live["persister"]["metadata"]["managedFields"] = written_by
+    assert replicas_after(live, tmp_path, KEDA) == replicas
+
+
+def test_a_new_installation_leaves_replicas_to_keda() -> None:
+    assert "replicas" not in workloads(KEDA)["persister"]["spec"]
+    assert workloads()["persister"]["spec"]["replicas"] == 2
