@@ -100,6 +100,7 @@ check: $(READY) ## Commit subjects, lint, format, types, imports between layers,
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/zizmor --offline --quiet --no-progress .github
 	@$(RUN) deploy.generate.docs --check
 	@$(RUN) deploy.generate.texts --check
 	@$(RUN) deploy.generate.chart --at-hand
@@ -129,7 +130,7 @@ SITE_ENV = FASTCORE_URL=$${FASTCORE_URL:-http://localhost:8000} \
   FASTCORE_SITE_QUEUE_TOKEN=$${FASTCORE_SITE_QUEUE_TOKEN:-dev-queue-token-xyz-123}
 export NEXT_TELEMETRY_DISABLED := 1
 
-.PHONY: site-up site-build site-check site-fresh fastcore-js
+.PHONY: site-up site-build site-check site-fresh fastcore-js release-dry-run version
 
 site-up: site-build ## Run the example website before `make up`, on http://localhost:3000
 	@cd site/example && $(SITE_ENV) ../node_modules/.bin/next start --port $${PORT:-3000}
@@ -144,6 +145,12 @@ site-fresh: $(READY) site/kit/dist/index.js ## Check the kit as a package; build
 
 fastcore-js: $(SITE_PACKAGES) ## Build the script that the gateway serves to web pages (site-check compares it)
 	@cd site && npm run --silent script
+
+release-dry-run: $(READY) $(SITE_PACKAGES) ## Build what a release publishes, except the image, into dist (docs/releasing.md)
+	@$(RUN) deploy.release build $(a)
+
+version: $(READY) ## Write the version into every file that has it: make version v=1.2.3
+	@$(RUN) deploy.release set $(or $(v),$(error say which: make version v=1.2.3))
 
 site/example/.next/BUILD_ID: site/kit/dist/index.js $(SITE_SOURCES)
 	@cd site && npm run build --workspace example
@@ -177,8 +184,7 @@ venv: $(READY) ## Make .venv, as every other target does when it must
 $(READY): requirements-dev.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "FASTCore needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
-	@echo "Making .venv with $$($(PYTHON) --version)"
-	@$(PYTHON) -m venv .venv
+	@[ -x $(BIN)/pip ] || { echo "Making .venv with $$($(PYTHON) --version)"; $(PYTHON) -m venv .venv; }
 	@echo "Installing the locked packages (about a minute the first time)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-dev.lock
 	@touch $@

@@ -9,7 +9,7 @@ from typing import Final
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from runtime import health, logs
+from runtime import VERSION, health, logs
 from runtime.database.postgres import OpenPool, check_database, open_pool
 from runtime.http.allowed_hosts import AllowedHosts
 from runtime.http.request_limits import RequestLimits
@@ -138,6 +138,7 @@ def create_app(config: settings.Settings | None = None, open_pool: OpenPool = op
 
     app = FastAPIOffline(  # Swagger UI from the package, not from a CDN
         title="FASTCore admin",
+        version=VERSION,
         summary="Find leads, see which deliveries failed and why, and retry them.",
         lifespan=lifespan,
         # The OpenAPI document and its page need no token. They contain only what the repository shows too,

@@ -17,7 +17,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from runtime import health, logs
+from runtime import VERSION, health, logs
 from runtime.access_tokens import refuse_weak_tokens
 from runtime.current_service import current_service
 from runtime.http.allowed_hosts import AllowedHosts
@@ -171,7 +171,7 @@ def create_app(settings: Settings | None = None, open_publisher: OpenPublisher =
     api = FastAPIOffline(  # serves Swagger UI from the installed package, not from a CDN
         title="FASTCore ingest",
         description="Accepts leads from websites and never loses one.",
-        version="1",
+        version=VERSION,
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,

@@ -1,0 +1,1 @@
+"""What a release consists of: its version, its notes, and the files that need no image registry."""
