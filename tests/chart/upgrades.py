@@ -3,12 +3,16 @@
 Run by `make chart`; not collected by `make test`, which needs no Helm.
 """
 
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from deploy.generate.chart import CASES, CHART
+from deploy.generate.files import ROOT
 from tests.chart.cluster import Manifest, serving
 from tests.chart.rendering import helm_template
 
@@ -127,3 +131,23 @@ def test_replicas_of_the_hpa_stay(tmp_path: Path, written_by: list[Manifest], re
 def test_a_new_installation_leaves_replicas_to_keda() -> None:
     assert "replicas" not in workloads(KEDA)["persister"]["spec"]
     assert workloads()["persister"]["spec"]["replicas"] == 2
+
+
+def test_reused_values_of_the_previous_version_are_rendered(tmp_path: Path) -> None:
+    # With --reuse-values, Helm takes the defaults of the earlier chart: new keys are missing.
+    commit = (ROOT / "tests/support/previous_version.txt").read_text(encoding="utf-8").strip()
+    chart = tmp_path / "fastcore"
+    shutil.copytree(CHART, chart)
+    earlier = subprocess.run(
+        ["git", "show", f"{commit}:{(CHART / 'values.yaml').relative_to(ROOT)}"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    (chart / "values.yaml").write_bytes(earlier.stdout)
+    for case in CASES:
+        text, error = helm_template(
+            "--set=prometheusRule.enabled=true", values=CHART / f"ci/{case}-values.yaml", chart=chart
+        )
+        assert not error
+        assert "kind: PrometheusRule" in text
