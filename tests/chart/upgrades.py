@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.generate.chart import CASES, CHART
+from deploy.generate.chart import CASES, CHART, RENDERED, manifests
 from deploy.generate.files import ROOT
 from tests.chart.cluster import Manifest, serving
 from tests.chart.rendering import helm_template
+from tests.contract.test_chart import component
 
 CHECKPOINT = ("--set=secrets.audit=audit", "--set=flusher.checkpoint.enabled=true")
 KEDA = "--set=keda.enabled=true"
@@ -38,9 +39,7 @@ def rendered(*options: str, kubeconfig: Path | None = None) -> list[Manifest]:
 def workloads(*options: str) -> dict[str, Manifest]:
     """Return the Deployments and StatefulSets of an installation with these options, by their component."""
     return {
-        each["metadata"]["labels"]["app.kubernetes.io/component"]: each
-        for each in rendered(*options)
-        if each["kind"] in {"Deployment", "StatefulSet"}
+        component(each): each for each in rendered(*options) if each["kind"] in {"Deployment", "StatefulSet"}
     }
 
 
@@ -133,18 +132,32 @@ def test_a_new_installation_leaves_replicas_to_keda() -> None:
     assert workloads()["persister"]["spec"]["replicas"] == 2
 
 
+def of_previous_version(path: Path) -> str:
+    commit = (ROOT / "tests/support/previous_version.txt").read_text(encoding="utf-8").strip()
+    command = ["git", "show", f"{commit}:{path.relative_to(ROOT)}"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout
+
+
+def test_an_upgrade_from_the_previous_version_changes_nothing_immutable(tmp_path: Path) -> None:
+    earlier = {
+        component(each): each
+        for each in manifests(of_previous_version(RENDERED / "minimal.yaml"))
+        if each["kind"] in {"Deployment", "StatefulSet"}
+    }
+    for name, workload in workloads().items():
+        mutable = {"replicas", "template", "strategy", "updateStrategy"}
+        before, after = ({**each["spec"]} for each in (earlier[name], workload))
+        assert {key: before[key] for key in before.keys() - mutable} == {
+            key: after[key] for key in after.keys() - mutable
+        }
+    assert not upgrade_error(earlier, tmp_path)
+
+
 def test_reused_values_of_the_previous_version_are_rendered(tmp_path: Path) -> None:
     # With --reuse-values, Helm takes the defaults of the earlier chart: new keys are missing.
-    commit = (ROOT / "tests/support/previous_version.txt").read_text(encoding="utf-8").strip()
     chart = tmp_path / "fastcore"
     shutil.copytree(CHART, chart)
-    earlier = subprocess.run(
-        ["git", "show", f"{commit}:{(CHART / 'values.yaml').relative_to(ROOT)}"],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-    )
-    (chart / "values.yaml").write_bytes(earlier.stdout)
+    (chart / "values.yaml").write_text(of_previous_version(CHART / "values.yaml"), encoding="utf-8")
     for case in CASES:
         text, error = helm_template(
             "--set=prometheusRule.enabled=true", values=CHART / f"ci/{case}-values.yaml", chart=chart

@@ -20,6 +20,17 @@
 {{- with $lacking }}
 env.KAFKA_BOOTSTRAP_SERVERS is missing for {{ join ", " . }}: name the brokers, host:port separated by commas
 {{- end }}
+{{- /* A rule of a network policy without a port would allow all of them, and KEDA needs the servers themselves. */}}
+{{- $unknown := list }}
+{{- range $name := append $services "migrate" }}
+{{- if and (not (has $name $lacking)) (not (include "fastcore.ports" (dict "root" $ "name" $name "place" "kafka") | fromYamlArray)) }}{{ $unknown = append $unknown $name }}{{ end }}
+{{- end }}
+{{- if and $unknown (not $lacking) $values.networkPolicy.enabled }}
+networkPolicy.kafka.ports is empty, and {{ join ", " $unknown }} have no KAFKA_BOOTSTRAP_SERVERS in `env`: list the ports of the brokers
+{{- end }}
+{{- if and $values.keda.enabled (not (include "fastcore.settings" (dict "root" . "name" "persister") | fromYaml).KAFKA_BOOTSTRAP_SERVERS) }}
+env.KAFKA_BOOTSTRAP_SERVERS is missing for KEDA: it cannot read another source
+{{- end }}
 {{- range $variable, $what := dict "SMTP_HOST" "name the mail server" "FROM_EMAIL" "the address that emails come from" "ADMIN_EMAIL" "the addresses of your team, separated by commas" }}
 {{- if and $values.notifier.replicas (not (include "fastcore.hasVariable" (list (dict "root" $ "name" "notifier") $variable))) }}
 notifier.env.{{ $variable }} is missing: {{ $what }}
