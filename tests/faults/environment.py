@@ -32,6 +32,7 @@ from tests.support.sealed_log import KEY
 from tests.support.services.one_process import OneProcess, Role
 from tests.support.services.processes import ServiceProcess
 from tests.support.services.webhooks import VARIABLE, destination, write_sites
+from tests.support.web.plain_http import plain_client
 
 SITE_TOKEN = "site-token-of-the-fault-suite"
 # The team of this site gets lists of its leads.
@@ -59,6 +60,8 @@ TIMES = {
     "FASTCORE_WEBHOOKS_RETRY_WAITS_SECONDS": ",".join(["1", "1", "2", "4", *["8"] * 16]),
 }
 DESTINATION = "crm"
+# PostgreSQL notes the times of commits: the traces need the order of transactions.
+TRACING = {"track_commit_timestamp": "on"}
 
 
 class KafkaServer(Protocol):
@@ -102,7 +105,7 @@ class Environment:
     poison: Poisoner
     receiver: Receiver
     one_process: bool = False
-    is_traced: bool = False  # its rounds record traces, for which PostgreSQL notes the times of commits
+    is_traced: bool = True  # its rounds record traces; PostgreSQL is started with `TRACING`
     replicas: int = 1  # of each topic
     services: dict[str, ServiceProcess | Role] = field(default_factory=dict)
     extras: list[ServiceProcess] = field(default_factory=list)
@@ -124,12 +127,9 @@ class Environment:
         proxied_port, kafka_proxy_port = own_port(), own_port()
         kafka = await asyncio.to_thread(standalone.Kafka, folder, own_port())
         listen_behind_proxy(folder, proxied_port, kafka_proxy_port)
-        # The times of commits: the traces need the order of transactions.
-        settings = {"track_commit_timestamp": "on"}
-        database = await asyncio.to_thread(standalone.Postgres, folder, own_port(), settings)
+        database = await asyncio.to_thread(standalone.Postgres, folder, own_port(), TRACING)
         proxy = Proxy(proxied_port, kafka_proxy_port)
         environment = cls.assemble(folder, kafka, database, proxy, one_process=one_process)
-        environment.is_traced = True
         environment.prepare_services(workers)
         return environment
 
@@ -367,7 +367,7 @@ class Environment:
     async def spooled(self) -> int | None:
         """Return the number of leads in the spool, or None if the gateway does not answer."""
         with contextlib.suppress(httpx.HTTPError, KeyError):
-            async with httpx.AsyncClient(timeout=5) as client:
+            async with plain_client(timeout=5) as client:
                 status = (await client.get(f"{self.services['ingest'].url}/internal/status")).json()
                 return int(status["spool"]["depth"])
         return None
@@ -391,7 +391,7 @@ class Environment:
 
     async def _post_as_admin(self, path: str) -> None:
         with contextlib.suppress(httpx.HTTPError):
-            async with httpx.AsyncClient(timeout=5) as client:
+            async with plain_client(timeout=5) as client:
                 await client.post(
                     f"{self.services['admin'].url}/admin/{path}",
                     headers={"Authorization": f"Bearer {ADMIN_TOKEN}"},

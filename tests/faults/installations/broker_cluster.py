@@ -16,7 +16,7 @@ from deploy.cli.topic_provisioning import OFFSETS_TOPIC, open_admin, read_layout
 from deploy.embedded.servers import standalone
 from deploy.embedded.servers.standalone import Kafka as Broker
 from runtime.settings import Kafka
-from tests.faults.environment import Environment
+from tests.faults.environment import TRACING, Environment
 from tests.faults.injections.proxy import Proxy, own_port
 from tests.faults.servers import start_part
 from tests.support.kafka.brokers import prepare_brokers
@@ -95,7 +95,7 @@ class ClusterEnvironment(Environment):
         """Return the installation in this folder, not started."""
         folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - once, at the start
         cluster = BrokerCluster(await asyncio.to_thread(prepare_brokers, folder))
-        database = await asyncio.to_thread(standalone.Postgres, folder, own_port())
+        database = await asyncio.to_thread(standalone.Postgres, folder, own_port(), TRACING)
         environment = cls.assemble(folder, cluster, database, Proxy(0), replicas=len(cluster.brokers))
         environment.prepare_services()
         return environment

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from deploy.embedded.servers import standalone
 from deploy.embedded.servers.standalone import Kafka as Broker
-from tests.faults.environment import Action, Environment
+from tests.faults.environment import TRACING, Action, Environment
 from tests.faults.injections.proxy import Proxy, own_port
 from tests.faults.installations.broker_cluster import BrokerCluster, ClusterEnvironment
 from tests.faults.servers import start_part
@@ -31,7 +31,7 @@ class MovingEnvironment(ClusterEnvironment):
         folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - once, at the start
         plan = ClusterPlan(folder)
         cluster = BrokerCluster(await asyncio.to_thread(plan.prepare))
-        database = await asyncio.to_thread(standalone.Postgres, folder, own_port())
+        database = await asyncio.to_thread(standalone.Postgres, folder, own_port(), TRACING)
         name = Proxy(cluster.brokers[0].port)
         environment = cls.assemble(folder, cluster, database, name, replicas=len(cluster.brokers))
         environment.plan = plan

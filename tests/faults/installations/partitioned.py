@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.embedded.servers import postgres, standalone
-from tests.faults.environment import Action, Environment
+from tests.faults.environment import TRACING, Action, Environment
 from tests.faults.injections.network import Lost, Network
 from tests.faults.injections.proxy import Proxy, own_port
 from tests.faults.servers import listen_behind_proxy
@@ -48,7 +48,7 @@ class PartitionedEnvironment(Environment):
         kafka = await asyncio.to_thread(standalone.Kafka, folder, own_port())
         port = own_port()
         listen_behind_proxy(folder, port, port, network.host)
-        listening = {"listen_addresses": f"127.0.0.1,{network.host}"}
+        listening = TRACING | {"listen_addresses": f"127.0.0.1,{network.host}"}
         database = await asyncio.to_thread(standalone.Postgres, folder, own_port(), listening)
         with (postgres.cluster_folder(folder) / "data" / "pg_hba.conf").open("a") as rules:
             rules.write(f"host all all {network.host}/24 scram-sha-256\n")

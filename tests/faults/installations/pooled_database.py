@@ -20,7 +20,7 @@ import asyncpg
 
 from deploy.cli import migrate as runner
 from deploy.embedded.servers import standalone
-from tests.faults.environment import Action, Environment
+from tests.faults.environment import TRACING, Action, Environment
 from tests.faults.injections.proxy import Proxy, own_port
 from tests.faults.servers import listen_behind_proxy
 from tests.support.database.pgbouncer import PgBouncer, find_program
@@ -67,7 +67,7 @@ class PooledEnvironment(Environment):
         proxied_port, proxy_port = own_port(), own_port()
         kafka = await asyncio.to_thread(standalone.Kafka, folder, own_port())
         listen_behind_proxy(folder, proxied_port, proxy_port)
-        database = await asyncio.to_thread(standalone.Postgres, folder, own_port())
+        database = await asyncio.to_thread(standalone.Postgres, folder, own_port(), TRACING)
         environment = cls.assemble(folder, kafka, database, Proxy(proxied_port, proxy_port))
         # PgBouncer's account cannot enter every folder.
         environment.pooler_folder = Path(tempfile.mkdtemp(prefix="pgbouncer-"))

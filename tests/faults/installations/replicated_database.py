@@ -15,7 +15,7 @@ from pathlib import Path
 import asyncpg
 
 from deploy.embedded.servers import standalone
-from tests.faults.environment import Environment
+from tests.faults.environment import TRACING, Environment
 from tests.faults.injections.proxy import Proxy, own_port
 from tests.faults.servers import listen_behind_proxy, start_part
 from tests.faults.violations import Violation
@@ -50,9 +50,10 @@ class ReplicatedEnvironment(Environment):
         proxied_port, proxy_port = own_port(), own_port()
         kafka = await asyncio.to_thread(standalone.Kafka, folder, own_port())
         listen_behind_proxy(folder, proxied_port, proxy_port)
-        pair = await asyncio.to_thread(prepare_pair, folder)
+        pair = await asyncio.to_thread(prepare_pair, folder, TRACING)
         environment = cls.assemble(folder, kafka, pair.primary, Proxy(proxied_port, proxy_port))
         environment.pair, environment.access, environment.synchronous = pair, access, synchronous
+        environment.is_traced = synchronous  # the history is in the database, too: a standby may lack some
         environment.prepare_services()
         return environment
 

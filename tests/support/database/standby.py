@@ -5,7 +5,7 @@ import contextlib
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -85,14 +85,17 @@ def running_pair(folder: Path) -> Iterator[Pair]:
         yield pair
 
 
-def prepare_pair(folder: Path) -> Pair:
-    """Return a primary and its standby, not started, in two folders below this one."""
+def prepare_pair(folder: Path, settings: Mapping[str, str] | None = None) -> Pair:
+    """Return a primary and its standby, not started, in two folders below this one.
+
+    `settings` are passed to `postgres.prepare`.
+    """
     first, second = folder / _PRIMARY, folder / _STANDBY
-    primary = Postgres(first)
+    primary = Postgres(first, settings=settings)
     with (postgres.cluster_folder(first) / "data" / "pg_hba.conf").open("a") as file:
         file.write(_REPLICATION)
     _copy(first, second, primary)
-    return Pair(primary, Postgres(second))
+    return Pair(primary, Postgres(second, settings=settings))
 
 
 def remove_pair(folder: Path) -> None:
