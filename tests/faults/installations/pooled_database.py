@@ -24,6 +24,7 @@ from tests.faults.environment import TRACING, Action, Environment
 from tests.faults.injections.proxy import Proxy, own_port
 from tests.faults.servers import listen_behind_proxy
 from tests.support.database.pgbouncer import PgBouncer, find_program
+from tests.support.patience import patient
 from tests.support.wait import eventually
 
 _FILES: Final = {
@@ -45,6 +46,8 @@ _FILES: Final = {
 }
 _FIRST_NUMBER: Final = 9000
 MIGRATED_SECONDS: Final = 90.0
+# At the same time: a lock of the migrations that outlives its transaction stops one of them.
+MIGRATORS: Final = 2
 Disturb = Callable[["PooledEnvironment", random.Random], Awaitable[None]]
 
 
@@ -116,26 +119,31 @@ class PooledEnvironment(Environment):
         os.kill(self.pooler.process.pid, number)
 
     async def upgrade(self) -> None:
-        """Apply the migrations of the next release through the pooler, again after each failure."""
+        """Apply the migrations of the next release through the pooler, as each of two new pods does."""
         self.releases += 1
         with _next_release(self.releases):
-
-            async def apply() -> bool:
-                try:
-                    await runner.migrate(*self.pooler.urls)
-                except (
-                    OSError,
-                    TimeoutError,
-                    asyncpg.PostgresError,
-                    asyncpg.InterfaceError,
-                    RuntimeError,
-                ) as error:
-                    self.log_event(f"a migration failed, and is repeated: {type(error).__name__}")
-                    return False
-                return True
-
-            await eventually(apply, seconds=MIGRATED_SECONDS, every=0.5, what="all migrations applied")
+            await asyncio.gather(*(self._migrate() for _ in range(MIGRATORS)))
         self.log_event("all migrations are applied")
+
+    async def _migrate(self) -> None:
+        """Apply the migrations, again after each failure."""
+
+        async def apply() -> bool:
+            try:
+                async with asyncio.timeout(patient(MIGRATED_SECONDS)):
+                    await runner.migrate(*self.pooler.urls)
+            except (
+                OSError,
+                TimeoutError,
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+                RuntimeError,
+            ) as error:
+                self.log_event(f"a migration failed, and is repeated: {type(error).__name__}")
+                return False
+            return True
+
+        await eventually(apply, seconds=MIGRATED_SECONDS, every=0.5, what="all migrations applied")
 
 
 @contextlib.contextmanager
