@@ -169,6 +169,28 @@ def hung(count: int) -> Callable[[Environment, random.Random], Awaitable[None]]:
     return action
 
 
+async def leader_killed_alone(environment: Environment, rng: random.Random) -> None:
+    """Suspend the followers of a partition, then kill its leader: only its disk has the last records."""
+    cluster = cluster_of(environment)
+    async with environment.exclusive("kafka"):
+        partition = rng.randrange(topics.RECEIVED.partitions)
+        leader = await cluster.leader(topics.RECEIVED.name, partition)
+        followers = [broker for broker in cluster.brokers if broker is not leader]
+        environment.log_event(f"SIGSTOP all brokers but {_number(cluster, leader)}, which leads {partition}")
+        for follower in followers:
+            os.kill(follower.pid, signal.SIGSTOP)
+        try:
+            await asyncio.sleep(rng.uniform(4, 8))
+            environment.log_event(f"kill -9 broker {_number(cluster, leader)}, and resume the others")
+            await asyncio.to_thread(leader.kill)
+        finally:
+            for follower in followers:
+                os.kill(follower.pid, signal.SIGCONT)
+        await asyncio.sleep(rng.uniform(12, 18))  # the others elect leaders
+        await cluster.become_whole()
+        environment.log_event("all replicas are in sync again")
+
+
 async def rolled(environment: Environment, rng: random.Random) -> None:
     """Restart each broker in a random order, the next one when the last has all records again."""
     cluster = cluster_of(environment)

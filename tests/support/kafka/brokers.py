@@ -33,7 +33,7 @@ class ClusterPlan:
         """Choose ports for `count` brokers. Later `properties` count."""
         self._folder = folder
         self._properties = properties
-        self._controllers = free_ports(count)
+        self.controllers = free_ports(count)
         self._cluster = new_cluster_id()
 
     def home(self, node: int) -> Path:
@@ -42,19 +42,19 @@ class ClusterPlan:
 
     def prepare_node(self, node: int, port: int | None = None) -> Broker:
         """Return a broker, not started, on this port or a free one, with the data that its folder has."""
-        voters = ",".join(f"{each}@127.0.0.1:{at}" for each, at in enumerate(self._controllers, 1))
+        voters = ",".join(f"{each}@127.0.0.1:{at}" for each, at in enumerate(self.controllers, 1))
         self.home(node).mkdir(exist_ok=True)
         return Broker(
             self.home(node),
             port,
-            self._controllers[node - 1],
+            self.controllers[node - 1],
             properties=_PROPERTIES.format(node=node, voters=voters) + self._properties,
             cluster_id=self._cluster,
         )
 
     def prepare(self) -> list[Broker]:
         """Return all brokers, not started."""
-        nodes = range(1, len(self._controllers) + 1)
+        nodes = range(1, len(self.controllers) + 1)
         ports = free_ports(len(nodes))
         with ThreadPoolExecutor(len(nodes)) as pool:
             return list(pool.map(self.prepare_node, nodes, ports))
