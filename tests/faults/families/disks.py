@@ -1,9 +1,10 @@
-"""The disk of a writer is full: that of the spool, of Kafka, of PostgreSQL, or of the checkpoint's file."""
+"""The disk of a writer is full: spool, Kafka, PostgreSQL, checkpoint's file, or a website's queue."""
 
 from tests.faults.environment import Action
 from tests.faults.injections.spool_faults import disk_full, missing_mount
 from tests.faults.installations.disks import DiskEnvironment, checkpoint_disk_full, server_disk_full
 from tests.faults.installations.rounds import Described, make_family
+from tests.faults.installations.website_disk import WebsiteEnvironment, missing_website, website_disk_full
 
 
 def _described(action: Action, text: str) -> Described:
@@ -20,6 +21,12 @@ FAMILY = make_family(
         "spool's disk full": _described(disk_full, "without Kafka, 32 KB for the spool: then 503"),
         "checkpoint's disk full": _described(
             checkpoint_disk_full, "the audit log is sealed, and not published"
+        ),
+        "website's disk full": Described(
+            website_disk_full,
+            "the gateway is away, and the site kit has no room for its queue: then 503",
+            WebsiteEnvironment.build_with_website,
+            missing_website,
         ),
     },
     bound_seconds=300,

@@ -34,12 +34,12 @@ class DiskEnvironment(CompleteEnvironment):
             folder / "audit": CHECKPOINT_BYTES,
         }
         for path, size in disks.items():
-            await asyncio.to_thread(_mount, path, size)
+            await asyncio.to_thread(mount, path, size)
         try:
             return cast("DiskEnvironment", await cls.build_complete(folder))
         except BaseException:
             for path in disks:
-                _unmount(path)
+                unmount(path)
             raise
 
     @property
@@ -55,15 +55,17 @@ class DiskEnvironment(CompleteEnvironment):
             await super().stop(keep=keep)
         finally:
             for path in (self.kafka_disk, self.postgres_disk, self.checkpoint_file.parent):
-                await asyncio.to_thread(_unmount, path)
+                await asyncio.to_thread(unmount, path)
 
 
-def _mount(path: Path, size: int) -> None:
+def mount(path: Path, size: int) -> None:
+    """Make the folder, and mount a disk of this size in it."""
     path.mkdir(parents=True, exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path)], check=True, timeout=20)
 
 
-def _unmount(path: Path) -> None:
+def unmount(path: Path) -> None:
+    """Remove the disk from its folder, if there is one."""
     subprocess.run(["umount", "--lazy", str(path)], check=False, timeout=20, stderr=subprocess.DEVNULL)
 
 
