@@ -1,7 +1,8 @@
 """Traces of real rounds are explained, and a trace of a broken promise is not.
 
 `recorded/leads.json` has traces of real rounds, by what happened to the lead. Each test of a broken promise
-edits one of them to what its observers would have seen.
+edits one of them to what its observers would have seen. The other files there have a few leads of rounds of
+a product that really was broken (`tests.faults.broken`).
 """
 
 import json
@@ -182,6 +183,22 @@ def test_a_broken_promise_is_an_unexplained_step(name: str, tmp_path: Path) -> N
     assert any(expected in each for each in said), said
     assert "unexplained step: " in str(replay.unexplained[0])
     assert ", 0 unexplained" not in replay.line()
+
+
+# By file: how many parts are unexplained, and why.
+BROKEN_PRODUCT: Final = {
+    "201_before_kafka_answers": (2, "nothing more was seen, and the model expects: Kafka is back"),
+    "each_mail_twice": (3, "mail server saw `mail`, as number 2 of 2"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_PRODUCT)
+def test_a_trace_of_a_broken_product_is_unexplained(name: str) -> None:
+    unexplained, expected = BROKEN_PRODUCT[name]
+    replay = Replay()
+    replay.add([Path(__file__).with_name("recorded") / f"{name}.jsonl.gz"])
+    assert [each.found.unexplained for each in replay.unexplained] == [(expected,)] * unexplained
+    assert replay.parts.total() > unexplained  # what the break did not touch is explained
 
 
 def test_the_longest_explained_beginning_is_a_story(tmp_path: Path) -> None:
