@@ -115,9 +115,7 @@ FAILPOINTS = {
     # erased inside the transaction -> committed
     "erasure committed": Failpoint("runtime.database.erasure", "SQL", "erase_lead", ("admin",), after=True),
     # committed -> answered
-    "erasure answered": Failpoint(
-        "services.admin.store.privacy.personal_data", None, "kafka_keeps", ("admin",)
-    ),
+    "erasure answered": Failpoint("services.admin.store.privacy.erasure", None, "kafka_keeps", ("admin",)),
     # changed inside the transaction, with its entry and its event -> committed
     "status committed": Failpoint(
         "services.admin.store.leads.leads", None, "change_statuses", ("admin",), after=True

@@ -182,6 +182,7 @@ def kill_before(name: str, place: str, *, within: float = 0) -> Action:
             service.program = program
             service.start()
             assert code is not None or not within, f"{name} did not reach: {place}"
+            assert code in (None, -signal.SIGKILL), f"{name} ended with {code}, and not at: {place}"
 
     return action
 

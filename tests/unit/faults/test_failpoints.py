@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from services.admin.store.privacy.erasure import Erasures
 from tests.faults.families.failpoints import FAMILY
 from tests.faults.injections.failpoint import FAILPOINTS
 
@@ -52,6 +53,12 @@ def test_each_step_of_a_writer_has_a_failpoint(writer: tuple[str, str]) -> None:
     have = {point.method for point in FAILPOINTS.values() if (point.module, point.owner) == writer}
     assert steps - have - WRITERS[writer].keys() == set(), "add a failpoint, or say why none is needed"
     assert WRITERS[writer].keys() <= steps, "a reason for a step that there is not"
+
+
+def test_the_failpoint_after_an_erasure_is_in_the_function_that_erases() -> None:
+    point = FAILPOINTS["erasure answered"]
+    assert point.module == Erasures.__module__
+    assert f"{point.method}(" in inspect.getsource(Erasures.erase_lead)
 
 
 def test_the_family_kills_at_each_failpoint_that_a_round_reaches() -> None:
