@@ -165,6 +165,10 @@ JOBS: Final = {
         gettext_noop("Audit log witnesses"),
         gettext_noop("Emails the newest signature of the audit log to people outside."),
     ),
+    "backup": (
+        gettext_noop("Backup"),
+        gettext_noop("Backs up the database, and restores each backup to see that it works."),
+    ),
     "bounce_mailbox": (
         gettext_noop("Bounce mailbox"),
         gettext_noop("Reads reports of emails that came back from the sender's mailbox."),
