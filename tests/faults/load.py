@@ -242,4 +242,5 @@ class Website:
             if time.monotonic() > deadline:
                 return
             await asyncio.sleep(wait)
-            wait = min(2.0, wait * 2)
+            # Not more often: hundreds of refused leads would take the processor from the proxies here.
+            wait = min(10.0, wait * 2)
