@@ -17,9 +17,18 @@ class Mails:
     """The steps. `broken` names what is broken on purpose."""
 
     def __init__(
-        self, kind: str, retries: int, *, records: int, erases: bool, spam: bool, broken: tuple[str, ...]
+        self,
+        kind: str,
+        retries: int,
+        *,
+        records: int,
+        erases: bool,
+        spam: bool,
+        collects: bool,
+        broken: tuple[str, ...],
     ) -> None:
         self._kind = kind
+        self._collects = collects
         self._records = records
         self._spam = spam
         self._broken = broken
@@ -103,15 +112,18 @@ class Mails:
                 yield Step(f"{name} takes {what} and the email whose lease ended", to_send)
         elif not is_retry or row.settled_by == record:
             yield Step(f"{name} skips {what}: the email has an outcome", done)
-        elif row.state == "sent":
+        elif row.state in ("sent", "collected"):
             if not s.claim:
-                resolved = self._resolved(done)
-                yield Step(f"{name} resolves {what}: the email was sent", resolved)
+                why = "the email was sent" if row.state == "sent" else "its digest decides"
+                yield Step(f"{name} resolves {what}: {why}", self._resolved(done))
         elif s.erased:
             suppressed = row._replace(state="suppressed", settled_by=record, personal=False)
             yield Step(f"{name} suppresses the email of the erased lead", done._replace(row=suppressed))
         else:
             yield Step(f"{name} takes {what} and reserves the email", to_send)
+            if self._collects and not s.claim:
+                collected = self._resolved(done._replace(row=Row("collected", settled_by=record)))
+                yield Step(f"{name} takes {what} and collects the alert for a digest", collected)
 
     def _resolved(self, s: State) -> State:
         if s.queue and s.queue.state != "resolved":
@@ -227,9 +239,13 @@ def build(
     retries: int = 1,
     records: int = RECORDS,
     spam: bool = False,
+    collects: bool = False,
     broken: tuple[str, ...] = (),
 ) -> Model:
-    """Return the model for one email: its faults, refusals and an admin's actions are at most so many."""
+    """Return the model for one email: its faults, refusals and an admin's actions are at most so many.
+
+    With `collects`, a retry may leave the team notification to a digest, whose model is in digests.py.
+    """
     smtp, failed = "received → notifier → SMTP", "stage → failed → flusher"
     retry, erasure = "flusher → retry → stage", "an admin, or the retention job, erases a lead"
 
@@ -238,10 +254,16 @@ def build(
         return s.mails <= 1 + explained
 
     def has_outcome(s: State) -> bool:
-        return s.row is not None and s.row.state in ("sent", "dead", "unknown", "suppressed")
+        return s.row is not None and s.row.state in (
+            "sent",
+            "dead",
+            "unknown",
+            "suppressed",
+            "collected",
+        )
 
     def is_visible(s: State) -> bool:
-        if s.erased or spam or (s.row and s.row.state == "sent"):
+        if s.erased or spam or (s.row and s.row.state in ("sent", "collected")):
             return True
         return s.queue is not None and s.queue.state == "dead" and s.queue.payload
 
@@ -277,13 +299,13 @@ def build(
     )
     name = "confirmation" if kind == "welcome" else "team notification"
     extras = [count(refusals, "refusal")] * bool(refusals) + [count(resends, "resend")] * bool(resends)
-    extras += ["an erasure"] * erases + ["spam"] * spam
+    extras += ["an erasure"] * erases + ["spam"] * spam + ["a digest"] * collects
     limits = f"{count(retries, 'retry')}, {count(faults, 'fault')}"
     seen = "a record and its repetition" if records == RECORDS else count(records, "record")
     bounds = f"{name}: two notifiers, {seen}, {limits}"
     initial = State(refusals=refusals, admin=resends, faults=faults)
-    steps = Mails(kind, retries, records=records, erases=erases, spam=spam, broken=broken).steps
-    return Model("mails", ", ".join([bounds, *extras]), initial, steps, properties)
+    mails = Mails(kind, retries, records=records, erases=erases, spam=spam, collects=collects, broken=broken)
+    return Model("mails", ", ".join([bounds, *extras]), initial, mails.steps, properties)
 
 
 def _is(s: State, state: str) -> bool:

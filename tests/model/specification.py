@@ -79,6 +79,7 @@ def models() -> list[Model]:
         mails.build("alert", faults=2, refusals=1, resends=1),
         mails.build("alert", faults=1, refusals=2, resends=1, erases=True),
         mails.build("alert", faults=1, refusals=2, retries=3),
+        mails.build("alert", faults=1, refusals=1, collects=True),
         mails.build("alert", faults=0, refusals=4, retries=3),
         mails.build("welcome", faults=1, spam=True),
         digests.build(faults=3),

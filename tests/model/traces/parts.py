@@ -92,9 +92,13 @@ def _parts(recorded: dict[str, Any]) -> Iterator[Part]:
     if recorded["posts"]:
         yield _intake(recorded, changes)
     for kind, name in _KINDS.items():
-        mine = [label for label in flat if label.startswith(f"email {kind} ")]
-        if any(label.startswith(f"email {kind} collected") for label in mine):
-            yield _digest(recorded, changes)
+        mine = [at for at, labels in enumerate(changes) if _starts(labels, f"email {kind} ")]
+        collected = [at for at in mine if _starts(changes[at], f"email {kind} collected")]
+        if collected:
+            # A retry may have been collected: until then the alert was an email of its own.
+            if mine[0] < collected[0]:
+                yield _mail(recorded, changes[: collected[0] + 1], kind, name, collects=True)
+            yield _digest(recorded, changes[collected[0] :])
         elif mine:
             yield _mail(recorded, changes, kind, name)
     if any(label.startswith(("event ", "status ")) for label in flat):
@@ -105,6 +109,10 @@ def _parts(recorded: dict[str, Any]) -> Iterator[Part]:
             views.DATABASE: ["entry" for label in flat if label == "entry lead.rejected"],
         }
         yield _part("audit of refusals", seen, refused=1, forges=False)
+
+
+def _starts(labels: list[str], beginning: str) -> bool:
+    return any(label.startswith(beginning) for label in labels)
 
 
 def _part(name: str, seen: dict[str, list[str]], **bounds: Any) -> Part:
@@ -206,11 +214,14 @@ def _is_erased(rows: list[str]) -> bool:
     return any("entry lead.erased" in row for row in rows)
 
 
-def _mail(recorded: dict[str, Any], changes: list[list[str]], kind: str, name: str) -> Part:
+def _mail(
+    recorded: dict[str, Any], changes: list[list[str]], kind: str, name: str, *, collects: bool = False
+) -> Part:
     rows = _rows(changes, _MailRows(kind).read)
     failures: dict[str, str] = {}
     for number, (event_id, stage, of, final) in enumerate(recorded["topics"].get("failed", [])):
-        if (stage, of) == ("notifier", kind):
+        # A final failure of an alert that was collected is that of its digest.
+        if (stage, of) == ("notifier", kind) and not (collects and final == "true"):
             failures[event_id or str(number)] = "final failure" if final == "true" else "failure"
     outcomes = [row for row in rows if row.startswith(("email waiting", "email dead"))]
     retries = [note for note in recorded["topics"].get("retry", []) if note[2] == kind]
@@ -218,7 +229,7 @@ def _mail(recorded: dict[str, Any], changes: list[list[str]], kind: str, name: s
         views.DATABASE: rows,
         views.FAILED: list(failures.values()),
         views.RETRY: ["retry" for _ in retries],
-        views.MAIL_SERVER: ["mail" for _ in _arrived(recorded, kind)],
+        views.MAIL_SERVER: ["mail" for each in _arrived(recorded, kind) if each == recorded["lead"]],
     }
     return _part(
         name,
@@ -229,6 +240,7 @@ def _mail(recorded: dict[str, Any], changes: list[list[str]], kind: str, name: s
         erases=_is_erased(rows),
         spam=bool(recorded.get("spam")),
         retries=3,
+        collects=collects,
     )
 
 
@@ -247,7 +259,7 @@ def _digest(recorded: dict[str, Any], changes: list[list[str]]) -> Part:
     read = _MailRows("admin_alert", "collected").read
     known = ("email emptied", "queue ")
     rows = _rows(changes, lambda words: (each for each in read(words) if not each.startswith(known)))
-    lists = _arrived(recorded, "admin_alert")
+    lists = [each for each in _arrived(recorded, "admin_alert") if each != recorded["lead"]]
     names = ["list digest" if each == lists[0] else "list another" for each in lists]
     return _part(
         "digest",
