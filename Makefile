@@ -23,8 +23,8 @@ reset: $(READY) ## Stop everything and forget the data (yes=1: do not ask)
 psql: $(READY) ## Open the database (q="SELECT ..." runs one query)
 	@$(EMBEDDED) psql $(if $(q),-c "$(q)")
 
-logs: $(READY) ## Follow one program's log: make logs s=persister
-	@$(EMBEDDED) logs $(or $(s),$(error say whose: make logs s=persister))
+logs: $(READY) ## Follow one program's log: make logs s=persister (g=WORDS: only its lines with these words)
+	@$(if $(g),for each in $(s); do $(EMBEDDED) logs $$each --no-follow --lines 100000; done | grep -E "$(g)" || echo "no such line",$(EMBEDDED) logs $(or $(s),$(error say whose: make logs s=persister)))
 
 status: $(READY) ## Say what runs
 	@$(EMBEDDED) status
@@ -72,8 +72,8 @@ ledger: $(READY) ## Compare what the topics hold with the tables, and name what 
 mail: $(READY) ## Show an email, or send one to try it: make mail a="preview studio welcome" (docs/email.md)
 	@set -a; eval "$$($(EMBEDDED) env)"; $(RUN) deploy.cli.mail $(a)
 
-doctor: $(READY) ## Run the production checklist against what runs here, and say what to do
-	@set -a; eval "$$($(EMBEDDED) env)"; $(RUN) deploy.cli.doctor
+doctor: $(READY) ## Run the production checklist against what runs here (a=status: only show what fails now)
+	@set -a; eval "$$($(EMBEDDED) env)"; $(RUN) deploy.cli.doctor $(a)
 
 faults: $(READY) ## Break real things by seed and check every promise, for so long (MINUTES=120 SEED=1 FAMILY=name)
 	@$(RUN) tests.faults --seed $(or $(SEED),1) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(MINUTES),--minutes $(MINUTES)) \

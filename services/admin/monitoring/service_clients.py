@@ -7,15 +7,18 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import httpx
+from prometheus_client.parser import text_string_to_metric_families
 
 from contracts.mail_previews import MailPreview, UndeliverableMail
-from services.admin.schemas.system import GatewaySpool, PartHealth
+from services.admin.schemas.system import GatewaySpool, PartHealth, ServiceProcess
 
 # More than the 1.5 s within which `/readyz` answers if a dependency hangs: its body names that dependency.
 REQUEST_TIMEOUT_SECONDS: Final = 2.0
 # Longer than the 15 s between two polls, so that a poll finds its connections open; shorter than the 30 s
 # after which a service closes an idle connection.
 KEEPALIVE_SECONDS: Final = 20.0
+NO_SUCH_NAME: Final = "no such name"
+REFUSED_REQUESTS: Final = "fastcore_requests_rejected_total"
 
 
 class ServiceClients:
@@ -46,6 +49,27 @@ class ServiceClients:
         readiness = await asyncio.gather(*(self._read_service(url) for url in self._services.values()))
         return dict(zip(self._services, readiness, strict=True))
 
+    async def read_processes(self) -> list[ServiceProcess]:
+        """Return the readiness of each process of each service.
+
+        The host name of a service may resolve to several addresses. Each address is queried as one process.
+        """
+        found = await asyncio.gather(*(self._read_each(name, url) for name, url in self._services.items()))
+        return [process for of_service in found for process in of_service]
+
+    async def count_refused_requests(self) -> dict[str, dict[str, int]]:
+        """Return how many requests each gateway process has refused since its start, by code.
+
+        A process that does not answer is left out.
+        """
+        urls = [(url, address) for url in self._gateways for address in await _addresses(url) or ()]
+        counts = await asyncio.gather(*(self._count_refused(url, address) for url, address in urls))
+        return {
+            f"{url} ({address})": codes
+            for (url, address), codes in zip(urls, counts, strict=True)
+            if codes is not None
+        }
+
     async def read_mail_preview(
         self, kind: str, site: str, locale: str
     ) -> MailPreview | UndeliverableMail | None:
@@ -62,22 +86,14 @@ class ServiceClients:
             return None
 
     async def _read_gateway(self, url: str) -> list[GatewaySpool]:
-        try:
-            async with asyncio.timeout(REQUEST_TIMEOUT_SECONDS):
-                addresses = await _resolve(httpx.URL(url))
-        except (OSError, TimeoutError):
-            return [GatewaySpool(url=url, address=None, state="unknown", status=None, reason="no such name")]
+        addresses = await _addresses(url)
+        if addresses is None:
+            return [GatewaySpool(url=url, address=None, state="unknown", status=None, reason=NO_SUCH_NAME)]
         return list(await asyncio.gather(*(self._read_address(url, address) for address in addresses)))
 
     async def _read_address(self, url: str, address: str) -> GatewaySpool:
-        named = httpx.URL(url)
         try:
-            status, body = await self._get(
-                named.copy_with(host=address, path=f"{named.path.rstrip('/')}/internal/status"),
-                # Connect to the address, but use the name for the TLS certificate and for proxies.
-                headers={"Host": named.netloc.decode()},
-                extensions={"sni_hostname": named.host},
-            )
+            status, body = await self._get_from(address, f"{url}/internal/status")
         except (httpx.HTTPError, OSError, TimeoutError, ValueError) as error:
             reason = f"no answer ({type(error).__name__})"
             return GatewaySpool(url=url, address=address, state="unknown", status=None, reason=reason)
@@ -86,9 +102,23 @@ class ServiceClients:
             return GatewaySpool(url=url, address=address, state="unknown", status=None, reason=reason)
         return GatewaySpool(url=url, address=address, state="up", status=body)
 
-    async def _read_service(self, url: str) -> PartHealth:
+    async def _read_each(self, name: str, url: str) -> list[ServiceProcess]:
+        addresses = await _addresses(url)
+        if addresses is None:
+            health = PartHealth(state="down", reason=NO_SUCH_NAME)
+            return [ServiceProcess(service=name, address=None, health=health)]
+        states = await asyncio.gather(*(self._read_service(url, address) for address in addresses))
+        return [
+            ServiceProcess(service=name, address=address, health=health)
+            for address, health in zip(addresses, states, strict=True)
+        ]
+
+    async def _read_service(self, url: str, address: str | None = None) -> PartHealth:
         try:
-            status, body = await self._get(httpx.URL(f"{url}/readyz"))
+            if address is None:
+                status, body = await self._get(httpx.URL(f"{url}/readyz"))
+            else:
+                status, body = await self._get_from(address, f"{url}/readyz")
         except (httpx.HTTPError, OSError, TimeoutError, ValueError) as error:
             return PartHealth(state="down", reason=f"no answer ({type(error).__name__})")
         parts = body.get("parts")
@@ -98,17 +128,56 @@ class ServiceClients:
             parts=parts if isinstance(parts, dict) else None,
         )
 
+    async def _count_refused(self, url: str, address: str) -> dict[str, int] | None:
+        try:
+            page = await self._fetch_from(address, f"{url}/metrics")
+            page.raise_for_status()
+            families = list(text_string_to_metric_families(page.text))
+        except (httpx.HTTPError, OSError, TimeoutError, ValueError):
+            return None
+        return {
+            each.labels["code"]: int(each.value)
+            for family in families
+            for each in family.samples
+            if each.name == REFUSED_REQUESTS and each.value
+        }
+
+    async def _get_from(self, address: str, url: str) -> tuple[int, dict[str, Any]]:
+        return _parse(await self._fetch_from(address, url))
+
+    async def _fetch_from(self, address: str, url: str) -> httpx.Response:
+        named = httpx.URL(url)
+        async with asyncio.timeout(REQUEST_TIMEOUT_SECONDS):
+            return await self._client.get(
+                named.copy_with(host=address),
+                # Connect to the address, but use the name for the TLS certificate and for proxies.
+                headers={"Host": named.netloc.decode()},
+                extensions={"sni_hostname": named.host},
+            )
+
     async def _get(self, url: httpx.URL, **options: Any) -> tuple[int, dict[str, Any]]:
         async with asyncio.timeout(REQUEST_TIMEOUT_SECONDS):
             response = await self._client.get(url, **options)
-        body = response.json()
-        if not isinstance(body, dict):
-            raise ValueError("not an object")  # noqa: TRY004 - bad data, not a bad argument
-        return response.status_code, body
+        return _parse(response)
 
 
-async def _resolve(url: httpx.URL) -> list[str]:
-    infos = await asyncio.get_running_loop().getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
+def _parse(response: httpx.Response) -> tuple[int, dict[str, Any]]:
+    body = response.json()
+    if not isinstance(body, dict):
+        raise ValueError("not an object")  # noqa: TRY004 - bad data, not a bad argument
+    return response.status_code, body
+
+
+async def _addresses(url: str) -> list[str] | None:
+    """Return the addresses of the URL's host, or None if its name is not known."""
+    host = httpx.URL(url)
+    try:
+        async with asyncio.timeout(REQUEST_TIMEOUT_SECONDS):
+            infos = await asyncio.get_running_loop().getaddrinfo(
+                host.host, host.port, type=socket.SOCK_STREAM
+            )
+    except (OSError, TimeoutError):
+        return None
     return sorted({str(info[4][0]) for info in infos})
 
 

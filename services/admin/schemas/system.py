@@ -26,6 +26,9 @@ class StageQueue(BaseModel):
     oldest_open_age_seconds: float | None
     paused: bool
     pause_reason: str | None
+    paused_since: datetime | None = Field(
+        default=None, description="Since when the stage is paused; null if it is not."
+    )
 
 
 class GroupLag(BaseModel):
@@ -139,6 +142,14 @@ class PartHealth(BaseModel):
     state: State
     reason: str | None = None
     parts: dict[str, JsonValue] | None = None
+
+
+class ServiceProcess(BaseModel):
+    """The readiness of one process of a service. `address` is null if the service's name is not known."""
+
+    service: str
+    address: str | None
+    health: PartHealth
 
 
 class SystemHealth(BaseModel):

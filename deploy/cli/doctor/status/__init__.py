@@ -1,0 +1,1 @@
+"""`python -m deploy.cli.doctor status`: what fails now, and why. The runbooks begin with it."""
