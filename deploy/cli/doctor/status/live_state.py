@@ -48,7 +48,7 @@ def _why(error: str, settings: type[BaseSettings]) -> str:
 
 async def _read(name: str, read: Coroutine[Any, Any, list[CheckResult]] | str) -> list[CheckResult]:
     if isinstance(read, str):
-        return [warn(name, f"not asked: {read}", "run it where it is set, such as in a container of admin")]
+        return [warn(name, f"not read: {read}", "run it where it is set, such as in a container of admin")]
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):
             return await read

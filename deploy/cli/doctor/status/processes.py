@@ -32,11 +32,11 @@ async def read_processes(admin: Admin) -> list[CheckResult]:
         )
     results = list[CheckResult]()
     if not processes:
-        results.append(warn("services", "not asked", "set FASTCORE_ADMIN_SERVICE_URLS: name=url,..."))
+        results.append(warn("services", "not read", "set FASTCORE_ADMIN_SERVICE_URLS: name=url,..."))
     for process in processes:
         results += _check_process(process)
     if not gateways:
-        results.append(warn("gateways", "not asked", "set FASTCORE_ADMIN_GATEWAY_URLS: url,..."))
+        results.append(warn("gateways", "not read", "set FASTCORE_ADMIN_GATEWAY_URLS: url,..."))
     results += map(_check_gateway, gateways)
     results += [_describe_refused(where, codes) for where, codes in refused.items() if codes]
     return results
