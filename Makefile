@@ -24,7 +24,7 @@ psql: $(READY) ## Open the database (q="SELECT ..." runs one query)
 	@$(EMBEDDED) psql $(if $(q),-c "$(q)")
 
 logs: $(READY) ## Follow one program's log: make logs s=persister (g=WORDS: only its lines with these words)
-	@$(if $(g),for each in $(s); do $(EMBEDDED) logs $$each --no-follow --lines 100000; done | grep -E "$(g)" || echo "no such line",$(EMBEDDED) logs $(or $(s),$(error say whose: make logs s=persister)))
+	@$(if $(g),for each in $(s); do $(EMBEDDED) logs $$each --no-follow --lines 100000; done | grep -E -e "$$g" || echo "no such line",$(EMBEDDED) logs $(or $(s),$(error say whose: make logs s=persister)))
 
 status: $(READY) ## Say what runs
 	@$(EMBEDDED) status
