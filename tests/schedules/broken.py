@@ -1,5 +1,6 @@
 """Faults that were found on real brokers, each put back into the product: a few schedules must find them."""
 
+import asyncio
 import contextlib
 from collections.abc import Iterator
 from functools import partial
@@ -10,12 +11,14 @@ from runtime.kafka import consumer, offset_commits, positions, prefetch, reconci
 from runtime.kafka.batch_processor import BatchProcessor
 from runtime.kafka.policy import Policy
 from runtime.workarounds import aiokafka as workarounds
+from runtime.workarounds import faststream as faststream_workarounds
 from services.persister import app as persister_app
 from services.persister.handlers import Handler
 from tests.schedules.known_fault import Broken
 from tests.schedules.notifier.broken import NOTIFIER_BROKEN
 from tests.schedules.plan import Event
 from tests.schedules.stages import STAGES
+from tests.schedules.webhooks.broken import WEBHOOKS_BROKEN
 from tests.schedules.world import run_plan
 
 LEADS: Final = ("lead",) * 8
@@ -111,7 +114,24 @@ BROKEN: Final[dict[str, Broken]] = {
         "left the group",
         seeds=range(1, 40),
     ),
+    "stop-cancels-itself": Broken(
+        (
+            (workarounds, "stop_within", asyncio.wait_for),
+            (faststream_workarounds, "stop_within", asyncio.wait_for),
+        ),
+        [
+            # No broker answers for a minute, so the consumer is replaced. Its stop hangs at the coordinator.
+            # Fetches from the other broker fail, so one waits for its next try when the consumer is closed.
+            Event(5, "publish", shapes=LEADS),
+            Event(8, "silence_broker", (0, 100)),
+            Event(8, "stop_broker", (1, 100, 0)),
+        ],
+        "background work failed: CancelledError",
+        partitions=4,
+        nodes=2,
+    ),
     **NOTIFIER_BROKEN,
+    **WEBHOOKS_BROKEN,
 }
 
 

@@ -104,6 +104,12 @@ class Faults:
         await self._lasting(seconds)
         self.database.hangs = False
 
+    async def slow_database(self, seconds: float, factor: float) -> None:
+        """Make the database slower by a factor."""
+        self.database.slow_factor = factor
+        await self._lasting(seconds)
+        self.database.slow_factor = 1.0
+
     async def lose_commit_reply(self) -> None:
         """Break the connection of the next transaction after its commit, before the reply."""
         self.database.lose_next_reply = True

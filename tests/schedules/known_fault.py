@@ -22,8 +22,9 @@ class Broken:
     seeds: Sequence[int] = (1, 2, 3)
     stage: str = "persister"
     batch_records: int = 2000
+    nodes: int = 1
 
     def plan(self, seed: int) -> Plan:
         """Return the schedule with these events."""
         events = sorted(self.events, key=lambda event: event.at)
-        return Plan(seed, self.members, 1, self.partitions, self.batch_records, events)
+        return Plan(seed, self.members, self.nodes, self.partitions, self.batch_records, events)

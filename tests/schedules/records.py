@@ -51,9 +51,9 @@ class Records:
     def _lead(self, prefix: str) -> LeadReceived:
         number = len(self.leads)
         return LeadReceived(
-            event_id=self._uuid(),
+            event_id=self.next_uuid(),
             occurred_at=_AT,
-            lead_id=self._uuid(),
+            lead_id=self.next_uuid(),
             request_id=f"request-{number}",
             site="default",
             body_sha256=self._hash(),
@@ -65,7 +65,7 @@ class Records:
 
     def _rejection(self) -> bytes:
         entry: Any = AuditRecorded(
-            event_id=self._uuid(),
+            event_id=self.next_uuid(),
             occurred_at=_AT,
             event=AuditEvent.LEAD_REJECTED,
             actor="default",
@@ -76,7 +76,8 @@ class Records:
         )
         return bytes(entry.model_dump_json().encode())
 
-    def _uuid(self) -> UUID:
+    def next_uuid(self) -> UUID:
+        """Return a random id."""
         return UUID(bytes=self.rng.randbytes(16), version=4)
 
     def _hash(self) -> str:

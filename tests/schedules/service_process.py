@@ -57,6 +57,7 @@ class ServiceProcess:
             if process.alive:
                 self._note("ended", self.name)
                 self._network.cut(process)
+                self._loop.kill(process)  # with what its lifespan has left running
                 ended.set()
 
     @property

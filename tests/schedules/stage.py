@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from random import Random
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aiokafka import TopicPartition
 from pydantic import SecretStr
@@ -16,6 +16,9 @@ from tests.schedules.plan import SHAPES, Event
 if TYPE_CHECKING:
     from tests.schedules.world import World
 
+# After the last fault has ended, everything is handled within this time: the watchdog's 120 s, a restart, a
+# session that times out, and a comparison of the ledger after 60 s.
+QUIET_SECONDS: Final = 300.0
 POSTGRES = Postgres(url=SecretStr("postgresql://simulated/database"))
 
 
@@ -23,7 +26,7 @@ class Stage(Protocol):
     """A stage of the pipeline in a schedule.
 
     `shapes` are the records that it gets. `draw_fault` draws the faults that only this stage has. `beside`
-    runs beside the members.
+    runs beside the members. Within `quiet_seconds` after the last fault, all is handled.
     """
 
     @property
@@ -36,6 +39,8 @@ class Stage(Protocol):
     def draw_fault(self) -> Callable[[Random, float], Event] | None: ...
     @property
     def beside(self) -> Callable[[Any], Awaitable[Any]] | None: ...
+    @property
+    def quiet_seconds(self) -> float: ...
 
     def statements(self) -> Statements:
         """Return the queries that the stage sends."""
@@ -57,6 +62,7 @@ class LedgerStage:
     shapes: tuple[str, ...] = SHAPES
     draw_fault: Callable[[Random, float], Event] | None = None
     beside: Callable[[Any], Awaitable[Any]] | None = None
+    quiet_seconds: float = QUIET_SECONDS
 
     def counted(self, world: "World", partition: TopicPartition) -> int:
         """Return the ledger's next offset."""

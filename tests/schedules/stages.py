@@ -13,6 +13,7 @@ from tests.schedules.database.pool import Opener, Statements
 from tests.schedules.notifier.stage import NotifierStage
 from tests.schedules.oracles import check_ledger, check_persister
 from tests.schedules.stage import POSTGRES, LedgerStage, Stage
+from tests.schedules.webhooks.stage import WebhooksStage
 
 if TYPE_CHECKING:
     from tests.schedules.world import World
@@ -37,4 +38,8 @@ class PersisterStage(LedgerStage):
         return check_ledger(world, self.name) + check_persister(world)
 
 
-STAGES: dict[str, Stage] = {"persister": PersisterStage(), "notifier": NotifierStage()}
+STAGES: dict[str, Stage] = {
+    "persister": PersisterStage(),
+    "notifier": NotifierStage(),
+    "webhooks": WebhooksStage(),
+}

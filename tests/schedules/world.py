@@ -15,11 +15,14 @@ import structlog
 from aiokafka import TopicPartition
 
 from contracts import topics
+from contracts.lead_events import ERASED
 from runtime import logs, tasks
 from runtime.failures import DependencyUnavailable
 from runtime.kafka.publisher import Publisher
+from runtime.reading_thread import ReadingThread
 from runtime.settings import Kafka
 from tests.schedules.broker.cluster import Cluster
+from tests.schedules.database.lead_event_queries import EVENTS
 from tests.schedules.database.pool import Opener
 from tests.schedules.database.server import Database
 from tests.schedules.faults import Faults
@@ -33,10 +36,9 @@ from tests.schedules.simulation.event_loop import Process, VirtualLoop, context_
 from tests.schedules.simulation.network import Network
 from tests.schedules.simulation.run import run_virtual
 from tests.schedules.stage import Stage
+from tests.schedules.webhooks.faults import ReceiverFaults
+from tests.schedules.webhooks.receivers import Arrival, Receivers
 
-# After the last fault has ended, everything is handled within this time: the watchdog's 120 s, a restart, a
-# session that times out, and a comparison of the ledger after 60 s.
-QUIET_SECONDS: Final = 300.0
 PUBLISH_SECONDS: Final = 2.0
 # How long the database refuses some leads after the last event.
 REFUSAL_SECONDS: Final = 5.0
@@ -47,11 +49,19 @@ _HARMLESS_EVENTS: Final = (
     "publish",
     "stop_database",
     "hang_database",
+    "slow_database",
     "lose_commit_reply",
     "fail_over_database",
     "stop_smtp",
     "fail_smtp",
     "resend",
+    "stop_receiver",
+    "fail_receiver",
+    "forget_name",
+    "change_lead",
+    "erase_lead",
+    "refuse_outcome",
+    "resend_delivery",
 )
 
 
@@ -67,7 +77,7 @@ class Outcome:
 
 
 @dataclass
-class World(Faults, MailFaults):
+class World(Faults, MailFaults, ReceiverFaults):
     """Everything of one schedule."""
 
     plan: Plan
@@ -85,6 +95,9 @@ class World(Faults, MailFaults):
     # The mails that the mail server has: lead, kind, and the record for which the process sent it.
     accepted: list[tuple[UUID, str, UUID | None]] = field(default_factory=list)
 
+    unsent: set[UUID] = field(default_factory=set)  # the leads that were spam at some time
+    refused_outcomes: set[UUID] = field(default_factory=set)  # the leads whose outcomes were refused
+
     def __post_init__(self) -> None:
         self.cluster = Cluster(self.network, self.plan.nodes, self.history.note)
         for topic in topics.ALL:
@@ -100,6 +113,7 @@ class World(Faults, MailFaults):
         self.cluster.on_fetch = self._check_fetch
         self.publisher = Publisher(self.kafka, "gateway")
         self.smtp = SmtpServer(self.network, self._note_mail)
+        self.receivers = Receivers(self.network, self._note_arrival, self._find_erasure)
 
     # --- running ---------------------------------------------------------------------------------------
 
@@ -132,6 +146,8 @@ class World(Faults, MailFaults):
             helping.cancel()
         self.violations += [failure for member in self.members for failure in member.failures]
         self.violations += self.stage.check(self)
+        for error in self.receivers.errors:
+            raise error
         return Outcome(self.plan, self.violations, self.history, seconds, self.published)
 
     def _in_background(self, work: Any, process: Process) -> asyncio.Task[Any]:
@@ -182,13 +198,29 @@ class World(Faults, MailFaults):
         self.accepted.append((lead_id, kind, record_id))
         self.history.note(f"accepts the {kind} of lead {lead_id} from {process.name}", "smtp")
 
+    def _note_arrival(self, arrival: Arrival) -> None:
+        """Note a request that a receiver has read."""
+        self.history.note(
+            f"gets event {arrival.event_id} of lead {arrival.lead_id}: {arrival.way or 'accepted'}",
+            arrival.destination,
+        )
+
+    def _find_erasure(self, reference: str) -> tuple[UUID, UUID]:
+        """Return the event and the lead of an erasure, by the lead's reference."""
+        return next(
+            (row["id"], row["lead_id"])
+            for row in self.database.rows(EVENTS)
+            if row["type"] == ERASED and str(row["lead_id"]).endswith(reference)
+        )
+
     async def _wait_until_quiet(self) -> None:
         """Wait until all records are handled and committed. If that takes too long, a member is stuck."""
-        ends = max(self.loop.time(), self.faults_until) + QUIET_SECONDS
+        seconds = self.stage.quiet_seconds
+        ends = max(self.loop.time(), self.faults_until) + seconds
         while unhandled := self.behind() or self.stage.check(self):
             if self.loop.time() > ends:
                 self.violations.append(
-                    f"stuck: {QUIET_SECONDS:g} s after the last fault, {'; '.join(unhandled[:4])}"
+                    f"stuck: {seconds:g} s after the last fault, {'; '.join(unhandled[:4])}"
                 )
                 return
             await asyncio.sleep(1.0)
@@ -239,6 +271,13 @@ class World(Faults, MailFaults):
             )
 
 
+def _read_in_loop(thread: Any, function: Any) -> Any:
+    """Call a function that reads files in the loop, in place of a thread."""
+    future = asyncio.get_running_loop().run_in_executor(None, function)
+    future.add_done_callback(lambda _: setattr(thread, "_running", None))
+    return future
+
+
 @contextlib.contextmanager
 def _watched_product(watched: dict[str, Any]) -> Iterator[None]:
     """Send the product's log to the history, and its exits to the process that ends."""
@@ -259,6 +298,7 @@ def _watched_product(watched: dict[str, Any]) -> Iterator[None]:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL + 1)  # as `runtime.logs` does
     structlog.configure(processors=[note], wrapper_class=structlog.stdlib.BoundLogger)
     with (
+        mock.patch.object(ReadingThread, "_start", _read_in_loop),
         mock.patch.object(logs, "configure"),
         mock.patch.object(tasks, "end_process", end_process),
     ):

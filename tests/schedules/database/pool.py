@@ -32,9 +32,9 @@ class Statements:
     def __init__(self) -> None:
         self._queries: dict[str, tuple[list[str], Query]] = {}
 
-    def add(self, path: Any, functions: dict[str, Query]) -> None:
-        """Answer the named queries of a `.sql` file by these functions."""
-        queries = load_queries(path)
+    def add(self, path: Any, functions: dict[str, Query], **fragments: str) -> None:
+        """Answer the named queries of a `.sql` file by these functions. `fragments` are parts of its text."""
+        queries = load_queries(path, **fragments)
         for name, function in functions.items():
             parameters = queries.driver_adapter.var_sorted[name]
             self._queries[getattr(queries, name).sql] = (list(parameters), function)
@@ -176,7 +176,8 @@ class Pool:
     def latency(self) -> float:
         """Return the seconds of half a round trip, sometimes many."""
         draw = self._rng.random()
-        return 0.0003 + 0.002 * draw + (2.0 * self._rng.random() if draw < 0.01 else 0.0)
+        slow = 2.0 * self._rng.random() if draw < 0.01 else 0.0
+        return (0.0003 + 0.002 * draw) * self.database.slow_factor + slow
 
     async def wait_while_hanging(self) -> None:
         """Wait until the server answers again. Raises `TimeoutError` after the command timeout."""

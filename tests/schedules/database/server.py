@@ -5,9 +5,12 @@ a row that another transaction has locked makes it wait. Rows are never changed 
 """
 
 import asyncio
+import itertools
+import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
 
 import asyncpg
 
@@ -17,13 +20,31 @@ Table = dict[Key, Row]
 DELETED: Final[Row] = {}
 
 
+def clock() -> datetime:
+    """Return the time now, as PostgreSQL's clock_timestamp() does."""
+    return datetime.fromtimestamp(time.time(), UTC)
+
+
+class _Wait(NamedTuple):
+    """A transaction that waits for a lock."""
+
+    key: Key
+    transaction: "Transaction"
+    free: asyncio.Future[None]
+    shared: bool
+
+
 @dataclass
 class Database:
-    """The server. `up` and `hangs` say what clients meet; `lose_next_reply` breaks one commit's reply."""
+    """The server. `up`, `hangs` and `slow_factor` say what clients meet.
+
+    `lose_next_reply` breaks the reply to one commit.
+    """
 
     tables: dict[str, Table] = field(default_factory=dict)
     up: bool = True
     hangs: bool = False
+    slow_factor: float = 1.0
     lose_next_reply: bool = False
     # Whether a row with this key is refused, as by a trigger (SQLSTATE P0001).
     refuses: Callable[[str], bool] = lambda _: False
@@ -33,8 +54,9 @@ class Database:
     on_commit: Callable[[dict[str, Table]], None] = lambda _: None
     _snapshot: dict[str, Table] | None = None
     _transactions: list["Transaction"] = field(default_factory=list)
-    _locks: dict[Key, "Transaction"] = field(default_factory=dict)
-    _waiting: list[tuple[Key, "Transaction", asyncio.Future[None]]] = field(default_factory=list)
+    _locks: dict[Key, dict["Transaction", bool]] = field(default_factory=dict)  # whether each is shared
+    _waiting: list["_Wait"] = field(default_factory=list)
+    _sequence: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     def begin(self) -> "Transaction":
         """Begin a transaction."""
@@ -49,6 +71,10 @@ class Database:
     def rows(self, name: str) -> list[Row]:
         """Return the committed rows of a table."""
         return list(self.table(name).values())
+
+    def next_number(self) -> int:
+        """Return the next number of the sequence. A transaction that fails does not give it back."""
+        return next(self._sequence)
 
     # --- faults ----------------------------------------------------------------------------------------
 
@@ -76,37 +102,61 @@ class Database:
 
     # --- locks -----------------------------------------------------------------------------------------
 
-    async def lock(self, transaction: "Transaction", key: Key) -> None:
+    async def answering(self) -> None:
+        """Wait until the server answers."""
+        while not self.up or self.hangs:  # noqa: ASYNC110 - the faults set no event
+            await asyncio.sleep(0.5)
+
+    async def lock(self, transaction: "Transaction", key: Key, *, shared: bool = False) -> None:
         """Wait until the transaction has the lock. Raises `DeadlockDetectedError` if it never would."""
-        while (holder := self._locks.get(key)) is not None and holder is not transaction:
-            if self._waits_for(holder, transaction):
+        while blockers := self._blockers(transaction, key, shared=shared):
+            if any(self._waits_for(each, transaction) for each in blockers):
                 raise asyncpg.DeadlockDetectedError("deadlock detected")
             free: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            entry = (key, transaction, free)
+            entry = _Wait(key, transaction, free, shared)
             self._waiting.append(entry)
             try:
                 await free
             finally:
                 if entry in self._waiting:
                     self._waiting.remove(entry)
-        self._locks[key] = transaction
+        holders = self._locks.setdefault(key, {})
+        holders[transaction] = shared and holders.get(transaction, True)
+
+    def is_locked(self, transaction: "Transaction", key: Key, *, shared: bool = False) -> bool:
+        """Return True if the transaction would have to wait for the lock."""
+        return bool(self._blockers(transaction, key, shared=shared))
+
+    def _blockers(self, transaction: "Transaction", key: Key, *, shared: bool) -> list["Transaction"]:
+        holders = self._locks.get(key, {})
+        return [
+            each
+            for each, is_shared in holders.items()
+            if each is not transaction and not (shared and is_shared)
+        ]
 
     def _waits_for(self, waiting: "Transaction", holder: "Transaction") -> bool:
-        keys = [key for key, each, _ in self._waiting if each is waiting]
-        owners = [self._locks.get(key) for key in keys]
-        return any(each is holder or (each is not None and self._waits_for(each, holder)) for each in owners)
+        blockers = [
+            blocker
+            for wait in self._waiting
+            if wait.transaction is waiting
+            for blocker in self._blockers(waiting, wait.key, shared=wait.shared)
+        ]
+        return any(each is holder or self._waits_for(each, holder) for each in blockers)
 
     def release(self, transaction: "Transaction") -> None:
         """Release all locks of a transaction that has ended."""
         if transaction in self._transactions:
             self._transactions.remove(transaction)
-        self._waiting = [each for each in self._waiting if each[1] is not transaction]
-        freed = {key for key, each in self._locks.items() if each is transaction}
+        self._waiting = [each for each in self._waiting if each.transaction is not transaction]
+        freed = {key for key, holders in self._locks.items() if transaction in holders}
         for key in freed:
-            del self._locks[key]
-        for key, _, free in self._waiting:
-            if key in freed and not free.done():
-                free.set_result(None)
+            del self._locks[key][transaction]
+            if not self._locks[key]:
+                del self._locks[key]
+        for wait in self._waiting:
+            if wait.key in freed and not wait.free.done():
+                wait.free.set_result(None)
 
 
 class Transaction:
@@ -115,11 +165,13 @@ class Transaction:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.active = True
+        self.now = clock()  # as PostgreSQL's now(): the same in all statements
         self._writes: dict[str, Table] = {}
 
     def get(self, table: str, key: Key) -> Row | None:
         """Return a row as this transaction sees it."""
-        row = self._writes.get(table, {}).get(key) or self.database.table(table).get(key)
+        rows = self._writes.get(table, {})
+        row = rows[key] if key in rows else self.database.table(table).get(key)
         return row if row is not DELETED else None
 
     def find(self, table: str, matches: Callable[[Row], bool]) -> list[Row]:
@@ -127,9 +179,13 @@ class Transaction:
         rows = self.database.table(table) | self._writes.get(table, {})
         return [row for row in rows.values() if row is not DELETED and matches(row)]
 
-    async def lock(self, table: str, key: Key) -> None:
+    async def lock(self, table: str, key: Key, *, shared: bool = False) -> None:
         """Lock a row, or the place of a row that does not exist yet."""
-        await self.database.lock(self, (table, *key))
+        await self.database.lock(self, (table, *key), shared=shared)
+
+    def is_locked(self, table: str, key: Key, *, shared: bool = False) -> bool:
+        """Return True if another transaction has the lock of a row."""
+        return self.database.is_locked(self, (table, *key), shared=shared)
 
     @property
     def has_written(self) -> bool:
@@ -140,10 +196,17 @@ class Transaction:
         """Insert or replace a row. Lock it first."""
         self._writes.setdefault(table, {})[key] = row
 
+    def delete(self, table: str, key: Key) -> None:
+        """Delete a row. Lock it first."""
+        self._writes.setdefault(table, {})[key] = DELETED
+
     def commit(self) -> None:
         """Make the writes visible, and end the transaction."""
         for name, table in self._writes.items():
-            self.database.table(name).update(table)
+            rows = self.database.table(name)
+            rows.update(table)
+            for key in [each for each, row in table.items() if row is DELETED]:
+                del rows[key]
         self.database.commits += 1
         self.database.on_commit(self._writes)
         self.end()

@@ -16,8 +16,8 @@ from tests.schedules.database.notifier_queries import MAILS
 from tests.schedules.database.persister_queries import AUDIT
 from tests.schedules.database.server import Row
 from tests.schedules.notifier.faults import FAILED_STATES
-from tests.schedules.notifier.retries import published_failures, will_be_retried
 from tests.schedules.oracles import decode_lead, records_of
+from tests.schedules.retries import published_failures, will_be_retried
 
 if TYPE_CHECKING:
     from tests.schedules.world import World

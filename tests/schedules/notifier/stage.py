@@ -14,9 +14,9 @@ from tests.schedules.database.notifier_queries import notifier_statements
 from tests.schedules.database.pool import Opener, Statements
 from tests.schedules.notifier.faults import draw_mail_fault
 from tests.schedules.notifier.oracles import check_notifier, first_undecided
-from tests.schedules.notifier.retries import retry_failures
 from tests.schedules.notifier.smtp_server import ADDRESS
 from tests.schedules.oracles import check_ledger
+from tests.schedules.retries import retry_failures
 from tests.schedules.stage import POSTGRES, LedgerStage
 
 if TYPE_CHECKING:

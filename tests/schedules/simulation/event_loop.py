@@ -9,6 +9,7 @@ later.
 import asyncio
 import heapq
 import itertools
+import socket
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
@@ -52,9 +53,9 @@ def current_process() -> Process:
     return _current.get()
 
 
-def context_of(process: Process) -> Context:
-    """Return a new context whose tasks and callbacks belong to `process`."""
-    context = copy_context()
+def context_of(process: Process, context: Context | None = None) -> Context:
+    """Return a context whose tasks and callbacks belong to `process`; without one, a copy of the current."""
+    context = copy_context() if context is None else context
     context.run(_current.set, process)
     return context
 
@@ -105,6 +106,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._runnable: list[Process] = []  # the processes with ready callbacks
         self.tasks: list[_Task] = []
         self.network: Any = None
+        self._connected: dict[int, Any] = {}  # the address of each socket, by its descriptor
         self.errors: list[BaseException] = []  # of the environment: bugs of the simulation
         self.set_exception_handler(self._note_error)
         self.set_task_factory(self._make_task)  # type: ignore[arg-type]
@@ -218,10 +220,23 @@ class VirtualLoop(asyncio.BaseEventLoop):
     # --- what asyncio's loops provide ------------------------------------------------------------------
 
     async def create_connection(
-        self, protocol_factory: Any, host: Any = None, port: Any = None, **_: Any
+        self, protocol_factory: Any, host: Any = None, port: Any = None, *, sock: Any = None, **_: Any
     ) -> Any:
         """Connect to a server of the simulated network. Raises `OSError` if nothing listens there."""
+        if sock is not None:
+            host, port = self._connected.pop(sock.fileno())
+            sock.close()
         return await self.network.connect(protocol_factory, host, port)
+
+    async def getaddrinfo(self, host: Any, port: Any, **_: Any) -> Any:
+        """Look up a name of the simulated network. Raises `socket.gaierror` if nobody knows it."""
+        address = await self.network.look_up(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port))]
+
+    async def sock_connect(self, sock: Any, address: Any) -> None:
+        """Remember where a socket connects to: `create_connection` gets the socket next."""
+        await self.network.reach(address)
+        self._connected[sock.fileno()] = address
 
     def run_in_executor(  # type: ignore[override]
         self, executor: Any, func: Any, *args: Any

@@ -1,11 +1,18 @@
 """A network in memory: ordered byte streams with a latency, which can be cut or held."""
 
 import asyncio
+import socket
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import Any, Final
 
-from tests.schedules.simulation.event_loop import Process, VirtualLoop, current_process
+from tests.schedules.simulation.event_loop import (
+    ENVIRONMENT,
+    Process,
+    VirtualLoop,
+    context_of,
+    current_process,
+)
 
 Address = tuple[str, int]
 CONNECT_FAILED: Final = "nothing listens at {address}"
@@ -19,15 +26,18 @@ class Network:
 
     def __init__(self, loop: VirtualLoop) -> None:
         self._loop = loop
-        self._servers: dict[Address, Callable[[], asyncio.Protocol]] = {}
+        self._servers: dict[Address, tuple[Callable[[], asyncio.Protocol], Process]] = {}
+        self.names: dict[str, str] = {}  # the address of each host that clients look up
         self.open: list[_Transport] = []
         self.hung: set[Address] = set()  # they accept connections and bytes, and answer nothing
         self.slow_factor = 1.0
         loop.network = self
 
-    def listen(self, address: Address, factory: Callable[[], asyncio.Protocol]) -> None:
-        """Accept connections at `address`; `factory` makes the protocol of each."""
-        self._servers[address] = factory
+    def listen(
+        self, address: Address, factory: Callable[[], asyncio.Protocol], process: Process = ENVIRONMENT
+    ) -> None:
+        """Accept connections at `address`; `factory` makes the protocol of each, which runs in `process`."""
+        self._servers[address] = factory, process
 
     def close(self, address: Address) -> None:
         """Refuse further connections at `address`, and cut the open ones."""
@@ -50,20 +60,34 @@ class Network:
             seconds += 0.2 * rng.random()
         return seconds * self.slow_factor
 
+    async def look_up(self, host: str) -> str:
+        """Return the address of a host. Raises `socket.gaierror` if nobody knows its name."""
+        await asyncio.sleep(self.latency())
+        if host not in self.names:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return self.names[host]
+
+    async def reach(self, address: Address) -> None:
+        """Raise `ConnectionRefusedError` if nothing listens at `address`."""
+        await asyncio.sleep(self.latency())
+        if address not in self._servers:
+            raise ConnectionRefusedError(CONNECT_FAILED.format(address=address))
+
     async def connect(self, factory: Any, host: str, port: int) -> tuple[asyncio.Transport, asyncio.Protocol]:
         """Return both ends as `loop.create_connection` does. Raises `ConnectionRefusedError`."""
         await asyncio.sleep(self.latency())
         address = (host, int(port))
-        server = self._servers.get(address)
-        if server is None:
+        factory_of_server, process = self._servers.get(address, (None, ENVIRONMENT))
+        if factory_of_server is None:
             raise ConnectionRefusedError(CONNECT_FAILED.format(address=address))
         protocol: asyncio.Protocol = factory()
         near = _Transport(self, self._loop, protocol, address, current_process(), copy_context())
-        accepted = server()
-        far = _Transport(self, self._loop, accepted, address, current_process(), Context())
+        accepted = factory_of_server()
+        context = context_of(process, Context())
+        far = _Transport(self, self._loop, accepted, address, current_process(), context)
         near.peer, far.peer = far, near
         self.open += [near, far]
-        Context().run(accepted.connection_made, far)
+        context.copy().run(accepted.connection_made, far)
         protocol.connection_made(near)
         return near, protocol
 

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from random import Random
 from typing import Final, TypeVar
 
+from aiohttp import connector as aiohttp_connector
+
 from tests.schedules.simulation import event_loop
 from tests.schedules.simulation.event_loop import VirtualLoop
 from tests.schedules.simulation.network import Network
@@ -30,12 +32,14 @@ def _virtual_world(loop: VirtualLoop, rng: Random) -> Iterator[None]:
     gc.disable()
     real = time.monotonic, time.time, os.urandom, random.getstate()
     time.monotonic, time.time = loop.time, lambda: _EPOCH + loop.time()
+    aiohttp_connector.monotonic = loop.time  # type: ignore[attr-defined]
     os.urandom = rng.randbytes
     random.seed(rng.random())
     try:
         yield
     finally:
         time.monotonic, time.time, os.urandom = real[:3]
+        aiohttp_connector.monotonic = time.monotonic  # type: ignore[attr-defined]
         random.setstate(real[3])
         gc.enable()
         gc.unfreeze()

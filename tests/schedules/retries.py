@@ -1,4 +1,4 @@
-"""The flusher's part in a schedule of the notifier: it sends each failed mail back, a few times."""
+"""The flusher's part in a schedule of another stage: it sends each failed record back, a few times."""
 
 import asyncio
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -53,5 +53,5 @@ async def retry_failures(world: "World") -> NoReturn:
             if failure.event_id not in known and will_be_retried(failure):
                 known.add(failure.event_id)
                 retry = failure.model_copy(update={"attempts": failure.attempts + 1})
-                topic = topics.RETRY_NOTIFIER.name
+                topic = topics.RETRY[world.stage.name].name
                 await world.publish_record(topic, record.key, record.value, retry.to_headers())

@@ -1,0 +1,1 @@
+"""The webhooks service in schedules: its receivers, its faults, its promises and its known faults."""
