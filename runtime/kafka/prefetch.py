@@ -34,11 +34,16 @@ class FetchGaps:
     A log can lose its last records, or be created again, only while no broker serves it. Then no fetch is
     answered, so the log may have been replaced during a gap. aiokafka reconnects by itself and does not
     report gaps. Call `update` after each answer to a fetch: several polls may see only the last of them.
+
+    After a comparison of the logs, the first answer is a gap if it is late. But if the comparison followed a
+    gap, that answer may be late: otherwise a consumer with slow brokers would compare forever.
     """
 
     def __init__(self) -> None:
         self._answered_at = dict[TopicPartition, int]()
         self._confirmed = set[TopicPartition]()
+        self._confirmed_at = 0
+        self._may_be_late = False
         self.found = False
 
     def update(self, consumer: AIOKafkaConsumer) -> None:
@@ -50,7 +55,9 @@ class FetchGaps:
             if at == before:
                 continue
             if partition in self._confirmed:
-                self._confirmed.discard(partition)  # the first answer after a comparison ends the gap
+                self._confirmed.discard(partition)
+                if not self._may_be_late and at - self._confirmed_at > GAP_MS:
+                    self.found = True
             elif abs(at - before) > GAP_MS:
                 self.found = True
 
@@ -60,8 +67,8 @@ class FetchGaps:
         Call it after the assigned partitions have been compared with the ledger.
         """
         self.update(consumer)
-        self._confirmed = set(consumer.assignment())
-        self.found = False
+        self._confirmed, self._confirmed_at = set(consumer.assignment()), int(time.time() * 1000)
+        self._may_be_late, self.found = self.found, False
 
 
 class Prefetcher:

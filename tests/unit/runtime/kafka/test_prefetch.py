@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Sequence
 from typing import Any, ClassVar, cast
 
@@ -199,3 +200,18 @@ def test_fetch_gap_is_not_found_again_for_slow_broker() -> None:
     gaps.confirm(cast("Any", consumer))
     gaps.update(consumer.poll(after_ms=GAP_MS + 1))
     assert not gaps.found, "the records after a check are handled"
+
+
+def test_regression_a_late_answer_after_a_comparison_is_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+    gaps, consumer = FetchGaps(), PolledConsumer()
+    monkeypatch.setattr(time, "time", lambda: (consumer.polled_at or 0) / 1000)
+    gaps.update(consumer.poll(after_ms=0))
+    gaps.confirm(cast("Any", consumer))  # for another reason than a gap
+    gaps.update(consumer.poll(after_ms=500))
+    assert not gaps.found
+    gaps.confirm(cast("Any", consumer))
+    gaps.update(consumer.poll(after_ms=GAP_MS + 1))
+    assert gaps.found
+    gaps.confirm(cast("Any", consumer))
+    gaps.update(consumer.poll(after_ms=GAP_MS + 1))
+    assert not gaps.found, "the comparison followed a gap"
