@@ -14,6 +14,7 @@ from runtime.workarounds import aiokafka as workarounds
 from runtime.workarounds import faststream as faststream_workarounds
 from services.persister import app as persister_app
 from services.persister.handlers import Handler
+from tests.schedules.flusher.broken import FLUSHER_BROKEN
 from tests.schedules.known_fault import Broken
 from tests.schedules.notifier.broken import NOTIFIER_BROKEN
 from tests.schedules.plan import Event
@@ -22,6 +23,11 @@ from tests.schedules.webhooks.broken import WEBHOOKS_BROKEN
 from tests.schedules.world import run_plan
 
 LEADS: Final = ("lead",) * 8
+_MIXED: Final = (
+    "conflict", "poison", "lead", "lead", "lead", "null", *("lead",) * 5, "repeat", "repeat", "lead", "lead",
+    "repeat", "refused", "repeat", "lead", "lead",
+)  # fmt: skip
+_confirm: Any = prefetch.FetchGaps.confirm
 
 
 async def _nothing(*_: Any, **__: Any) -> None: ...
@@ -44,6 +50,11 @@ async def _work_without_polling(_: Any, work: Any, room: int = 0) -> Any:
 
 async def _no_rewind(*_: Any) -> dict[Any, int]:
     return {}
+
+
+def _confirm_and_allow_gap(self: Any, consumer: Any) -> None:
+    _confirm(self, consumer)
+    self._may_be_late = True
 
 
 # Members join and leave while leads arrive.
@@ -114,6 +125,21 @@ BROKEN: Final[dict[str, Broken]] = {
         "left the group",
         seeds=range(1, 40),
     ),
+    "gap-after-comparison-unnoticed": Broken(
+        ((prefetch.FetchGaps, "confirm", _confirm_and_allow_gap),),
+        [
+            # The database refuses a lead, so the ledger is compared. Then the log loses its tail, before the
+            # first fetch is answered. The next lead has an offset that the ledger has counted before.
+            Event(6.66, "publish", shapes=_MIXED),
+            Event(9.2, "lose_log_tail", (14, 4.01)),
+            Event(25.65, "publish", shapes=("lead",)),
+        ],
+        "records as stored",
+        nodes=3,
+        partitions=1,
+        batch_records=1,
+        seeds=(40225,),
+    ),
     "stop-cancels-itself": Broken(
         (
             (workarounds, "stop_within", asyncio.wait_for),
@@ -132,6 +158,7 @@ BROKEN: Final[dict[str, Broken]] = {
     ),
     **NOTIFIER_BROKEN,
     **WEBHOOKS_BROKEN,
+    **FLUSHER_BROKEN,
 }
 
 

@@ -10,6 +10,8 @@ from uuid import UUID
 from contracts import topics
 from contracts.audit import AuditEvent, AuditRecorded
 from contracts.leads import LeadReceived
+from tests.schedules.flusher.failures import SHAPES as FAILURES
+from tests.schedules.flusher.failures import Made, make_failure
 from tests.schedules.notifier.smtp_server import GREYLISTED, UNKNOWN_MAILBOX
 
 _AT: Final = datetime(2026, 11, 30, tzinfo=UTC)
@@ -23,16 +25,19 @@ class Records:
 
     rng: Random
     leads: list[LeadReceived] = field(default_factory=list)
+    failures: list[Any] = field(default_factory=list)  # the records of leads.failed.v1
     refused: set[str] = field(default_factory=set)  # the lead ids that the database refuses for now
 
-    def make(self, shape: str) -> tuple[str, bytes, bytes | None]:
-        """Return (topic, key, value)."""
+    def make(self, shape: str) -> Made:
+        """Return the topic, the key, the value and the headers of a record."""
+        if shape in FAILURES:
+            return make_failure(self, shape)
         if shape == "rejection":
-            return topics.AUDIT.name, b"request", self._rejection()
+            return topics.AUDIT.name, b"request", self._rejection(), []
         if shape == "poison":
-            return topics.RECEIVED.name, b"poison", b"{" + self.rng.randbytes(6)
+            return topics.RECEIVED.name, b"poison", b"{" + self.rng.randbytes(6), []
         if shape == "null":
-            return topics.RECEIVED.name, b"null", None
+            return topics.RECEIVED.name, b"null", None, []
         lead = self._lead(_PREFIXES.get(shape, ""))
         if self.leads and shape in ("repeat", "conflict"):
             lead = self.rng.choice(self.leads)
@@ -42,7 +47,7 @@ class Records:
             self.leads.append(lead)
         if shape == "refused":
             self.refused.add(str(lead.lead_id))
-        return topics.RECEIVED.name, str(lead.lead_id).encode(), lead.model_dump_json().encode()
+        return topics.RECEIVED.name, str(lead.lead_id).encode(), lead.model_dump_json().encode(), []
 
     def value_of(self, lead_id: UUID) -> bytes:
         """Return the value of a lead's record."""

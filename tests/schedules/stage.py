@@ -27,6 +27,7 @@ class Stage(Protocol):
 
     `shapes` are the records that it gets. `draw_fault` draws the faults that only this stage has. `beside`
     runs beside the members. Within `quiet_seconds` after the last fault, all is handled.
+    `patches` replace the service's clock and waits.
     """
 
     @property
@@ -41,6 +42,8 @@ class Stage(Protocol):
     def beside(self) -> Callable[[Any], Awaitable[Any]] | None: ...
     @property
     def quiet_seconds(self) -> float: ...
+    @property
+    def patches(self) -> tuple[tuple[Any, str, Any], ...]: ...
 
     def statements(self) -> Statements:
         """Return the queries that the stage sends."""
@@ -63,6 +66,7 @@ class LedgerStage:
     draw_fault: Callable[[Random, float], Event] | None = None
     beside: Callable[[Any], Awaitable[Any]] | None = None
     quiet_seconds: float = QUIET_SECONDS
+    patches: tuple[tuple[Any, str, Any], ...] = ()
 
     def counted(self, world: "World", partition: TopicPartition) -> int:
         """Return the ledger's next offset."""

@@ -10,6 +10,7 @@ from services.persister.app import create_app as persister_app
 from services.persister.settings import Settings as PersisterSettings
 from tests.schedules.database.persister_queries import persister_statements
 from tests.schedules.database.pool import Opener, Statements
+from tests.schedules.flusher.stage import FlusherStage
 from tests.schedules.notifier.stage import NotifierStage
 from tests.schedules.oracles import check_ledger, check_persister
 from tests.schedules.stage import POSTGRES, LedgerStage, Stage
@@ -42,4 +43,5 @@ STAGES: dict[str, Stage] = {
     "persister": PersisterStage(),
     "notifier": NotifierStage(),
     "webhooks": WebhooksStage(),
+    "flusher": FlusherStage(),
 }

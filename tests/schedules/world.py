@@ -26,6 +26,7 @@ from tests.schedules.database.lead_event_queries import EVENTS
 from tests.schedules.database.pool import Opener
 from tests.schedules.database.server import Database
 from tests.schedules.faults import Faults
+from tests.schedules.flusher.faults import QueueFaults
 from tests.schedules.history import History
 from tests.schedules.notifier.faults import MailFaults
 from tests.schedules.notifier.smtp_server import SmtpServer
@@ -62,6 +63,7 @@ _HARMLESS_EVENTS: Final = (
     "erase_lead",
     "refuse_outcome",
     "resend_delivery",
+    "request_retry",
 )
 
 
@@ -77,7 +79,7 @@ class Outcome:
 
 
 @dataclass
-class World(Faults, MailFaults, ReceiverFaults):
+class World(Faults, MailFaults, ReceiverFaults, QueueFaults):
     """Everything of one schedule."""
 
     plan: Plan
@@ -96,6 +98,8 @@ class World(Faults, MailFaults, ReceiverFaults):
     accepted: list[tuple[UUID, str, UUID | None]] = field(default_factory=list)
 
     unsent: set[UUID] = field(default_factory=set)  # the leads that were spam at some time
+    resolved: set[UUID] = field(default_factory=set)  # the rows of the replay queue that a stage has handled
+    changes: dict[UUID, list[UUID]] = field(default_factory=dict)  # what was in the outbox, by lead, in order
     refused_outcomes: set[UUID] = field(default_factory=set)  # the leads whose outcomes were refused
 
     def __post_init__(self) -> None:
@@ -167,8 +171,7 @@ class World(Faults, MailFaults, ReceiverFaults):
 
     async def _publish(self, shapes: tuple[str, ...]) -> None:
         for shape in shapes:
-            topic, key, value = self.records.make(shape)
-            await self.publish_record(topic, key, value, [])
+            await self.publish_record(*self.records.make(shape))
 
     async def publish_record(
         self, topic: str, key: bytes, value: bytes | None, headers: list[tuple[str, bytes]]
@@ -279,7 +282,7 @@ def _read_in_loop(thread: Any, function: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _watched_product(watched: dict[str, Any]) -> Iterator[None]:
+def _watched_product(watched: dict[str, Any], stage: Stage) -> Iterator[None]:
     """Send the product's log to the history, and its exits to the process that ends."""
 
     def end_process() -> None:
@@ -298,10 +301,13 @@ def _watched_product(watched: dict[str, Any]) -> Iterator[None]:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL + 1)  # as `runtime.logs` does
     structlog.configure(processors=[note], wrapper_class=structlog.stdlib.BoundLogger)
     with (
+        contextlib.ExitStack() as patches,
         mock.patch.object(ReadingThread, "_start", _read_in_loop),
         mock.patch.object(logs, "configure"),
         mock.patch.object(tasks, "end_process", end_process),
     ):
+        for owner, attribute, value in stage.patches:
+            patches.enter_context(mock.patch.object(owner, attribute, value))
         yield
 
 
@@ -314,5 +320,5 @@ def run_plan(plan: Plan, stage: Stage) -> Outcome:
         watched["world"] = world = World(plan, stage, loop, network, history)
         return await world.run()
 
-    with _watched_product(watched):  # also while the coroutines that are left are closed
+    with _watched_product(watched, stage):  # also while the coroutines that are left are closed
         return run_virtual(plan.seed, main)

@@ -77,8 +77,9 @@ class Connection:
         rows = await self.fetch(sql, *values)
         return rows[0] if rows else None
 
-    async def fetchval(self, sql: str, *values: Any) -> Any:
+    async def fetchval(self, sql: str, *values: Any, timeout: float | None = None) -> Any:  # noqa: ASYNC109
         """Return the first value of the first row, or None."""
+        del timeout
         row = await self.fetchrow(sql, *values)
         return next(iter(row.values())) if row else None
 
