@@ -21,6 +21,13 @@ Result = TypeVar("Result")
 _EPOCH: Final = 1_796_000_000.0
 
 
+class _SeededRandom(Random):
+    """A generator whose seed, without one, is the schedule's."""
+
+    def __init__(self, seed: float | None = None) -> None:
+        super().__init__(random.random() if seed is None else seed)
+
+
 @contextmanager
 def _virtual_world(loop: VirtualLoop, rng: Random) -> Iterator[None]:
     """Take clock, random values and random bytes from the schedule while the body runs.
@@ -33,12 +40,13 @@ def _virtual_world(loop: VirtualLoop, rng: Random) -> Iterator[None]:
     real = time.monotonic, time.time, os.urandom, random.getstate()
     time.monotonic, time.time = loop.time, lambda: _EPOCH + loop.time()
     aiohttp_connector.monotonic = loop.time  # type: ignore[attr-defined]
-    os.urandom = rng.randbytes
+    os.urandom, random.Random = rng.randbytes, _SeededRandom  # type: ignore[assignment,misc]
     random.seed(rng.random())
     try:
         yield
     finally:
         time.monotonic, time.time, os.urandom = real[:3]
+        random.Random = Random  # type: ignore[misc]
         aiohttp_connector.monotonic = time.monotonic  # type: ignore[attr-defined]
         random.setstate(real[3])
         gc.enable()
