@@ -13,7 +13,8 @@ from fastapi import FastAPI
 
 from runtime import health, logs
 from runtime.database.ledger import Ledger
-from runtime.database.postgres import OpenPool, Pool, check_database, open_pool
+from runtime.database.postgres import OpenPool, Pool, open_pool
+from runtime.database.readiness import check_database
 from runtime.http.request_limits import RequestLimits
 from runtime.kafka.broker import build_broker
 from runtime.kafka.consumer import Consumer

@@ -4,7 +4,7 @@ import asyncio
 import json
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
@@ -295,19 +295,3 @@ async def ping(pool: Pool) -> None:
     async with connection_within_deadline(pool) as connection:
         if await connection.execute(_IS_READ_ONLY) != "SELECT 0":
             raise asyncpg.ReadOnlySQLTransactionError("the server is read-only")
-
-
-def check_database(settings: Postgres, pool: Pool) -> Callable[[], Awaitable[None]]:
-    """Return the database's health check. If the pool has no free connection, the check opens its own."""
-    spare = Connector(settings.url.get_secret_value(), PING_SECONDS)
-
-    async def check() -> None:
-        if has_free_connection(pool):
-            await ping(pool)
-            return
-        try:
-            (await spare.connect()).terminate()
-        except DRIVER_ERRORS as error:
-            raise translate_error(error) from error
-
-    return check

@@ -10,7 +10,8 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from runtime import VERSION, health, logs
-from runtime.database.postgres import OpenPool, check_database, open_pool
+from runtime.database.postgres import OpenPool, open_pool
+from runtime.database.readiness import check_database
 from runtime.http.allowed_hosts import AllowedHosts
 from runtime.http.request_limits import RequestLimits
 from runtime.http.request_tracing import ServerSpans

@@ -22,6 +22,7 @@ from services.admin.app import create_app as create_admin
 from services.flusher.app import create_app as create_flusher
 from services.notifier.app import create_app as create_notifier
 from services.persister.app import create_app as create_persister
+from services.webhooks.app import create_app as create_webhooks
 from tests.support.database.standby import Pair, hanging, running_pair
 from tests.support.wait import eventually
 from tests.support.web.unreachable_address import blackhole
@@ -29,6 +30,7 @@ from tests.support.web.unreachable_address import blackhole
 APPS: dict[str, Callable[[], FastAPI]] = {
     "persister": create_persister,
     "notifier": create_notifier,
+    "webhooks": create_webhooks,
     "flusher": create_flusher,
     "admin": create_admin,
 }
@@ -235,12 +237,41 @@ async def test_services_report_hung_database_within_ten_seconds(pair: Pair) -> N
         await eventually(parts, until=ready, what="the database ready")
         with hanging(pair.primary):
             began = time.monotonic()
-            found = await eventually(
-                parts, until=lambda parts: not any(part["ok"] for part in parts.values()), what="all red"
-            )
+            found = await eventually(parts, until=none_ready, what="all red")
             assert time.monotonic() - began < QUIET_SECONDS
             assert {part["reason"] for part in found.values()} == {"database does not answer"}
+            for client in clients.values():  # a probe waits for 2 s
+                began = time.monotonic()
+                assert (await client.get("/readyz")).status_code == 503
+                assert time.monotonic() - began < 2
         await eventually(parts, until=ready, what="the database back")
+
+
+def none_ready(found: dict[str, dict[str, Any]]) -> bool:
+    return not any(part["ok"] for part in found.values())
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize("exhausted", [False, True], ids=["idle", "exhausted"])
+async def test_services_report_a_server_that_commits_nothing(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, exhausted: bool
+) -> None:
+    # It answers queries, so that readiness stayed green.
+    monkeypatch.setattr("runtime.database.readiness.COMMIT_SECONDS", 1.0)
+    monkeypatch.setattr("runtime.health.REUSE_SECONDS", 0.0)
+    app = create_admin()
+    async with _serving(app) as client, AsyncExitStack() as stack:
+        await eventually(lambda: _database(client), until=lambda part: part["ok"], what="the database")
+        async with pair.committing_nothing():
+            if exhausted:
+                pool = app.state.adapters.leads._pool
+                for _ in range(pool.get_max_size()):
+                    await stack.enter_async_context(pool.acquire())
+            found = await eventually(
+                lambda: _database(client), until=lambda part: not part["ok"], seconds=20, what="red"
+            )
+            assert found["reason"] == "database does not commit"
+        await eventually(lambda: _database(client), until=lambda part: part["ok"], what="green")
 
 
 @asynccontextmanager

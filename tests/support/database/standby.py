@@ -5,7 +5,7 @@ import contextlib
 import os
 import shutil
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -54,6 +54,19 @@ class Pair:
             await connection.execute("ALTER SYSTEM SET default_transaction_read_only = on")
             await connection.execute("SELECT pg_reload_conf()")
         finally:
+            await connection.close()
+
+    @contextlib.asynccontextmanager
+    async def committing_nothing(self) -> AsyncIterator[None]:
+        """Let each commit on the primary wait for a synchronous standby that is gone."""
+        connection = await asyncpg.connect(self.primary.urls.superuser)
+        try:
+            await connection.execute("ALTER SYSTEM SET synchronous_standby_names = 'gone'")
+            await connection.execute("SELECT pg_reload_conf()")
+            yield
+        finally:
+            await connection.execute("ALTER SYSTEM RESET synchronous_standby_names")
+            await connection.execute("SELECT pg_reload_conf()")
             await connection.close()
 
     async def in_sync(self) -> None:
