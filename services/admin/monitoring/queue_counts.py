@@ -93,14 +93,12 @@ def _rows_by_state(rows: list[Any]) -> dict[str, int]:
 
 def _stage_queue(stage: str, rows: list[Any], open_rows: Any, control: Any, at: datetime) -> StageQueue:
     oldest = open_rows["oldest_open_at"] if open_rows else None
-    is_paused = bool(control and control["paused"])
     return StageQueue(
         stage=stage,
         **_rows_by_state(rows),
         due=open_rows["due"] if open_rows else 0,
         oldest_open_at=oldest,
         oldest_open_age_seconds=max(0.0, (at - oldest).total_seconds()) if oldest else None,
-        paused=is_paused,
+        paused=bool(control and control["paused"]),
         pause_reason=control["reason"] if control else None,
-        paused_since=control["changed_at"] if is_paused else None,
     )

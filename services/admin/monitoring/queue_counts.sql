@@ -22,7 +22,7 @@ SELECT count(*) FROM replay_queue WHERE state = 'dead' AND stage = 'notifier' AN
 
 -- name: list_stage_controls
 -- The stages' circuit breakers.
-SELECT stage, paused, reason, changed_at FROM stage_control;
+SELECT stage, paused, reason FROM stage_control;
 
 -- name: sum_ledger
 -- The ledger's counts, summed over partitions and epochs.

@@ -26,9 +26,6 @@ class StageQueue(BaseModel):
     oldest_open_age_seconds: float | None
     paused: bool
     pause_reason: str | None
-    paused_since: datetime | None = Field(
-        default=None, description="Since when the stage is paused; null if it is not."
-    )
 
 
 class GroupLag(BaseModel):

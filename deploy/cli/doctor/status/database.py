@@ -71,7 +71,7 @@ async def _check_stages(pool: Pool) -> list[CheckResult]:
     """Return the paused stages, and whether the ledger balances."""
     counts = await count_queue(pool)
     results = [
-        fail("stages", f"{stage.stage} is paused: {stage.pause_reason}{since(stage.paused_since)}",
+        fail("stages", f"{stage.stage} is paused: {stage.pause_reason}",
              f"{RUNBOOKS}BreakerOpen.md")
         for stage in counts.stages
         if stage.paused

@@ -13,7 +13,6 @@ from services.admin.settings import Settings as Admin
 _RUNBOOKS: Final = "docs/runbooks/"
 # The runbook for a part that fails. Any other part is a dependency of the service.
 _PARTS: Final = {
-    "breaker": "BreakerOpen.md",
     "emails": "MailFailures.md",
     "intake": "SpoolFilling.md",
     "sites_file": "SitesFileInvalid.md",
@@ -49,10 +48,10 @@ def _check_process(process: ServiceProcess) -> Iterator[CheckResult]:
         if not isinstance(state, dict) or (state.get("ok") and not state.get("reason")):
             continue
         found = True
-        seen = (
-            f"{name}: {part}: {without_addresses(str(state.get('reason')))}{since_text(state.get('since'))}"
-        )
-        todo = _RUNBOOKS + _PARTS.get(part, _SERVICE_DOWN)
+        reason = without_addresses(str(state.get("reason")))
+        seen = f"{name}: {part}: {reason}{since_text(state.get('since'))}"
+        is_breaker = "resume the stage" in reason  # a consumer that its stage's breaker has paused
+        todo = _RUNBOOKS + ("BreakerOpen.md" if is_breaker else _PARTS.get(part, _SERVICE_DOWN))
         yield warn("services", seen, todo) if state.get("ok") else fail("services", seen, todo)
     if found:
         return
