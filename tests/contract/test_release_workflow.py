@@ -1,6 +1,9 @@
 """The workflow of a release: what it runs, and with which versions. `make check` runs zizmor on it."""
 
+import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -47,3 +50,20 @@ def test_only_the_job_that_publishes_may_write() -> None:
 def test_variables_and_secrets_are_documented() -> None:
     for name in set(re.findall(r"\b(?:vars|secrets)\.(\w+)", TEXT)):
         assert f"`{name}`" in PAGE
+
+
+def test_the_published_chart_names_the_repository_and_the_image(tmp_path: Path) -> None:
+    chart = tmp_path / "deploy/kubernetes/fastcore"
+    shutil.copytree(ROOT / "deploy/kubernetes/fastcore", chart)
+    [commands] = [step["run"] for step in JOBS["build"]["steps"] if "sed -i" in step.get("run", "")]
+    github = {"GITHUB_SERVER_URL": "https://git.example", "GITHUB_REPOSITORY": "acme/leads"}
+    environment = {**os.environ, **github, "IMAGE": "registry.example/acme/fastcore"}
+    subprocess.run(["bash", "-euc", commands], cwd=tmp_path, env=environment, check=True)
+    metadata = yaml.safe_load((chart / "Chart.yaml").read_text())
+    assert (metadata["home"], metadata["sources"]) == (
+        "https://git.example/acme/leads",
+        ["https://git.example/acme/leads"],
+    )
+    assert "fastcore.example" not in (chart / "Chart.yaml").read_text()
+    values = yaml.safe_load((chart / "values.yaml").read_text())
+    assert values["image"]["repository"] == "registry.example/acme/fastcore"
