@@ -35,7 +35,7 @@ imagePullSecrets: {{- toYaml . | nindent 2 }}
 {{- with include "fastcore.podValue" (list . "priorityClassName") }}
 priorityClassName: {{ . }}
 {{- end }}
-securityContext: {{- toYaml $values.podSecurityContext | nindent 2 }}
+securityContext: {{- toYaml (.security | default $values.podSecurityContext) | nindent 2 }}
 {{- range $key := list "nodeSelector" "affinity" "tolerations" }}
 {{- with include "fastcore.podValue" (list $ $key) }}
 {{ $key }}: {{- . | nindent 2 }}
@@ -73,7 +73,7 @@ resources: {{- toYaml (index .root.Values .name | default .root.Values.migrate).
 
 {{/* The Secrets with files: the group of `secrets`, and the services that mount it under /etc/fastcore. */}}
 {{- define "fastcore.fileGroups" -}}
-authorities: [ingest, persister, notifier, webhooks, flusher, admin, migrate]
+authorities: [ingest, persister, notifier, webhooks, flusher, admin, migrate, backup]
 destinations: [webhooks]
 mail: [notifier{{ if include "fastcore.mailboxKey" . }}, flusher{{ end }}]
 audit: [flusher]
