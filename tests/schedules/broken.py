@@ -70,10 +70,10 @@ BROKEN: Final[dict[str, Broken]] = {
         "is stored",
     ),
     "commits-outlive-rebalance": Broken(
-        ((offset_commits.OffsetCommits, "flush", _nothing),), _CHURN, "reads it again", seeds=(3,)
+        ((offset_commits.OffsetCommits, "flush", _nothing),), _CHURN, "reads it again", seeds=(2, 23)
     ),
     "prefetched-records-outlive-rebalance": Broken(
-        ((prefetch.Prefetcher, "discard", lambda _: None),), _CHURN, "another member owns", seeds=(5,)
+        ((prefetch.Prefetcher, "discard", lambda _: None),), _CHURN, "another member owns", seeds=(1, 20)
     ),
     "lost-log-tail-unnoticed": Broken(
         ((positions.Position, "is_another_log", property(lambda _: False)),),
