@@ -237,7 +237,7 @@ def build(
     """Return the model for these posts with at most `faults` faults."""
     keys = {ONE_LEAD: "one lead", TWO_LEADS: "two leads", ONE_KEY: "one key with two bodies"}
     bounds = f"{keys.get(posts, count(len(posts), 'post'))}, two gateways, two persisters, one partition"
-    bounds += ", an erasure" * erases
+    bounds += ", an erasure" * erases + ", a post that nobody repeats" * bool(impatient)
     initial = State(tuple("new" for _ in posts), (None,) * len(posts), faults=faults)
     steps: Callable[[State], Iterator[Step]] = Gateways(
         posts, broken, impatient, erases=erases, delays=delays

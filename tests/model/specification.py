@@ -73,6 +73,7 @@ def models() -> list[Model]:
         intake.build(TWO_LEADS, faults=1),
         intake.build(ONE_KEY, faults=1),
         intake.build(ONE_LEAD, faults=1, erases=True),
+        intake.build(ONE_LEAD, faults=1, impatient=(0,)),
         mails.build("welcome", faults=2, resends=1, erases=True),
         mails.build("welcome", faults=1, refusals=2, resends=1, erases=True),
         mails.build("alert", faults=2, resends=1, erases=True),

@@ -60,7 +60,8 @@ class AlertDigests:
         self._publisher = publisher
         self._identities = identities
         self._sending = asyncio.Lock()
-        # Prevents a second mail if a failover to an asynchronous standby loses the commit of an outcome.
+        # The records whose alerts the last digests listed, and the outcome. Prevents a second mail if a failover to
+        # an asynchronous standby loses the commit of an outcome, also if the alerts are then in another digest.
         self._sent = dict[UUID, tuple[MailOutcome, frozenset[UUID]]]()
         self._log = logger("alert digest")
 
@@ -93,13 +94,17 @@ class AlertDigests:
                 return sent
 
     async def _handle(self, digest: ClaimedDigest) -> MailOutcome | None:
-        """Send a digest and record its outcome. Return None if the digest lists nothing or has changed."""
+        """Send a digest and record its outcome. Return None if the digest lists nothing, or is claimed again."""
         if not digest.alerts:
             await self._store.end_empty(digest)
             return None
         outcome: MailOutcome | None = None
         try:
-            outcome = await self._outcome_of(digest)
+            known = self._find_sent(digest)
+            if known and len(known[1]) < len(digest.alerts):
+                await self._store.settle(digest, known[1], known[0])
+                return None
+            outcome = known[0] if known else await self._outcome_of(digest)
             await self._record(digest, outcome)
         except ListChangedError:
             await self._store.release(digest, "", 0.0)
@@ -110,10 +115,14 @@ class AlertDigests:
             raise
         return outcome
 
+    def _find_sent(self, digest: ClaimedDigest) -> tuple[MailOutcome, list[CollectedAlert]] | None:
+        """Return the alerts of a digest that this process has sent, and an outcome, or None if it sent none."""
+        for outcome, records in reversed(self._sent.values()):
+            if alerts := [each for each in digest.alerts if each.record_id in records]:
+                return outcome, alerts
+        return None
+
     async def _outcome_of(self, digest: ClaimedDigest) -> MailOutcome:
-        leads = frozenset(each.lead_id for each in digest.alerts)
-        if (known := self._sent.get(digest.digest_id)) and leads <= known[1]:
-            return known[0]
         if digest.is_interrupted:
             return PROCESS_DIED
         identity = self._identities.of(digest.site)
@@ -136,7 +145,7 @@ class AlertDigests:
         message_id = message_id_of(digest.digest_id, NAME, identity.from_email)
         outcome = await self._mailer.send(mail, lambda: self._store.begin_sending(digest, message_id))
         if outcome.status is MailStatus.SENT:
-            self._sent[digest.digest_id] = outcome, leads
+            self._sent[digest.digest_id] = outcome, frozenset(each.record_id for each in digest.alerts)
             if len(self._sent) > CACHED_OUTCOMES:
                 del self._sent[next(iter(self._sent))]
         return outcome

@@ -192,6 +192,16 @@ class DigestStore:
                 tries=int(outcome.status is not MailStatus.SENT),
             )
 
+    async def settle(
+        self, digest: ClaimedDigest, alerts: Sequence[CollectedAlert], outcome: MailOutcome
+    ) -> None:
+        """Write the outcome of alerts that an earlier digest listed. They leave this one, which is released."""
+        async with transaction(self._pool) as connection:
+            await self._hold(connection, digest)
+            await _move(connection, digest.digest_id, alerts, outcome, attempt=digest.attempts)
+            await _SQL.leave(connection, lead_ids=[each.lead_id for each in alerts])
+            await self._postpone(connection, digest, "", 0.0, tries=0)
+
     async def end_empty(self, digest: ClaimedDigest) -> None:
         """End a digest that has no leads any more."""
         async with transaction(self._pool) as connection:

@@ -88,7 +88,9 @@ async def collect(settings: Settings, kafka: Kafka, db: Any, count: int) -> list
     leads = [lead() for _ in range(count)]
     async with notifier(settings):
         await post(kafka, *leads)
-        await eventually(lambda: alert_states(db), until=lambda s: s == {"collected": count}, seconds=40)
+        await eventually(
+            lambda: alert_states(db), until=lambda s: s.get("collected") == count, seconds=40
+        )
     await hurry(db)
     return leads
 
@@ -248,6 +250,26 @@ async def test_a_lost_commit_of_the_outcome_causes_no_second_list(
         await process.send_due()
     assert await alert_states(db) == {"sent": 2}
     assert len(digest_mails(smtp)) == 1
+
+
+async def test_a_lost_list_is_not_repeated_within_another_one(
+    hourly: Settings, smtp: SmtpServer, kafka: Kafka, postgres: Postgres, db: Any
+) -> None:
+    leads = await collect(hourly, kafka, db, 2)
+    await db.execute("CREATE TABLE kept AS SELECT * FROM collected_alert")
+    async with digests(postgres, hourly) as process:
+        assert await process.send_due() == 1
+        leads += await collect(hourly, kafka, db, 1)
+        # A standby without the list takes over. Its alerts are collected again, with one more.
+        await db.execute("DELETE FROM alert_digest")
+        await db.execute("UPDATE email_delivery SET state = 'collected' WHERE kind = 'admin_alert'")
+        await db.execute("INSERT INTO collected_alert SELECT * FROM kept")
+        await db.execute("UPDATE collected_alert SET digest_id = NULL")
+        await hurry(db)
+        assert await process.send_due() == 0
+        assert await process.send_due() == 1
+    assert await alert_states(db) == {"sent": 3}
+    assert reported_leads(smtp) == once(leads)
 
 
 async def test_an_unavailable_server_uses_up_no_retry_and_makes_one_list(
