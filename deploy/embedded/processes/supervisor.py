@@ -177,8 +177,9 @@ class _UnixTransport(xmlrpc.client.Transport):
         self._path = path
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        del host
-        return _UnixConnection(self._path)
+        # The transport closes this connection at the end.
+        self._connection = host, _UnixConnection(self._path)
+        return self._connection[1]
 
 
 def _require_private(folder: Path) -> None:
