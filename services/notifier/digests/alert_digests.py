@@ -60,8 +60,8 @@ class AlertDigests:
         self._publisher = publisher
         self._identities = identities
         self._sending = asyncio.Lock()
-        # The records whose alerts the last digests listed, and the outcome. Prevents a second mail if a failover to
-        # an asynchronous standby loses the commit of an outcome, also if the alerts are then in another digest.
+        # The records whose alerts the last digests listed, and the outcome. Prevents a second mail if a
+        # failover to an asynchronous standby loses the outcome, also if another digest lists the alerts then.
         self._sent = dict[UUID, tuple[MailOutcome, frozenset[UUID]]]()
         self._log = logger("alert digest")
 
@@ -94,7 +94,7 @@ class AlertDigests:
                 return sent
 
     async def _handle(self, digest: ClaimedDigest) -> MailOutcome | None:
-        """Send a digest and record its outcome. Return None if the digest lists nothing, or is claimed again."""
+        """Send a digest and record its outcome. Return None if it lists nothing, or is claimed again."""
         if not digest.alerts:
             await self._store.end_empty(digest)
             return None
@@ -116,7 +116,7 @@ class AlertDigests:
         return outcome
 
     def _find_sent(self, digest: ClaimedDigest) -> tuple[MailOutcome, list[CollectedAlert]] | None:
-        """Return the alerts of a digest that this process has sent, and an outcome, or None if it sent none."""
+        """Return the alerts of a digest that this process has sent, and the outcome, or None."""
         for outcome, records in reversed(self._sent.values()):
             if alerts := [each for each in digest.alerts if each.record_id in records]:
                 return outcome, alerts

@@ -195,7 +195,7 @@ class DigestStore:
     async def settle(
         self, digest: ClaimedDigest, alerts: Sequence[CollectedAlert], outcome: MailOutcome
     ) -> None:
-        """Write the outcome of alerts that an earlier digest listed. They leave this one, which is released."""
+        """Write the outcome of alerts that another digest listed. They leave this one, which is released."""
         async with transaction(self._pool) as connection:
             await self._hold(connection, digest)
             await _move(connection, digest.digest_id, alerts, outcome, attempt=digest.attempts)

@@ -88,9 +88,7 @@ async def collect(settings: Settings, kafka: Kafka, db: Any, count: int) -> list
     leads = [lead() for _ in range(count)]
     async with notifier(settings):
         await post(kafka, *leads)
-        await eventually(
-            lambda: alert_states(db), until=lambda s: s.get("collected") == count, seconds=40
-        )
+        await eventually(lambda: alert_states(db), until=lambda s: s.get("collected") == count, seconds=40)
     await hurry(db)
     return leads
 
