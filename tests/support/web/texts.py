@@ -13,8 +13,8 @@ from services.admin.texts import Viewer
 OPEN, CLOSE = "\N{MATHEMATICAL LEFT WHITE SQUARE BRACKET}", "\N{MATHEMATICAL RIGHT WHITE SQUARE BRACKET}"
 # Elements whose content is data, or is not shown.
 DATA: Final = {"bdi", "code", "kbd", "time", "textarea", "script", "style", "datalist"}
-# The classes of elements whose content a person wrote.
-DATA_CLASSES: Final = {"message", "lines"}
+# The classes of elements whose content a person wrote, or is documentation in English.
+DATA_CLASSES: Final = {"message", "lines", "runbook"}
 ATTRIBUTES: Final = {"alt", "aria-label", "data-label", "placeholder", "title"}
 VOID: Final = {
     "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr",
