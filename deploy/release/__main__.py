@@ -58,6 +58,7 @@ def build(
 ) -> None:
     """Build the chart, the kit, their SBOMs, the notes and the checksums."""
     check(tag)
+    out = out.resolve()  # npm and helm run in folders of their own
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     kit = pack_kit(out)
