@@ -102,7 +102,7 @@ class AlertDigests:
         try:
             known = self._find_sent(digest)
             if known and len(known[1]) < len(digest.alerts):
-                await self._store.settle(digest, known[1], known[0])
+                await self._store.record_sent(digest, known[1], known[0])
                 return None
             outcome = known[0] if known else await self._outcome_of(digest)
             await self._record(digest, outcome)

@@ -192,7 +192,7 @@ class DigestStore:
                 tries=int(outcome.status is not MailStatus.SENT),
             )
 
-    async def settle(
+    async def record_sent(
         self, digest: ClaimedDigest, alerts: Sequence[CollectedAlert], outcome: MailOutcome
     ) -> None:
         """Write the outcome of alerts that another digest listed. They leave this one, which is released."""

@@ -63,8 +63,7 @@ PAGES = (
     *(f"/admin/ui/{name}" for name in ("emails", "jobs", "audit")),
     "/admin/ui/audit?actor=nobody",
     "/admin/ui/status/count",
-    "/admin/ui/nothing",
-    "/admin/runbooks/SpoolFilling",
+    *("/admin/ui/nothing", "/admin/runbooks/SpoolFilling"),
 )
 FORMS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("/admin/ui/palette", {"q": "Ada"}),

@@ -233,43 +233,6 @@ async def test_a_lead_that_is_erased_just_before_the_body_is_not_listed(
     assert await alert_states(db) == {"sent": 2, "suppressed": 1}
 
 
-async def test_a_lost_commit_of_the_outcome_causes_no_second_list(
-    hourly: Settings, smtp: SmtpServer, kafka: Kafka, postgres: Postgres, db: Any
-) -> None:
-    await collect(hourly, kafka, db, 2)
-    await db.execute("CREATE TABLE kept AS SELECT * FROM collected_alert")
-    async with digests(postgres, hourly) as process:
-        assert await process.send_due() == 1
-        # A standby without the last commits takes over.
-        await db.execute("UPDATE email_delivery SET state = 'collected' WHERE kind = 'admin_alert'")
-        await db.execute("UPDATE alert_digest SET ended_at = NULL, lease_until = NULL")
-        await db.execute("INSERT INTO collected_alert SELECT * FROM kept")
-        await db.execute("UPDATE collected_alert SET digest_id = (SELECT id FROM alert_digest)")
-        await process.send_due()
-    assert await alert_states(db) == {"sent": 2}
-    assert len(digest_mails(smtp)) == 1
-
-
-async def test_a_lost_list_is_not_repeated_within_another_one(
-    hourly: Settings, smtp: SmtpServer, kafka: Kafka, postgres: Postgres, db: Any
-) -> None:
-    leads = await collect(hourly, kafka, db, 2)
-    await db.execute("CREATE TABLE kept AS SELECT * FROM collected_alert")
-    async with digests(postgres, hourly) as process:
-        assert await process.send_due() == 1
-        leads += await collect(hourly, kafka, db, 1)
-        # A standby without the list takes over. Its alerts are collected again, with one more.
-        await db.execute("DELETE FROM alert_digest")
-        await db.execute("UPDATE email_delivery SET state = 'collected' WHERE kind = 'admin_alert'")
-        await db.execute("INSERT INTO collected_alert SELECT * FROM kept")
-        await db.execute("UPDATE collected_alert SET digest_id = NULL")
-        await hurry(db)
-        assert await process.send_due() == 0
-        assert await process.send_due() == 1
-    assert await alert_states(db) == {"sent": 3}
-    assert reported_leads(smtp) == once(leads)
-
-
 async def test_an_unavailable_server_uses_up_no_retry_and_makes_one_list(
     hourly: Settings, smtp: SmtpServer, kafka: Kafka, postgres: Postgres, db: Any
 ) -> None:
