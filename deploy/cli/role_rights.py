@@ -157,7 +157,7 @@ async def end_sessions_of_gone_clients(connection: Connection) -> None:
 
 
 async def _owned_database(connection: Connection) -> str | None:
-    """Return the name of the database, quoted for SQL. None: another role owns the database."""
+    """Return the name of the database, quoted for SQL, or None if another role owns it."""
     name: str | None = await connection.fetchval(
         "SELECT quote_ident(datname) FROM pg_database"
         " WHERE datname = current_database() AND pg_has_role(current_user, datdba, 'USAGE')"

@@ -16,7 +16,7 @@ from services.roles import PORTS
 
 CHART: Final = ROOT / "deploy/kubernetes/fastcore"
 _COMPONENTS: Final = (*PORTS, "migrate")
-# What the chart sets itself, from other values.
+# The variables that the chart sets itself, from other values.
 _SET_BY_CHART: Final = {
     "FASTCORE_HTTP_HOST",
     "FASTCORE_HTTP_PORT",

@@ -34,9 +34,8 @@ def route_template(scope: Scope) -> str | None:
     app = scope.get("app")
     if endpoint is None or app is None:
         return None
-    for (
-        route
-    ) in app.router.routes:  # Starlette's own routes and mounts put only their endpoint into the scope
+    # Starlette's own routes and mounts put only their endpoint into the scope.
+    for route in app.router.routes:
         if isinstance(route, Route) and route.endpoint is endpoint:
             return route.path
         if isinstance(route, Mount) and route.app is endpoint:

@@ -101,7 +101,7 @@ def classpath(progress: Progress = silent, cache: Path | None = None, lock: Path
     jars = read_lock(lock.read_text())
     if _missing(jars, folder):
         with (folder / ".lock").open("w") as locked:
-            # Installations that start at the same time would each download everything.
+            # Without the lock, installations that start at the same time would each download all jars.
             fcntl.flock(locked, fcntl.LOCK_EX)
             if missing := _missing(jars, folder):
                 progress(f"Downloading {len(missing)} jars from Maven Central, about 1 MB each")

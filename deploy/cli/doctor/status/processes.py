@@ -19,7 +19,7 @@ _PARTS: Final = {
     "smtp": "MailFailures.md",
 }
 _SERVICE_DOWN: Final = "ServiceDown.md"
-# The gateway has these codes only if it failed itself.
+# The codes of refusals that are the fault of the gateway, not of the request.
 _OURS: Final = ("unavailable", "internal-error")
 
 

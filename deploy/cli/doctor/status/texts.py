@@ -16,7 +16,7 @@ def without_addresses(text: str) -> str:
 
 
 def queue_reason(reason: str) -> str:
-    """Return the reason of a failed record, unless it is none of FASTCore's.
+    """Return the reason of a failed record, or a placeholder if FASTCore does not write such a reason.
 
     Whoever can write to Kafka can write any text there, also personal data.
     """
