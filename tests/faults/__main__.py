@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from deploy.embedded.servers.kafka_jars import classpath
 from tests.faults import families
 from tests.faults.family import Family
 from tests.faults.runner.record import OtherCommit, Record
@@ -73,12 +74,15 @@ def main(
         keep=keep,
         parallel=parallel,
     )
+    # Here, where a failure says so once, and not within the bounds of the first rounds.
+    classpath(typer.echo)
     run = Run(chosen, plan, Record(record or folder / "rounds.jsonl"), folder, typer.echo)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C
     try:
         run.execute()
     except OtherCommit as error:
         raise typer.BadParameter(str(error), param_hint="--record") from None
+    run.report_violations()
     typer.echo(f"{len(run.done)} rounds, {run.violations} with violations; recorded in {run.record.path}")
     sys.exit(1 if run.violations else 0)
 

@@ -31,9 +31,8 @@ ROOTS = (
     "org.apache.kafka:kafka_2.13:4.4.0",
     "org.apache.logging.log4j:log4j-slf4j-impl:2.25.5",  # connects Kafka's slf4j 1.7 to its log4j 2.25.5
 )
-
-
-RETRY_SECONDS = (1.0, 3.0, 9.0)
+# A machine that has just started may resolve no names for half a minute.
+RETRY_SECONDS = (1.0, 3.0, 10.0, 30.0, 60.0)
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ def _download(jars: list[Jar], folder: Path, progress: Progress) -> None:
         context = _maven(Path(temporary))
 
         def download(jar: Jar) -> None:
-            path = _resolve(context, jar)
+            path = _resolve(context, jar, progress)
             verify(jar, path)
             path.replace(folder / jar.file_name)
 
@@ -132,18 +131,19 @@ def _download(jars: list[Jar], folder: Path, progress: Progress) -> None:
                     progress(f"Downloaded {done} of {len(jars)} jars")
 
 
-def _resolve(context: MavenContext, jar: Jar) -> Path:
+def _resolve(context: MavenContext, jar: Jar, progress: Progress) -> Path:
     """Download a jar, and try again after a failure: one of ninety downloads fails now and then."""
     failures = 0
     while True:
         try:
             return context.project(jar.group, jar.artifact).at_version(jar.version).artifact().resolve()
         except (OSError, RuntimeError) as error:
+            failed = f"{jar.file_name} could not be downloaded from Maven Central: {error}."
             if failures == len(RETRY_SECONDS):
                 raise EmbeddedError(
-                    f"{jar.file_name} could not be downloaded from Maven Central: {error}. "
-                    "Check the network and try again. Jars that are complete stay in the cache."
+                    f"{failed} Check the network and try again. Jars that are complete stay in the cache."
                 ) from error
+        progress(f"{failed} Trying again in {RETRY_SECONDS[failures]:g} s")
         time.sleep(RETRY_SECONDS[failures])
         failures += 1
 

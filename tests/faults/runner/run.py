@@ -243,13 +243,23 @@ class Run:
         )
         for fault, reason in result.skipped.items():
             self._say(f"  SKIPPED {fault}: {reason}")
-        for kind, count in Counter(each.kind for each in result.violations).items():
-            self._say(f"  {kind} x{count}")
-            for each in _some_of_each_kind(result.violations):
-                if each.kind == kind:
-                    self._say(f"    {each.lead_id or ''} {each.detail}".rstrip())
         if result.violations:
-            self._say(f"  evidence: {line['folder']}\n  again:    {line['reproduce']}")
+            self._report_violations(line)
+
+    def report_violations(self) -> None:
+        """Say once more which rounds had violations: many rounds may have followed them."""
+        for line in self.done:
+            if line["violations"]:
+                self._say(f"{line['family']} {line['seed']}/{line['number']}: {', '.join(line['faults'])}")
+                self._report_violations(line)
+
+    def _report_violations(self, line: dict[str, Any]) -> None:
+        for kind, count in line["violation_kinds"].items():
+            self._say(f"  {kind} x{count}")
+            for each in line["violations"]:
+                if each["kind"] == kind:
+                    self._say(f"    {each['lead_id'] or ''} {each['detail']}".rstrip())
+        self._say(f"  evidence: {line['folder']}\n  again:    {line['reproduce']}")
 
     def _choose(self, current: Family | None) -> Chosen | None:
         """Return the next round, of the current family if there is no better one; None ends the run."""

@@ -72,6 +72,17 @@ def test_a_violation_keeps_the_data_and_says_how_to_repeat_the_round(tmp_path: P
     assert first["reproduce"] in "\n".join(said)
 
 
+def test_violations_can_be_said_again_after_the_other_rounds(tmp_path: Path) -> None:
+    run, said = execute(tmp_path, Plan(seed=5, rounds=2), "passes", "raises")
+    before = len(said)
+    run.report_violations()
+    again = said[before:]
+    [violated] = [line for line in Record(tmp_path / "rounds.jsonl").rounds if line["violations"]]
+    assert again[0] == f"{FAMILY.name} 5/{violated['number']}: raises"
+    assert again[1:] == [line for line in said[:before] if line in again]
+    assert violated["reproduce"] in again[-1]
+
+
 def test_no_round_begins_that_the_budget_has_no_time_for(tmp_path: Path) -> None:
     run, _ = execute(tmp_path, Plan(minutes=0.5), "passes")
     assert run.done == []  # a round of an unknown family may take a minute

@@ -79,8 +79,9 @@ def _use(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_download_that_fails_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _use(Repository(tmp_path, failures=3), monkeypatch)
-    cache = tmp_path / "cache"
-    assert classpath(cache=cache, lock=_locked(tmp_path, b"good")) == [cache / "thing-1.0.jar"]
+    cache, said = tmp_path / "cache", list[str]()
+    assert classpath(said.append, cache, _locked(tmp_path, b"good")) == [cache / "thing-1.0.jar"]
+    assert [line for line in said if "name resolution. Trying again in 0 s" in line] == said[1:4]
 
 
 def test_a_download_that_fails_four_times_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
