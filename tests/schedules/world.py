@@ -220,13 +220,14 @@ class World(Faults, MailFaults, ReceiverFaults, QueueFaults):
         """Wait until all records are handled and committed. If that takes too long, a member is stuck."""
         seconds = self.stage.quiet_seconds
         ends = max(self.loop.time(), self.faults_until) + seconds
-        while unhandled := self.behind() or self.stage.check(self):
+        while unhandled := (behind := self.behind()) or self.stage.check(self):
             if self.loop.time() > ends:
                 self.violations.append(
                     f"stuck: {seconds:g} s after the last fault, {'; '.join(unhandled[:4])}"
                 )
                 return
-            await asyncio.sleep(1.0)
+            # What remains once all is committed waits for retries, and looking at all rows takes long.
+            await asyncio.sleep(1.0 if behind else 5.0)
 
     def behind(self) -> list[str]:
         """Return the partitions that the stage reads and whose records are not all committed."""
@@ -320,5 +321,8 @@ def run_plan(plan: Plan, stage: Stage) -> Outcome:
         watched["world"] = world = World(plan, stage, loop, network, history)
         return await world.run()
 
-    with _watched_product(watched, stage):  # also while the coroutines that are left are closed
-        return run_virtual(plan.seed, main)
+    try:
+        with _watched_product(watched, stage):  # also while the coroutines that are left are closed
+            return run_virtual(plan.seed, main)
+    finally:
+        watched.clear()

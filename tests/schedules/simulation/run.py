@@ -1,6 +1,7 @@
 """Runs a coroutine on a virtual loop: the clock and all randomness of the interpreter are the schedule's."""
 
 import asyncio
+import functools
 import gc
 import os
 import random
@@ -11,6 +12,7 @@ from random import Random
 from typing import Final, TypeVar
 
 from aiohttp import connector as aiohttp_connector
+from fastapi.dependencies import models as fastapi_models
 
 from tests.schedules.simulation import event_loop
 from tests.schedules.simulation.event_loop import VirtualLoop
@@ -35,7 +37,8 @@ def _virtual_world(loop: VirtualLoop, rng: Random) -> Iterator[None]:
     The garbage collector waits: what it finalizes would get a turn of the loop at a moment of its own choice.
     """
     gc.collect()
-    gc.freeze()
+    if not gc.get_freeze_count():
+        gc.freeze()  # the imported modules: looking at them before each schedule takes a tenth of a second
     gc.disable()
     real = time.monotonic, time.time, os.urandom, random.getstate()
     time.monotonic, time.time = loop.time, lambda: _EPOCH + loop.time()
@@ -50,7 +53,6 @@ def _virtual_world(loop: VirtualLoop, rng: Random) -> Iterator[None]:
         aiohttp_connector.monotonic = time.monotonic  # type: ignore[attr-defined]
         random.setstate(real[3])
         gc.enable()
-        gc.unfreeze()
 
 
 def run_virtual(seed: int, main: Callable[[VirtualLoop, Network], Awaitable[Result]]) -> Result:
@@ -74,3 +76,11 @@ def run_virtual(seed: int, main: Callable[[VirtualLoop, Network], Awaitable[Resu
             loop.bury()
             asyncio.set_event_loop(None)
             loop.close()
+            _forget_apps()
+
+
+def _forget_apps() -> None:
+    """Empty FastAPI's caches of functions. They hold the last thousands of apps with all that these have."""
+    for each in vars(fastapi_models).values():
+        if isinstance(each, functools._lru_cache_wrapper):
+            each.cache_clear()
