@@ -90,10 +90,10 @@ class DigestStore:
         for recipient, rows in groups.items():
             parts = [rows[at : at + LISTED_MAX] for at in range(0, len(rows), LISTED_MAX)]
             for number, part in enumerate(parts, 1):
-                # A list that is collected again after a restore of the database gets the same Message-ID. A
-                # list with other leads gets another one, or a mailbox could drop it as a repetition.
-                records = " ".join(sorted(str(row["record_id"]) for row in part))
-                digest_id = uuid5(part[0]["record_id"], records)
+                # The same leads get the same Message-ID, also if they are collected again in another order
+                # (after a restore). A list with other leads gets another one, or a mailbox could drop it.
+                records = sorted(row["record_id"] for row in part)
+                digest_id = uuid5(records[0], " ".join(map(str, records)))
                 await _SQL.make_digest(
                     connection,
                     digest_id=digest_id,

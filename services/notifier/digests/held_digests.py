@@ -39,6 +39,18 @@ class DigestTimes:
     interval: float = 3600.0
 
 
+@dataclass(frozen=True)
+class _Claim:
+    """A digest that this process sends now, and the number of its attempts with this one.
+
+    `may_be_sent` is True if an earlier attempt may have delivered it.
+    """
+
+    digest: HeldDigest
+    attempts: int
+    may_be_sent: bool
+
+
 class HeldDigests:
     """Collects the held leads in digests and sends the digests. Several processes share the work."""
 
@@ -76,8 +88,8 @@ class HeldDigests:
             if not await _SQL.has_work(connection):
                 return 0
         sent, due_at = 0, await self._collect()
-        while claimed := await self._claim(due_at):
-            digest, attempts = claimed
+        while claim := await self._claim(due_at):
+            digest = claim.digest
             outcome = await self._send(digest) if digest.total else None
             is_unsent = outcome is not None and outcome.status in WITHOUT_OUTCOME
             async with autocommit(self._pool) as connection:
@@ -85,9 +97,13 @@ class HeldDigests:
                     await _SQL.mark_sent(connection, digest_id=digest.digest_id)
                     sent += digest.total > 0
                 else:
-                    seconds = UNAVAILABLE_SECONDS if is_unsent else min(RETRY_SECONDS * attempts, 3600.0)
+                    seconds = (
+                        UNAVAILABLE_SECONDS if is_unsent else min(RETRY_SECONDS * claim.attempts, 3600.0)
+                    )
+                    may_be_sent = claim.may_be_sent or outcome.status is MailStatus.UNKNOWN
+                    reason = None if may_be_sent else outcome.pause_reason
                     await _SQL.postpone(
-                        connection, digest_id=digest.digest_id, reason=outcome.pause_reason, seconds=seconds
+                        connection, digest_id=digest.digest_id, reason=reason, seconds=seconds
                     )
             if outcome:
                 self._report(digest, outcome)
@@ -123,8 +139,8 @@ class HeldDigests:
             reason=outcome.pause_reason,
         )
 
-    async def _claim(self, due_at: datetime) -> tuple[HeldDigest, int] | None:
-        """Return the next digest that is due, and how many attempts it has had; None if no digest is due."""
+    async def _claim(self, due_at: datetime) -> _Claim | None:
+        """Return the next digest that is due, or None if no digest is due."""
         async with transaction(self._pool) as connection:
             row = await _SQL.claim(connection, due_at=due_at, lease_seconds=self._lease_seconds)
             if row is None:
@@ -142,7 +158,8 @@ class HeldDigests:
             for lead in leads
         )
         total = leads[0]["total"] if leads else 0
-        return HeldDigest(row["id"], row["site"], listed, total), row["attempts"]
+        digest = HeldDigest(row["id"], row["site"], listed, total)
+        return _Claim(digest, row["attempts"], row["may_be_sent"])
 
     async def _send(self, digest: HeldDigest) -> MailOutcome:
         try:

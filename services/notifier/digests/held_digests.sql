@@ -21,7 +21,8 @@ WITH RECURSIVE sites AS (
 SELECT site FROM sites WHERE site IS NOT NULL;
 
 -- name: open_digest$
--- A digest of the site that is not sent and that nobody is sending now, locked: new leads join it.
+-- A digest of the site that was certainly not sent, and that nobody is sending now, locked: new leads join it. They do not
+-- join one that may have arrived: a mailbox could drop the longer list as a repetition, because of its Message-ID.
 SELECT id FROM held_digest WHERE site = :site AND sent_at IS NULL AND (attempts = 0 OR reason IS NOT NULL)
 ORDER BY created_at LIMIT 1 FOR UPDATE SKIP LOCKED;
 
@@ -46,11 +47,17 @@ SELECT now();
 
 -- name: claim^
 -- Take one digest that was due at a time. If this process dies, another one sends the digest after the lease.
-UPDATE held_digest
-SET attempts = attempts + 1, reason = NULL, next_attempt_at = now() + make_interval(secs => :lease_seconds::float8)
-WHERE id = (SELECT id FROM held_digest WHERE sent_at IS NULL AND next_attempt_at <= :due_at::timestamptz
-            ORDER BY next_attempt_at LIMIT 1 FOR UPDATE SKIP LOCKED)
-RETURNING id, site, attempts;
+-- An earlier attempt without a reason may have been sent: its process died, or its outcome is unknown.
+WITH due AS MATERIALIZED (
+    SELECT id, attempts > 0 AND reason IS NULL AS may_be_sent
+    FROM held_digest WHERE sent_at IS NULL AND next_attempt_at <= :due_at::timestamptz
+    ORDER BY next_attempt_at LIMIT 1 FOR UPDATE SKIP LOCKED
+)
+UPDATE held_digest AS digest
+SET attempts = digest.attempts + 1, reason = NULL,
+    next_attempt_at = now() + make_interval(secs => :lease_seconds::float8)
+FROM due WHERE digest.id = due.id
+RETURNING digest.id, digest.site, digest.attempts, due.may_be_sent;
 
 -- name: leads
 -- The leads of a digest, the newest first, and how many there are. Leads that were erased or marked as spam meanwhile
@@ -65,6 +72,6 @@ ORDER BY lead.created_at_utc DESC, lead.id DESC LIMIT :bound::bigint;
 UPDATE held_digest SET sent_at = now(), reason = NULL WHERE id = :digest_id;
 
 -- name: postpone!
--- Record why an attempt failed, and when the next one is.
+-- Record why an attempt failed, and when the next one is. The reason is null as long as the digest may have been sent.
 UPDATE held_digest SET reason = :reason, next_attempt_at = now() + make_interval(secs => :seconds::float8)
 WHERE id = :digest_id AND sent_at IS NULL;

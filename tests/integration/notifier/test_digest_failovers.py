@@ -1,4 +1,4 @@
-"""A standby without the last commits takes over: no digest is sent twice."""
+"""A standby without the last commits takes over: a process that remembers its digests sends none twice."""
 
 from typing import Any
 
@@ -9,7 +9,15 @@ from services.notifier.digests import alert_digests
 from services.notifier.settings import Settings
 from tests.integration.notifier.test_digest_failures import collect, digests
 from tests.support.mail.smtp import SmtpServer
-from tests.support.services.digests import ADMIN_URL, alert_states, digest_mails, hurry, once, reported_leads
+from tests.support.services.digests import (
+    ADMIN_URL,
+    alert_states,
+    digest_mails,
+    hurry,
+    listed_leads,
+    once,
+    reported_leads,
+)
 
 
 @pytest.fixture
@@ -60,3 +68,25 @@ async def test_a_lost_list_is_not_repeated_within_another_one(
         assert await process.send_due() == 1
     assert await alert_states(db) == {"sent": 3}
     assert reported_leads(smtp) == once(leads)
+
+
+async def test_regression_another_process_repeats_a_lost_list_as_the_same_mail(
+    hourly: Settings, smtp: SmtpServer, kafka: Kafka, postgres: Postgres, db: Any
+) -> None:
+    await collect(hourly, kafka, db, 3)
+    await db.execute("CREATE TABLE kept AS SELECT * FROM collected_alert")
+    # One after the other, the largest id first. After the failover one transaction collects all of them.
+    await db.execute(
+        "UPDATE collected_alert AS alert SET collected_at = now() - make_interval(secs => before.number)"
+        " FROM (SELECT lead_id, rank() OVER (ORDER BY lead_id) AS number FROM collected_alert) AS before"
+        " WHERE before.lead_id = alert.lead_id"
+    )
+    async with digests(postgres, hourly) as process:
+        assert await process.send_due() == 1
+    await db.execute(FORGET_LIST + "; UPDATE collected_alert SET collected_at = now()")
+    await hurry(db)
+    async with digests(postgres, hourly) as another:
+        assert await another.send_due() == 1
+    first, second = digest_mails(smtp)
+    assert sorted(listed_leads(first)) == sorted(listed_leads(second))
+    assert first.message["Message-ID"] == second.message["Message-ID"]

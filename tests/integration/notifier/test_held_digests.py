@@ -15,7 +15,7 @@ from services.notifier.digests.held_digests import DigestTimes, HeldDigests
 from services.notifier.settings import Settings
 from services.notifier.smtp.mailer import open_mailer
 from tests.support.factories import lead, post
-from tests.support.mail.smtp import SmtpServer
+from tests.support.mail.smtp import DROP, SmtpServer
 from tests.support.services.notifier import (
     IDENTITIES,
     audit_events,
@@ -124,6 +124,25 @@ async def test_regression_new_leads_join_a_digest_that_could_not_be_sent(
         assert await digest.send_due() == 1
     assert subjects(smtp) == ["4 held leads to check: studio"]
     assert await db.fetchval("SELECT count(*) FROM held_digest") == 1
+
+
+async def test_regression_no_lead_joins_a_list_that_may_have_arrived(
+    settings: Settings, smtp: SmtpServer, postgres: Postgres, db: Any
+) -> None:
+    # The mailbox has the first list, and drops another one with the same Message-ID.
+    await hold(db, held())
+    smtp.then("body", DROP, "451 4.3.0 try later")
+    async with digests(postgres, settings) as digest:
+        for _ in range(2):
+            assert await digest.send_due() == 0
+            await hold(db, held())
+            await db.execute("UPDATE held_digest SET next_attempt_at = now()")
+        assert await digest.send_due() == 1
+        await db.execute("UPDATE held_digest SET sent_at = sent_at - interval '61 minutes'")
+        assert await digest.send_due() == 1
+    assert subjects(smtp) == ["1 held lead to check: studio", "2 held leads to check: studio"]
+    arrived, again, later = (mail.message["Message-ID"] for mail in [*smtp.lost, *smtp.mails])
+    assert arrived == again != later
 
 
 async def test_regression_each_digest_is_tried_once_in_a_round(
