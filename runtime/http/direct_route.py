@@ -86,7 +86,7 @@ class DirectHttpProtocol(BoundedHttpProtocol):
             and _HEADERS_FOR_THE_APP.isdisjoint(names)
             and (not hosts.limited or hosts.allows(self.headers))
         ):
-            keep_alive = parser.should_keep_alive() and version != "1.0"
+            keep_alive = parser.should_keep_alive() and version != "1.0" and not self._is_last
             self._undecided = _Exchange(self.headers, keep_alive=keep_alive)
             return
         self._start_app(version, names)

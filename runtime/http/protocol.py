@@ -44,6 +44,8 @@ class BoundedHttpProtocol(CorrectedHttpProtocol):
     _overhead_bytes = 0
     _chunk_bytes = 0
     _rejected = False
+    # True if the server stops: the next response ends the connection.
+    _is_last = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the timer for the first head."""
@@ -131,6 +133,14 @@ class BoundedHttpProtocol(CorrectedHttpProtocol):
         """
         del version, names
         super().on_head()
+        if self._is_last:
+            self.cycle.keep_alive = False
+
+    def end_with_next_response(self) -> None:
+        """Close the connection after the response to its current or next request, which says so."""
+        self._is_last = True
+        if self._is_responding:
+            self.cycle.keep_alive = False
 
     def _transfer_coding(self) -> bytes:
         return [value for name, value in self.headers if name == b"transfer-encoding"][-1].strip().lower()
