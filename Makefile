@@ -6,7 +6,7 @@ EMBEDDED := $(RUN) deploy.embedded
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help up down reset psql logs status env test test-compose coverage bench bench-quick bench-compare bench-lead bench-admin bench-idle bench-scale screenshots faults faults-nightly outage faults-quick schedules fuzz ledger doctor mail check fmt docs texts chart alerts lock kafka-jars setup venv
+.PHONY: help up down reset psql logs status env test test-compose coverage bench bench-quick bench-compare bench-lead bench-admin bench-idle bench-scale screenshots faults faults-nightly outage faults-quick schedules fuzz ledger doctor mail check fmt docs texts chart chart-upgrade alerts lock kafka-jars setup venv
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -118,6 +118,9 @@ texts: $(READY) ## Write the catalogues of the dashboard's texts anew
 chart: $(READY) ## Lint the Helm chart, check what it renders and refuses (write=1 writes it); needs helm or go
 	@$(RUN) deploy.generate.chart $(if $(write),,--check)
 	@$(if $(write),,$(RUN) pytest -n 2 tests/chart/wrong_values.py tests/chart/upgrades.py)
+
+chart-upgrade: $(READY) ## Upgrade what the chart renders from the previous release under load, and roll back (needs docker; helm or go)
+	@$(RUN) tests.chart
 
 alerts: $(READY) ## Check the alert rules and run their tests (needs promtool; fetches it on Debian)
 	@$(RUN) deploy.generate.alerts

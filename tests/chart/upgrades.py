@@ -14,7 +14,9 @@ import yaml
 from deploy.generate.chart import CASES, CHART, RENDERED, manifests
 from deploy.generate.files import ROOT
 from tests.chart.cluster import Manifest, serving
+from tests.chart.rendered_objects import Objects
 from tests.chart.rendering import helm_template
+from tests.chart.versions import previous_commit, render_both
 from tests.contract.test_chart import component
 
 CHECKPOINT = ("--set=secrets.audit=audit", "--set=flusher.checkpoint.enabled=true")
@@ -133,8 +135,7 @@ def test_a_new_installation_leaves_replicas_to_keda() -> None:
 
 
 def of_previous_version(path: Path) -> str:
-    commit = (ROOT / "tests/support/previous_version.txt").read_text(encoding="utf-8").strip()
-    command = ["git", "show", f"{commit}:{path.relative_to(ROOT)}"]
+    command = ["git", "show", f"{previous_commit()}:{path.relative_to(ROOT)}"]
     return subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout
 
 
@@ -164,3 +165,27 @@ def test_reused_values_of_the_previous_version_are_rendered(tmp_path: Path) -> N
         )
         assert not error
         assert "kind: PrometheusRule" in text
+
+
+def test_the_upgrade_under_load_can_run_all_that_is_rendered() -> None:
+    for text in render_both().values():
+        objects = Objects.parse(text)
+        assert [job.metadata.name for job in objects.jobs] == ["leads-fastcore-migrate"]
+        assert len(list(objects.workloads)) == 6
+
+
+@pytest.mark.parametrize(
+    ("rendered", "changed"),
+    [
+        ("restartPolicy: Never", "restartPolicy: OnFailure"),
+        ("terminationGracePeriodSeconds: 60", "minReadySeconds: 60"),
+        ("type: RollingUpdate", "type: Recreate"),
+        ("emptyDir: ", "hostPath: "),
+        ("kind: Job", "kind: CronJob"),
+    ],
+)
+def test_the_upgrade_under_load_refuses_what_it_cannot_run(rendered: str, changed: str) -> None:
+    text = (RENDERED / "minimal.yaml").read_text(encoding="utf-8")
+    assert rendered in text
+    with pytest.raises(ValueError):  # noqa: PT011 - pydantic's errors, too
+        Objects.parse(text.replace(rendered, changed))

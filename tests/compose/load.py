@@ -63,9 +63,8 @@ class Load:
         self.posted += 1
         self.lead_ids.add(answer.json()["leadId"])
 
-    @staticmethod
     async def _try(
-        client: httpx.AsyncClient, body: dict[str, object], headers: dict[str, str]
+        self, client: httpx.AsyncClient, body: dict[str, object], headers: dict[str, str]
     ) -> httpx.Response | None:
         """Return None for a response that is not final (see README)."""
         try:
