@@ -40,6 +40,11 @@ def _plan_of(stage: str, seed: int) -> Plan:
     return draw_plan(seed, STAGES[stage].shapes, STAGES[stage].draw_fault)
 
 
+def stage_of(fault: str) -> str:
+    """Return the stage whose schedules show a fault, or the persister if there is none."""
+    return BROKEN[fault].stage if fault else "persister"
+
+
 def run_seed(stage: str, seed: int, fault: str = "") -> Outcome:
     """Run the schedule of a seed, with the product broken by `fault` if it is set."""
     quiet()
@@ -54,7 +59,10 @@ def _summarize(stage: str, seed: int, fault: str) -> tuple[int, list[str], float
 
 def main(
     *,
-    stage: Annotated[str, typer.Option(help="The stage: " + ", ".join(STAGES))] = "persister",
+    stage: Annotated[
+        str,
+        typer.Option(help="The stage, by default the persister or that of --break: " + ", ".join(STAGES)),
+    ] = "",
     seed: Annotated[int | None, typer.Option(help="Run this schedule alone, and print its history.")] = None,
     schedules: Annotated[int, typer.Option(help="How many schedules.")] = 0,
     minutes: Annotated[float, typer.Option(help="How long, if there is no number of schedules.")] = 1.0,
@@ -73,6 +81,7 @@ def main(
             found_by, violation = find(name)
             typer.echo(f"{name}: seed {found_by}: {violation}")
         return
+    stage = stage or stage_of(break_)
     if seed is not None:
         outcome = run_seed(stage, seed, break_)
         typer.echo(f"{outcome.plan}\n\n{outcome.history}\n")

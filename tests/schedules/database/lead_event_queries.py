@@ -94,6 +94,8 @@ async def _insert_deliveries(transaction: Transaction, p: Any) -> list[Row]:
         event = transaction.get(EVENTS, (event_id,))
         if event:
             await transaction.lock(DELIVERIES, (event_id, destination))
+            if transaction.get(DELIVERIES, (event_id, destination)):
+                raise asyncpg.UniqueViolationError("webhook_delivery_pkey")
             put_delivery(transaction, new_delivery(transaction, event, destination))
     return []
 

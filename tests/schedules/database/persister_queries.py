@@ -12,12 +12,13 @@ from runtime.database import audit_log
 from services.persister import store
 from tests.schedules.database import ledger_queries as ledger
 from tests.schedules.database.pool import Query, Statements
-from tests.schedules.database.server import Row, Transaction
+from tests.schedules.database.server import Key, Row, Transaction
 
 LEADS: Final = "lead_inbox"
 AUDIT: Final = "audit_log"
 QUEUE: Final = "replay_queue"
 CONTROL: Final = "stage_control"
+MAX_RETRIES: Final = 3
 _RUNTIME: Final = Path(audit_log.__file__).parent
 
 
@@ -78,6 +79,30 @@ async def _known_leads(transaction: Transaction, p: Any) -> list[Row]:
     return [row for each in p.ids if (row := transaction.get(LEADS, (each,)))]
 
 
+def queue_identity(row: Row) -> Key:
+    """Return what is unique in the replay queue: the effect of a lead, or the origin."""
+    if row["lead_id"] and not row["by_origin"]:
+        return "lead", row["stage"], row["lead_id"], row["kind"]
+    origin = row["origin_topic"], row["origin_partition"], row["origin_offset"]
+    return "origin", row["stage"], *origin, row["kind"]
+
+
+def put_queue_row(transaction: Transaction, row: Row) -> None:
+    """Insert or replace a row of the replay queue. Raises what PostgreSQL raises for its constraints."""
+    is_open = row["state"] in ("waiting", "replaying")
+    if is_open and row["payload"] is None:
+        raise asyncpg.CheckViolationError("waiting_has_a_payload")
+    if is_open and row["next_attempt_at"] is None:
+        raise asyncpg.CheckViolationError("waiting_has_a_time")
+    if not 0 <= row["attempts"] <= MAX_RETRIES:
+        raise asyncpg.CheckViolationError("at_most_three_retries")
+    identity, current = queue_identity(row), transaction.get(QUEUE, (row["id"],))
+    is_new = current is None or queue_identity(current) != identity
+    if is_new and transaction.find(QUEUE, lambda each: queue_identity(each) == identity):
+        raise asyncpg.UniqueViolationError(f"replay_queue_{identity[0]}")
+    transaction.put(QUEUE, (row["id"],), row)
+
+
 async def resolve(transaction: Transaction, stage: str, queue_ids: list[Any], effects: list[Any]) -> None:
     """Resolve the rows of the replay queue with these ids, and those of these leads and kinds."""
     rows = transaction.find(
@@ -87,10 +112,12 @@ async def resolve(transaction: Transaction, stage: str, queue_ids: list[Any], ef
             or (row["stage"] == stage and (row["lead_id"], row["kind"]) in effects and not row["by_origin"])
         ),
     )
-    for row in rows:
-        await transaction.lock(QUEUE, (row["id"],))
-        changed = {"state": "resolved", "payload": None, "next_attempt_at": None}
-        transaction.put(QUEUE, (row["id"],), row | changed)
+    for found in rows:
+        await transaction.lock(QUEUE, (found["id"],))
+        row = transaction.get(QUEUE, (found["id"],))
+        if row and row["state"] != "resolved":
+            done = {"state": "resolved", "payload": None, "next_attempt_at": None, "requested_at": None}
+            put_queue_row(transaction, row | done)
 
 
 async def _resolve_rows(transaction: Transaction, p: Any) -> list[Row]:

@@ -61,11 +61,16 @@ class Connection:
         self._pool.note_begin(own)
         if not own.active:
             raise asyncpg.ConnectionDoesNotExistError(_CLOSED)
+        if own.failed:
+            raise asyncpg.InFailedSQLTransactionError("current transaction is aborted")
         try:
             async with asyncio.timeout(self._pool.command_seconds):
                 rows = await self._pool.statements.run(own, sql, values)
             if self._transaction is None:
                 self._commit_statement(own)
+        except BaseException:
+            own.failed = True
+            raise
         finally:
             if self._transaction is None:
                 own.end()
@@ -123,8 +128,11 @@ class Connection:
         await self._travel()
         if not self._transaction.active:
             raise asyncpg.ConnectionDoesNotExistError(_CLOSED)
-        self._transaction.commit()
-        self._lose_reply()
+        if self._transaction.failed:  # PostgreSQL answers COMMIT with ROLLBACK
+            self._transaction.end()
+        else:
+            self._transaction.commit()
+            self._lose_reply()
         await self._travel()
 
     def _commit_statement(self, own: Transaction) -> None:

@@ -5,9 +5,9 @@ from typing import Any, Final
 from uuid import UUID
 
 from tests.schedules.database.notifier_queries import MAILS
-from tests.schedules.database.persister_queries import LEADS, QUEUE
+from tests.schedules.database.persister_queries import LEADS, QUEUE, put_queue_row, queue_identity
 from tests.schedules.database.pool import Query
-from tests.schedules.database.server import Key, Row, Transaction
+from tests.schedules.database.server import Row, Transaction
 
 _SENT_STATES: Final = ("waiting", "replaying")
 
@@ -16,14 +16,6 @@ def target_of(row: Row) -> str:
     """Return the target to which a row is sent."""
     by_origin = row["by_origin"] or row["stage"] == "site"
     return str(row["origin_topic"] if by_origin else row["stage"])
-
-
-def _identity(row: Row) -> Key:
-    """Return what is unique: the effect of a lead, or the origin."""
-    if row["lead_id"] and not row["by_origin"]:
-        return "lead", row["stage"], row["lead_id"], row["kind"]
-    origin = row["origin_topic"], row["origin_partition"], row["origin_offset"]
-    return "origin", row["stage"], *origin, row["kind"]
 
 
 async def _lock_row(transaction: Transaction, row_id: UUID) -> Row | None:
@@ -60,12 +52,12 @@ async def _find_by_id(transaction: Transaction, p: Any) -> list[Row]:
 
 async def _find_by_lead(transaction: Transaction, p: Any) -> list[Row]:
     wanted = ("lead", p.stage, p.lead_id, p.kind)
-    return await _find(transaction, lambda row: _identity(row) == wanted)
+    return await _find(transaction, lambda row: queue_identity(row) == wanted)
 
 
 async def _find_by_origin(transaction: Transaction, p: Any) -> list[Row]:
     wanted = ("origin", p.stage, p.topic, p.partition, p.offset, p.kind)
-    return await _find(transaction, lambda row: _identity(row) == wanted)
+    return await _find(transaction, lambda row: queue_identity(row) == wanted)
 
 
 def _origin_columns(p: Any) -> Row:
@@ -91,12 +83,12 @@ async def _insert_row(transaction: Transaction, p: Any) -> list[Row]:
     }
     row |= _origin_columns(p) | _NO_REQUEST
     row |= {"replay_lead_id": p.replay_lead_id, "last_failed_at": p.failed_at, "last_sent_at": None}
-    await transaction.lock("replay_queue_identity", _identity(row))
-    if transaction.find(QUEUE, lambda each: _identity(each) == _identity(row)):
+    await transaction.lock("replay_queue_identity", queue_identity(row))
+    if transaction.find(QUEUE, lambda each: queue_identity(each) == queue_identity(row)):
         return []
     if await _lock_row(transaction, p.id):
         return []
-    transaction.put(QUEUE, (p.id,), row)
+    put_queue_row(transaction, row)
     return [{"id": p.id}]
 
 
@@ -104,27 +96,32 @@ async def _note_failure(transaction: Transaction, p: Any) -> list[Row]:
     if row := await _lock_row(transaction, p.id):
         at = max(row["last_failed_at"], p.failed_at)
         changes = {"reason": p.reason, "error": p.error, "last_failed_at": at}
-        transaction.put(QUEUE, (p.id,), row | changes)
+        put_queue_row(transaction, row | changes)
     return []
+
+
+def _moved(row: Row, p: Any) -> Row:
+    """Return a row with its state after a failure."""
+    changes = {name: getattr(p, name) for name in _STATE_COLUMNS} | {
+        "by_origin": row["by_origin"] or p.by_origin,
+        "replay_lead_id": row["replay_lead_id"] or p.replay_lead_id,
+        "requested_at": None,
+        "requested_by": None,
+        "last_failed_at": max(row["last_failed_at"], p.failed_at),
+    }
+    return row | changes
 
 
 async def _move_row(transaction: Transaction, p: Any) -> list[Row]:
     if row := await _lock_row(transaction, p.id):
-        changes = {name: getattr(p, name) for name in _STATE_COLUMNS} | {
-            "by_origin": row["by_origin"] or p.by_origin,
-            "replay_lead_id": p.replay_lead_id or row["replay_lead_id"],
-            "requested_at": None,
-            "requested_by": None,
-            "last_failed_at": max(row["last_failed_at"], p.failed_at),
-        }
-        transaction.put(QUEUE, (p.id,), row | changes)
+        put_queue_row(transaction, _moved(row, p))
     return []
 
 
 async def _renew_row(transaction: Transaction, p: Any) -> list[Row]:
-    await _move_row(transaction, p)
-    if row := transaction.get(QUEUE, (p.id,)):
-        transaction.put(QUEUE, (p.id,), row | _origin_columns(p) | {"last_failed_at": p.failed_at})
+    if row := await _lock_row(transaction, p.id):
+        renewed = _moved(row, p) | _origin_columns(p) | {"last_failed_at": p.failed_at}
+        put_queue_row(transaction, renewed)
     return []
 
 
@@ -193,7 +190,7 @@ async def _move_to_end(transaction: Transaction, p: Any) -> list[Row]:
         row = await _lock_row(transaction, row_id)
         if row and row["state"] in _SENT_STATES:
             requested = transaction.now if row["requested_at"] else None
-            transaction.put(QUEUE, (row_id,), row | {"next_attempt_at": p.now, "requested_at": requested})
+            put_queue_row(transaction, row | {"next_attempt_at": p.now, "requested_at": requested})
     return []
 
 
@@ -202,7 +199,7 @@ async def _mark_sent(transaction: Transaction, p: Any) -> list[Row]:
         if row := await _lock_row(transaction, row_id):
             sent = {"state": "replaying", "final": False, "attempts": attempts, "last_sent_at": p.now}
             changed = row | _NO_REQUEST | sent | {"next_attempt_at": p.overdue_at}
-            transaction.put(QUEUE, (row_id,), changed)
+            put_queue_row(transaction, changed)
     return []
 
 
@@ -210,14 +207,14 @@ async def _resolve_rows(transaction: Transaction, p: Any) -> list[Row]:
     for row_id in p.ids:
         if row := await _lock_row(transaction, row_id):
             done = {"state": "resolved", "final": False, "payload": None, "next_attempt_at": None}
-            transaction.put(QUEUE, (row_id,), row | _NO_REQUEST | done)
+            put_queue_row(transaction, row | _NO_REQUEST | done | {"last_sent_at": p.now})
     return []
 
 
 async def _mark_dead(transaction: Transaction, p: Any) -> list[Row]:
     if row := await _lock_row(transaction, p.id):
         dead = {"state": "dead", "final": True, "reason": p.reason, "next_attempt_at": None}
-        transaction.put(QUEUE, (p.id,), row | _NO_REQUEST | dead)
+        put_queue_row(transaction, row | dead | {"requested_at": None, "requested_by": None})
     return []
 
 

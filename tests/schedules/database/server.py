@@ -160,11 +160,15 @@ class Database:
 
 
 class Transaction:
-    """A transaction: its writes are seen by others after `commit`."""
+    """A transaction: its writes are seen by others after `commit`.
+
+    After a statement that failed, it is `failed`: it answers nothing more, and commits nothing.
+    """
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self.active = True
+        self.failed = False
         self.now = clock()  # as PostgreSQL's now(): the same in all statements
         self._writes: dict[str, Table] = {}
 

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from runtime.failures import Failure
 from services.flusher import store
 from services.flusher.jobs.outbox_relay import OutboxRelay
 from services.flusher.publisher import ReplayPublisher
+from services.flusher.retries.retry_rules import OutgoingRecord
 from tests.schedules.known_fault import Broken
 from tests.schedules.plan import Event
 from tests.schedules.webhooks.faults import CHANGES
@@ -18,6 +20,7 @@ from tests.schedules.webhooks.faults import CHANGES
 FAILURES: Final = ("failure",) * 8
 _CONTACTED: Final = float(CHANGES.index("contacted"))
 _send: Any = OutboxRelay._send
+_send_retry: Any = ReplayPublisher._send
 
 
 async def _nothing(*_: Any, **__: Any) -> None: ...
@@ -30,6 +33,10 @@ async def _append_none(*_: Any, **__: Any) -> set[UUID]:
 async def _append_and_call_all_new(connection: Any, entries: Sequence[AuditRecorded]) -> set[UUID]:
     await append_entries(connection, entries)
     return {entry.event_id for entry in entries}
+
+
+async def _send_without_end(self: Any, record: OutgoingRecord) -> None:
+    await _send_retry(self, replace(record, value=record.value and record.value[:-1]))
 
 
 async def _send_and_forget(self: Any, event: Any) -> None:
@@ -48,6 +55,12 @@ FLUSHER_BROKEN: Final[dict[str, Broken]] = {
         ((ReplayPublisher, "_send", _nothing),),
         [Event(5, "publish", shapes=FAILURES)],
         "and Kafka has 0",
+        stage="flusher",
+    ),
+    "retries-cut-off": Broken(
+        ((ReplayPublisher, "_send", _send_without_end),),
+        [Event(5, "publish", shapes=FAILURES)],
+        "with other bytes",
         stage="flusher",
     ),
     "dead-letters-unpublished": Broken(
