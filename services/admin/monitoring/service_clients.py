@@ -1,6 +1,7 @@
 """Reads other services over HTTP: the spool of each gateway, and the readiness of every service."""
 
 import asyncio
+import re
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -18,6 +19,8 @@ REQUEST_TIMEOUT_SECONDS: Final = 2.0
 # after which a service closes an idle connection.
 KEEPALIVE_SECONDS: Final = 20.0
 NO_SUCH_NAME: Final = "no such name"
+NOT_FASTCORE: Final = "answered 200, but not as a service of FASTCORE does"
+_LOGIN: Final = re.compile(r"(?<=://)[^/?#]*@")
 REFUSED_REQUESTS: Final = "fastcore_requests_rejected_total"
 
 
@@ -65,7 +68,7 @@ class ServiceClients:
         urls = [(url, address) for url in self._gateways for address in await _addresses(url) or ()]
         counts = await asyncio.gather(*(self._count_refused(url, address) for url, address in urls))
         return {
-            f"{url} ({address})": codes
+            f"{_without_login(url)} ({address})": codes
             for (url, address), codes in zip(urls, counts, strict=True)
             if codes is not None
         }
@@ -88,19 +91,19 @@ class ServiceClients:
     async def _read_gateway(self, url: str) -> list[GatewaySpool]:
         addresses = await _addresses(url)
         if addresses is None:
-            return [GatewaySpool(url=url, address=None, state="unknown", status=None, reason=NO_SUCH_NAME)]
+            return [_unknown_gateway(url, None, NO_SUCH_NAME)]
         return list(await asyncio.gather(*(self._read_address(url, address) for address in addresses)))
 
     async def _read_address(self, url: str, address: str) -> GatewaySpool:
         try:
             status, body = await self._get_from(address, f"{url}/internal/status")
         except (httpx.HTTPError, OSError, TimeoutError, ValueError) as error:
-            reason = f"no answer ({type(error).__name__})"
-            return GatewaySpool(url=url, address=address, state="unknown", status=None, reason=reason)
+            return _unknown_gateway(url, address, _reason_of(error))
         if status != 200:
-            reason = f"answered {status}"
-            return GatewaySpool(url=url, address=address, state="unknown", status=None, reason=reason)
-        return GatewaySpool(url=url, address=address, state="up", status=body)
+            return _unknown_gateway(url, address, f"answered {status}")
+        if not isinstance(body.get("spool"), dict):
+            return _unknown_gateway(url, address, NOT_FASTCORE)
+        return GatewaySpool(url=_without_login(url), address=address, state="up", status=body)
 
     async def _read_each(self, name: str, url: str) -> list[ServiceProcess]:
         addresses = await _addresses(url)
@@ -120,27 +123,29 @@ class ServiceClients:
             else:
                 status, body = await self._get_from(address, f"{url}/readyz")
         except (httpx.HTTPError, OSError, TimeoutError, ValueError) as error:
-            return PartHealth(state="down", reason=f"no answer ({type(error).__name__})")
+            return PartHealth(state="down", reason=_reason_of(error))
         parts = body.get("parts")
+        if not isinstance(parts, dict):
+            return PartHealth(state="down", reason=NOT_FASTCORE if status == 200 else f"answered {status}")
         return PartHealth(
             state="up" if status == 200 else "down",
             reason=None if status == 200 else f"answered {status}",
-            parts=parts if isinstance(parts, dict) else None,
+            parts=parts,
         )
 
     async def _count_refused(self, url: str, address: str) -> dict[str, int] | None:
         try:
             page = await self._fetch_from(address, f"{url}/metrics")
             page.raise_for_status()
-            families = list(text_string_to_metric_families(page.text))
-        except (httpx.HTTPError, OSError, TimeoutError, ValueError):
+            return {
+                each.labels["code"]: int(each.value)
+                for family in text_string_to_metric_families(page.text)
+                for each in family.samples
+                if each.name == REFUSED_REQUESTS and each.value
+            }
+        # Not the metrics of a gateway: a line that is none, a sample without a code, or an infinite one.
+        except (httpx.HTTPError, OSError, TimeoutError, ValueError, LookupError, OverflowError):
             return None
-        return {
-            each.labels["code"]: int(each.value)
-            for family in families
-            for each in family.samples
-            if each.name == REFUSED_REQUESTS and each.value
-        }
 
     async def _get_from(self, address: str, url: str) -> tuple[int, dict[str, Any]]:
         return _parse(await self._fetch_from(address, url))
@@ -161,8 +166,27 @@ class ServiceClients:
         return _parse(response)
 
 
+def _unknown_gateway(url: str, address: str | None, reason: str) -> GatewaySpool:
+    url = _without_login(url)
+    return GatewaySpool(url=url, address=address, state="unknown", status=None, reason=reason)
+
+
+def _without_login(url: str) -> str:
+    """Return the URL without a user and password. It is shown, and the password must not be."""
+    return _LOGIN.sub("", url)
+
+
+def _reason_of(error: Exception) -> str:
+    return (
+        "answered no JSON object" if isinstance(error, ValueError) else f"no answer ({type(error).__name__})"
+    )
+
+
 def _parse(response: httpx.Response) -> tuple[int, dict[str, Any]]:
-    body = response.json()
+    try:
+        body = response.json()
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
     if not isinstance(body, dict):
         raise ValueError("not an object")  # noqa: TRY004 - bad data, not a bad argument
     return response.status_code, body

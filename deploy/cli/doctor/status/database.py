@@ -42,7 +42,7 @@ async def read_database(postgres: Postgres, sites: Sites | None) -> list[CheckRe
         try:
             await _ping(pool)
         except DependencyUnavailable as error:
-            seen = f"{error.reason}; not read: {', '.join(_READS)}"
+            seen = f"{error.reason}; not read: {', '.join(_READS)}, destinations"
             return [fail("database", seen, "start or restore it; until then Kafka keeps the leads")]
         parts = await asyncio.gather(*(_read(name, read(pool)) for name, read in _READS.items()))
         to_others = await _read("destinations", _check_deliveries(pool, sites))

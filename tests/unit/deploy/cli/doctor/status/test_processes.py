@@ -1,7 +1,9 @@
 """What the status says about services and gateways that answer, fail, or do not exist."""
 
+import json
 from typing import Any
 
+import pytest
 from aiohttp import web
 
 from deploy.cli.doctor.check_result import CheckResult
@@ -77,3 +79,48 @@ async def test_a_part_that_fails_has_reason_time_and_runbook_but_no_address() ->
 async def test_a_gateway_of_another_version_is_described_as_far_as_it_says() -> None:
     _, gateway, _ = await read({"spool": {"depth": 3}}, {"smtp": {"ok": True}})
     assert (gateway.level, "3 leads in the spool" in gateway.seen) == ("fail", True)
+
+
+@pytest.mark.parametrize(
+    ("body", "seen"),
+    [
+        ("<html></html>", "answered no JSON object"),
+        ("[" * 100_000, "answered no JSON object"),
+        ("{}", "answered 200, but not as a service of FASTCORE does"),
+        ('{"parts": 1, "spool": 1}', "answered 200, but not as a service of FASTCORE does"),
+    ],
+    ids=["html", "deep", "empty", "other"],
+)
+async def test_what_is_no_service_is_not_ready(body: str, seen: str) -> None:
+    results = await read_body(body, METRICS)
+    assert [(each.check, each.level) for each in results[:2]] == [("services", "fail"), ("gateways", "fail")]
+    assert [each.seen.partition(": ")[2] for each in results[:2]] == [seen] * 2
+
+
+@pytest.mark.parametrize("metrics", ['{reason="x"} 1.0', '{code="a"} +Inf', '{code="a"} NaN', "{{{{"])
+async def test_metrics_that_make_no_sense_hide_no_service(metrics: str) -> None:
+    body = json.dumps({"parts": {"smtp": {"ok": False, "reason": "away"}}, "spool": spool()})
+    results = await read_body(body, f"fastcore_requests_rejected_total{metrics}\n")
+    assert [each.check for each in results] == ["services", "gateways"]
+    assert "smtp: away" in results[0].seen
+
+
+async def test_a_password_in_a_url_is_not_shown() -> None:
+    body = json.dumps({"parts": {}, "spool": spool()})
+    results = await read_body(body, METRICS, login="ann:S3cret@")
+    assert [each.check for each in results] == ["services", "gateways", "requests"]
+    assert not any("S3cret" in each.seen for each in results)
+
+
+async def read_body(body: str, metrics: str, *, login: str = "") -> list[CheckResult]:
+    """Return the results for one process that answers everything with this body."""
+
+    async def answer(request: web.Request) -> web.Response:
+        is_metrics = request.path == "/metrics"
+        return web.Response(text=metrics if is_metrics else body, content_type="application/json")
+
+    async with serve(answer) as address:
+        unused: dict[str, Any] = {"kafka": None, "postgres": None}
+        url = address.replace("://", f"://{login}")
+        admin = Admin.model_construct(**unused, service_urls={"notifier": url}, gateway_urls=(url,))
+        return await read_processes(admin)
