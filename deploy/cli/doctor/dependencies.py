@@ -19,7 +19,7 @@ MAIL_TIMEOUT_SECONDS: Final = 15.0
 
 # What to do if a part of a service that is ready reports a problem.
 _SITES_CHECK: Final = "python -m deploy.cli.sites check FILE"
-_WARNINGS: Final = {
+WARNINGS: Final = {
     "sites_file": _SITES_CHECK,
     "templates": _SITES_CHECK,
     "emails": "docs/runbooks/MailFailures.md",
@@ -40,7 +40,7 @@ async def check_services(admin: Admin) -> AsyncIterator[CheckResult]:
         if health.state == "up":
             yield ok("services", f"{name} is ready")
             for part, reason in _warnings(health):
-                yield warn("services", f"{name}: {part}: {reason}", _WARNINGS.get(part, _ANY_WARNING))
+                yield warn("services", f"{name}: {part}: {reason}", WARNINGS.get(part, _ANY_WARNING))
         else:
             yield fail("services", f"{name}: {_failed_parts(health)}", "docs/runbooks/ServiceDown.md")
     if not gateways:

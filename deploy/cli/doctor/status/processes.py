@@ -5,15 +5,15 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from deploy.cli.doctor.check_result import CheckResult, fail, ok, warn
+from deploy.cli.doctor.dependencies import WARNINGS
 from deploy.cli.doctor.status.texts import duration, since_text, without_addresses
 from services.admin.monitoring.service_clients import open_service_clients
 from services.admin.schemas.system import GatewaySpool, ServiceProcess
 from services.admin.settings import Settings as Admin
 
 _RUNBOOKS: Final = "docs/runbooks/"
-# The runbook for a part that fails. Any other part is a dependency of the service.
+# The runbook for a part that fails. Others have a page in `WARNINGS`, or are a dependency of the service.
 _PARTS: Final = {
-    "emails": "MailFailures.md",
     "intake": "SpoolFilling.md",
     "sites_file": "SitesFileInvalid.md",
     "smtp": "MailFailures.md",
@@ -51,7 +51,8 @@ def _check_process(process: ServiceProcess) -> Iterator[CheckResult]:
         reason = without_addresses(str(state.get("reason")))
         seen = f"{name}: {part}: {reason}{since_text(state.get('since'))}"
         is_breaker = "resume the stage" in reason  # a consumer that its stage's breaker has paused
-        todo = _RUNBOOKS + ("BreakerOpen.md" if is_breaker else _PARTS.get(part, _SERVICE_DOWN))
+        runbook = "BreakerOpen.md" if is_breaker else _PARTS.get(part)
+        todo = _RUNBOOKS + runbook if runbook else WARNINGS.get(part, _RUNBOOKS + _SERVICE_DOWN)
         yield warn("services", seen, todo) if state.get("ok") else fail("services", seen, todo)
     if found:
         return

@@ -82,6 +82,21 @@ async def test_a_gateway_of_another_version_is_described_as_far_as_it_says() -> 
 
 
 @pytest.mark.parametrize(
+    ("part", "todo"),
+    [
+        ("smtp", "docs/runbooks/MailFailures.md"),
+        ("emails", "docs/runbooks/MailFailures.md"),
+        ("access_token", "docs/email.md#xoauth2"),
+        ("secret_files", "docs/destinations.md"),
+        ("database", "docs/runbooks/ServiceDown.md"),
+    ],
+)
+async def test_each_part_leads_to_the_page_that_explains_it(part: str, todo: str) -> None:
+    results = await read({"spool": spool()}, {part: {"ok": True, "reason": "warning: look"}})
+    assert results[0].todo == todo
+
+
+@pytest.mark.parametrize(
     ("body", "seen"),
     [
         ("<html></html>", "answered no JSON object"),
