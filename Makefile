@@ -172,6 +172,7 @@ UV_COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes
 
 lock: ## Resolve the dependencies anew (needs uv)
 	@$(UV_COMPILE) pyproject.toml -o requirements.lock
+	@$(UV_COMPILE) --group mailbox -c requirements.lock -o requirements-mailbox.lock
 	@$(UV_COMPILE) pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
 
 kafka-jars: $(READY) ## Resolve Kafka's jars anew and lock their hashes

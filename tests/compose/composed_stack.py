@@ -5,9 +5,11 @@ Run by `make test-compose`; not collected by `make test`, which needs no engine.
 
 import asyncio
 import contextlib
+import json
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -43,6 +45,16 @@ def test_image_runs_as_non_root_without_compiler_and_writes_to_volumes(project: 
         assert not known["HostConfig"]["PortBindings"], f"{service} can be reached past the edge"
     found = project.compose("exec", "-T", "ingest", "sh", "-c", "command -v gcc cc c++ make ld || echo none")
     assert found.strip() == "none"
+
+
+def test_the_production_image_has_only_packages_of_production(project: Project) -> None:
+    program = Path(__file__).with_name("imports.py").read_text()
+    found = json.loads(project.docker("run", "--rm", "-i", "fastcore:test", "python", "-", text=program))
+    assert found["modules"] > 500
+    assert {name.split(".")[1] for name in found["failed"]} == {"embedded"}, found["failed"]
+    assert found["installed"] == []
+    # The mailbox has what it needs in an image of its own.
+    project.compose("exec", "-T", "mailbox", "python", "-c", "import aiosmtpd")
 
 
 def test_only_loopback_is_published(project: Project) -> None:
@@ -199,6 +211,12 @@ def test_no_service_receives_another_one_s_secrets(project: Project) -> None:
         assert "FASTCORE_ADMIN_TOKEN" not in given
         assert "fastcore_owner" not in given
     assert "DATABASE_URL" not in project.compose("exec", "-T", "ingest", "env")
+
+
+def test_with_a_mail_server_there_is_no_mailbox(project: Project) -> None:
+    services = project.compose("config", "--services", SMTP_HOST="smtp.example.com").split()
+    assert "notifier" in services
+    assert "mailbox" not in services
 
 
 def test_a_domain_needs_passwords_of_its_own(project: Project) -> None:

@@ -167,4 +167,4 @@ def running_project(*files: str) -> Iterator[Project]:
             print(project.compose("ps", "--all"), project.compose("logs", "--tail", "30"))  # noqa: T201
         raise
     finally:
-        project.compose("down", "--volumes", "--remove-orphans", "--timeout", "60")
+        project.compose("down", "--volumes", "--remove-orphans", "--rmi", "local", "--timeout", "60")
