@@ -249,13 +249,18 @@ async def test_a_failed_request_is_logged_at_the_edge_without_personal_data(proj
 
 
 def test_a_backup_was_restored_and_is_a_job_of_the_dashboard(project: Project) -> None:
-    made = project.compose("--profile", "backup", "run", "--rm", "--no-deps", "backup", "once")
+    (migrate,) = project.containers("migrate")
+    migrated = project.inspect(migrate)["State"]["StartedAt"]
+    made = project.compose("--profile", "backup", "run", "--rm", "backup", "once")
     assert "Backed up and restored: /var/lib/postgresql/data/fastcore-" in made
     ((outcome, leads),) = project.sql(
         "SELECT last_outcome, last_details->>'leads' FROM scheduled_job WHERE name = 'backup'"
     )
     assert outcome == "succeeded"
     assert int(leads) > 0
+    # A backup before an upgrade must not migrate.
+    assert project.containers("migrate") == [migrate]
+    assert project.inspect(migrate)["State"]["StartedAt"] == migrated
 
 
 async def test_a_container_killed_under_load_loses_nothing(project: Project) -> None:

@@ -11,8 +11,10 @@
 #   FASTCORE_BACKUP_FOLDER            the folder of the backups, such as fastcore-20261130T030000Z.dump
 #   FASTCORE_BACKUP_KEEP_DAYS         how long they are kept (14)
 #   FASTCORE_BACKUP_HOURS             the time between two backups (24)
+#   FASTCORE_BACKUP_DUMP_SECONDS      how long pg_dump may take (7200)
 #   FASTCORE_BACKUP_SCHEDULE          what the dashboard shows as their schedule (Every day)
 set -eu
+umask 077  # a backup has personal data
 
 url=$FASTCORE_MIGRATION_DATABASE_URL
 folder=$FASTCORE_BACKUP_FOLDER
@@ -20,8 +22,12 @@ keep_days=${FASTCORE_BACKUP_KEEP_DAYS:-14}
 hours=${FASTCORE_BACKUP_HOURS:-24}
 schedule=${FASTCORE_BACKUP_SCHEDULE:-Every day}
 retry_seconds=600
+expired=+$((keep_days - 1))  # before any work, so that a value that is no number changes nothing
+# A server that hangs answers nothing, for ever. Two hours are the time that a backup may take (`record`).
+export PGCONNECT_TIMEOUT=10
+dump_seconds=${FASTCORE_BACKUP_DUMP_SECONDS:-7200}
 
-sql() { psql "$@" --no-psqlrc --quiet --tuples-only --no-align --set=ON_ERROR_STOP=1; }
+sql() { timeout -k 5 60 psql "$@" --no-psqlrc --quiet --tuples-only --no-align --set=ON_ERROR_STOP=1; }
 
 # record OUTCOME DETAILS: write the job's run. Two hours are the time that a backup may take.
 record() {
@@ -55,6 +61,13 @@ WHERE leads = (SELECT coalesce(sum(rows), 0) FROM row_count WHERE table_name = '
 SQL
 }
 
+# The dump and the restored database need at most a quarter more than the database. The disk may be the database's own.
+check_room() {
+  needed=$(sql "$url" --command='SELECT pg_database_size(current_database()) / 1024 * 5 / 4') || return 0  # pg_dump reports why
+  free=$(df -Pk "$folder" | awk 'NR == 2 {print $4}')
+  [ "$free" -ge "$needed" ] || failed="the folder has $((free / 1024)) MB, and a backup may need $((needed / 1024 + 1))"
+}
+
 end_server() {
   if [ -f "$server/postmaster.pid" ]; then pg_ctl --pgdata="$server" --mode=immediate --wait stop >&2 || true; fi
   rm -rf "$scratch" "$server" "$part"
@@ -66,14 +79,27 @@ back_up() {
   part=$folder/.$name.part
   server=$folder/.restored
   scratch=$(mktemp -d)  # for the socket, whose path must be short
-  rm -rf "$folder"/.fastcore-*.part "$server"  # of a run that was killed
-  trap end_server EXIT
+  trap 'rm -rf "$scratch"' EXIT
   trap 'exit 1' TERM INT
 
   failed=
-  pg_dump --format=custom --no-owner --lock-wait-timeout=60s --file="$part" "$url" || failed='pg_dump failed: see the log'
+  if ! touch "$folder/.lock"; then
+    failed='the folder cannot be written'
+  else
+    # Beside another run, this one would delete its files. No other program gets the lock: a server that outlives the script must not keep it.
+    exec 9>"$folder/.lock"
+    flock -n 9 || { echo "No backup: another one is made in $folder" >&2; exit 1; }
+    rm -rf "$folder"/.fastcore-*.part "$server"  # of a run that was killed
+    trap end_server EXIT
+    check_room 9>&-
+  fi
   if [ -z "$failed" ]; then
-    found=$(restore "$part") || failed='the dump cannot be restored: see the log'
+    # Only the built-in extension: a provider's can be created neither in the empty server nor by the owner. FASTCore uses none.
+    timeout -k 10 "$dump_seconds" pg_dump --format=custom --no-owner --extension=plpgsql --lock-wait-timeout=60s \
+      --file="$part" "$url" 9>&- || failed='pg_dump failed: see the log'
+  fi
+  if [ -z "$failed" ]; then
+    found=$(restore "$part" 9>&-) || failed='the dump cannot be restored: see the log'
     [ -n "$failed" ] || [ -n "$found" ] || failed='the restored leads differ from their counter'
   fi
   seconds=$(($(date +%s) - started))
@@ -84,7 +110,7 @@ back_up() {
   fi
   sync "$part"
   mv "$part" "$folder/$name"
-  find "$folder" -name 'fastcore-*.dump' ! -name "$name" -mtime "+$((keep_days - 1))" -delete
+  find "$folder" -name 'fastcore-*.dump' ! -name "$name" -mtime "$expired" -delete
   bytes=$(wc -c <"$folder/$name")
   record succeeded "$(printf '%s' "$found" | sed "s/}\$/, \"file\": \"$name\", \"bytes\": $bytes}/")"
   echo "Backed up and restored: $folder/$name, $bytes bytes, $found, in $seconds s"
@@ -98,7 +124,9 @@ fi
 trap 'kill "$child" 2>/dev/null; exit 0' TERM INT
 while :; do
   wait_seconds=60
-  if [ -z "$(find "$folder" -name 'fastcore-*.dump' -mmin "-$((hours * 60))")" ]; then
+  # Without the schema there is nothing to back up yet: `migrate` may still run.
+  if [ -z "$(find "$folder" -name 'fastcore-*.dump' -mmin "-$((hours * 60))")" ] &&
+    sql "$url" --command='SELECT 1 FROM schema_migration LIMIT 1' >/dev/null; then
     "$0" &
     child=$!
     wait "$child" || wait_seconds=$retry_seconds

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -18,6 +19,7 @@ from deploy.cli.migrate import migrate
 from deploy.embedded.servers.postgres_cluster import binaries, server_account
 from deploy.embedded.servers.standalone import Postgres, running_postgres
 from tests.support.services.processes import ROOT
+from tests.support.wait import eventually
 
 SCRIPT = ROOT / "deploy/kubernetes/fastcore/backup.sh"
 DAY = 86_400
@@ -38,7 +40,7 @@ class Backups:
     folder: Path
     owner_url: str
 
-    async def start(self, *arguments: str) -> asyncio.subprocess.Process:
+    async def start(self, *arguments: str, **settings: str) -> asyncio.subprocess.Process:
         account = server_account()
         return await asyncio.create_subprocess_exec(
             "sh",
@@ -48,6 +50,7 @@ class Backups:
                 "PATH": f"{self.folder.parent}/programs:{binaries()}/bin:{os.environ['PATH']}",
                 "FASTCORE_MIGRATION_DATABASE_URL": self.owner_url,
                 "FASTCORE_BACKUP_FOLDER": str(self.folder),
+                **settings,
             },
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -55,14 +58,14 @@ class Backups:
             group=account.pw_gid if account else None,
         )
 
-    async def run(self, status: int = 0) -> str:
-        process = await self.start()
+    async def run(self, status: int = 0, **settings: str) -> str:
+        process = await self.start(**settings)
         output, _ = await asyncio.wait_for(process.communicate(), 120)
         assert process.returncode == status, output.decode()
         return output.decode()
 
     def files(self) -> list[str]:
-        return sorted(each.name for each in self.folder.iterdir())
+        return sorted(each.name for each in self.folder.iterdir() if each.name != ".lock")
 
     async def execute(self, command: str) -> None:
         connection = await asyncpg.connect(self.owner_url)
@@ -157,3 +160,98 @@ async def test_daily_makes_one_backup_and_stops_at_once(backups: Backups) -> Non
         process.send_signal(signal.SIGTERM)
         await asyncio.wait_for(process.communicate(), 10)
     assert process.returncode == 0
+
+
+async def test_two_backups_at_once_do_not_delete_each_other_s_files(backups: Backups) -> None:
+    begun, go_on = backups.folder / "begun", backups.folder.parent / "programs/go-on"
+    wait = f"touch {begun}; until [ -e {go_on} ]; do sleep 0.1; done"
+    backups.replace("pg_dump", f'{wait}; exec {binaries()}/bin/pg_dump "$@"')
+    first = await backups.start()
+    await eventually(lambda: asyncio.to_thread(begun.exists), until=bool, seconds=30)
+    begun.unlink()
+    assert "another one is made" in await backups.run(status=1)
+    go_on.touch()
+    output, _ = await asyncio.wait_for(first.communicate(), 120)
+    assert first.returncode == 0, output.decode()
+    assert (await backups.job())["last_outcome"] == "succeeded"
+    assert len(backups.files()) == 1
+
+
+async def test_a_killed_backup_does_not_keep_the_lock(backups: Backups) -> None:
+    begun = backups.folder / "begun"
+    backups.replace("pg_restore", f"touch {begun}; exec sleep 60")
+    killed = await backups.start()
+    await eventually(lambda: asyncio.to_thread(begun.exists), until=bool, seconds=60)
+    begun.unlink()
+    killed.kill()
+    await killed.wait()
+    server = int((backups.folder / ".restored/postmaster.pid").read_text().splitlines()[0])
+    (backups.folder.parent / "programs/pg_restore").unlink()
+    try:
+        await backups.run()
+    finally:
+        os.kill(server, signal.SIGQUIT)
+
+
+async def test_a_server_that_hangs_during_the_dump_fails_the_job(backups: Backups) -> None:
+    backups.replace("pg_dump", "exec sleep 600")
+    await backups.run(status=1, FASTCORE_BACKUP_DUMP_SECONDS="1")
+    assert json.loads((await backups.job())["last_details"])["reason"] == "pg_dump failed: see the log"
+
+
+async def test_a_disk_without_room_is_not_filled(backups: Backups) -> None:
+    backups.replace("df", "printf 'Filesystem 1024-blocks Used Available\n/dev/sda1 9 9 2048\n'")
+    backups.replace("pg_dump", "exit 99")
+    assert "the folder has 2 MB, and a backup may need" in await backups.run(status=1)
+    assert backups.files() == []
+    assert (await backups.job())["last_outcome"] == "failed"
+
+
+async def test_a_folder_that_cannot_be_written_fails_the_job(backups: Backups) -> None:
+    await backups.run(status=1, FASTCORE_BACKUP_FOLDER="/proc")
+    assert json.loads((await backups.job())["last_details"])["reason"] == "the folder cannot be written"
+
+
+async def test_backups_are_closed_to_other_users(backups: Backups) -> None:
+    await backups.run()
+    (name,) = backups.files()
+    assert (backups.folder / name).stat().st_mode & 0o077 == 0
+
+
+async def test_days_that_are_no_number_delete_nothing(backups: Backups) -> None:
+    (backups.folder / "fastcore-old.dump").write_bytes(b"")
+    backups.replace("pg_dump", f'touch {backups.folder}/called; exec {binaries()}/bin/pg_dump "$@"')
+    await backups.run(status=2, FASTCORE_BACKUP_KEEP_DAYS="14 days")
+    assert backups.files() == ["fastcore-old.dump"]
+
+
+async def test_daily_waits_for_the_schema(backups: Backups) -> None:
+    await backups.execute("ALTER TABLE schema_migration RENAME TO not_migrated")
+    process = await backups.start("daily")
+    try:
+        assert process.stdout
+        line = await asyncio.wait_for(process.stdout.readline(), 30)
+        assert b'"schema_migration" does not exist' in line
+        assert backups.files() == []
+    finally:
+        await backups.execute("ALTER TABLE not_migrated RENAME TO schema_migration")
+        process.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(process.communicate(), 10)
+
+
+async def test_extensions_of_a_provider_are_not_in_a_backup(backups: Backups, server: Postgres) -> None:
+    database = urlsplit(backups.owner_url).path[1:]
+    superuser = await asyncpg.connect(server.urls.superuser, database=database)
+    await superuser.execute("CREATE EXTENSION vector")
+    try:
+        await backups.run()
+    finally:
+        await superuser.execute("DROP EXTENSION vector")
+        await superuser.close()
+    (name,) = backups.files()
+    listed = await asyncio.create_subprocess_exec(
+        binaries() / "bin/pg_restore", "--list", backups.folder / name, stdout=asyncio.subprocess.PIPE
+    )
+    contents, _ = await listed.communicate()
+    assert b"lead_inbox" in contents
+    assert b"EXTENSION" not in contents
