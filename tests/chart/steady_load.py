@@ -21,6 +21,8 @@ class SteadyLoad(Load):
     seconds: float = 0
     slowest: float = 0
     refusals: list[str] = field(default_factory=list)
+    refused_on_kept: int = 0
+    kept: httpx.AsyncClient | None = None
 
     async def post_steadily(self, ended: asyncio.Event) -> None:
         """Post until `ended`, then wait until each lead has its 201."""
@@ -30,6 +32,7 @@ class SteadyLoad(Load):
             plain_client(base_url=self.project.url, timeout=15, limits=closing) as new,
             asyncio.TaskGroup() as group,
         ):
+            self.kept = kept
             self.began, number = time.monotonic(), 0
             while not ended.is_set():
                 group.create_task(self._post_one((kept, new)[number % 2]))
@@ -44,14 +47,17 @@ class SteadyLoad(Load):
         try:
             answer = await client.post("/inbound/leads", json=body, headers=headers)
         except httpx.HTTPError as error:
-            self._refused(repr(error))
+            self._refused(client, repr(error))
             return None
         finally:
             self.slowest = max(self.slowest, time.monotonic() - began)
         if answer.status_code == 201:
             return answer
-        self._refused(f"{answer.status_code} {answer.text}")
+        self._refused(client, f"{answer.status_code} {answer.text}")
         return None
 
-    def _refused(self, how: str) -> None:
-        self.refusals.append(f"after {time.monotonic() - self.began:.1f} s: {how}")
+    def _refused(self, client: httpx.AsyncClient, how: str) -> None:
+        is_kept = client is self.kept
+        self.refused_on_kept += is_kept
+        connection = "kept" if is_kept else "new"
+        self.refusals.append(f"{connection} connection, after {time.monotonic() - self.began:.1f} s: {how}")
