@@ -167,6 +167,7 @@ async def _claim_deliveries(transaction: Transaction, p: Any) -> list[Row]:
             "lease_until": now + p.lease,
             "attempts": row["attempts"] + 1,
             "retries": row["retries"] + is_interrupted,
+            "updated_at": now,
         }
         put_delivery(transaction, changed)
         event = transaction.get(EVENTS, (row["event_id"],))
