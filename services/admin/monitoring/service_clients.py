@@ -15,6 +15,8 @@ from services.admin.schemas.system import GatewaySpool, PartHealth, ServiceProce
 
 # More than the 1.5 s within which `/readyz` answers if a dependency hangs: its body names that dependency.
 REQUEST_TIMEOUT_SECONDS: Final = 2.0
+# A status has some kilobytes, and the metrics of a gateway some hundred.
+BODY_MAX_BYTES: Final = 4 << 20
 # Longer than the 15 s between two polls, so that a poll finds its connections open; shorter than the 30 s
 # after which a service closes an idle connection.
 KEEPALIVE_SECONDS: Final = 20.0
@@ -152,18 +154,28 @@ class ServiceClients:
 
     async def _fetch_from(self, address: str, url: str) -> httpx.Response:
         named = httpx.URL(url)
-        async with asyncio.timeout(REQUEST_TIMEOUT_SECONDS):
-            return await self._client.get(
-                named.copy_with(host=address),
-                # Connect to the address, but use the name for the TLS certificate and for proxies.
-                headers={"Host": named.netloc.decode()},
-                extensions={"sni_hostname": named.host},
-            )
+        return await self._fetch(
+            named.copy_with(host=address),
+            # Connect to the address, but use the name for the TLS certificate and for proxies.
+            headers={"Host": named.netloc.decode()},
+            extensions={"sni_hostname": named.host},
+        )
 
     async def _get(self, url: httpx.URL, **options: Any) -> tuple[int, dict[str, Any]]:
-        async with asyncio.timeout(REQUEST_TIMEOUT_SECONDS):
-            response = await self._client.get(url, **options)
-        return _parse(response)
+        return _parse(await self._fetch(url, **options))
+
+    async def _fetch(self, url: httpx.URL, **options: Any) -> httpx.Response:
+        """Return the response. Raises `ValueError` if its body has more than `BODY_MAX_BYTES`."""
+        body = bytearray()
+        async with (
+            asyncio.timeout(REQUEST_TIMEOUT_SECONDS),
+            self._client.stream("GET", url, **options) as response,
+        ):
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > BODY_MAX_BYTES:
+                    raise ValueError("the body is too large")
+        return httpx.Response(response.status_code, content=bytes(body), request=response.request)
 
 
 def _unknown_gateway(url: str, address: str | None, reason: str) -> GatewaySpool:

@@ -1,5 +1,6 @@
 """What the status says about services and gateways that answer, fail, or do not exist."""
 
+import contextlib
 import json
 from typing import Any
 
@@ -139,3 +140,19 @@ async def read_body(body: str, metrics: str, *, login: str = "") -> list[CheckRe
         url = address.replace("://", f"://{login}")
         admin = Admin.model_construct(**unused, service_urls={"notifier": url}, gateway_urls=(url,))
         return await read_processes(admin)
+
+
+async def test_an_answer_without_an_end_fills_no_memory() -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await response.write(b" " * 65_536)
+        return response
+
+    async with serve(answer) as url:
+        unused: dict[str, Any] = {"kafka": None, "postgres": None}
+        admin = Admin.model_construct(**unused, service_urls={"notifier": url}, gateway_urls=(url,))
+        results = await read_processes(admin)
+    assert [each.seen.partition(": ")[2] for each in results] == ["answered no JSON object"] * 2
