@@ -94,9 +94,9 @@ back_up() {
     check_room 9>&-
   fi
   if [ -z "$failed" ]; then
-    # Only the built-in extension: a provider's can be created neither in the empty server nor by the owner. FASTCore uses none.
-    timeout -k 10 "$dump_seconds" pg_dump --format=custom --no-owner --extension=plpgsql --lock-wait-timeout=60s \
-      --file="$part" "$url" 9>&- || failed='pg_dump failed: see the log'
+    # The extensions that FASTCore uses. A provider's can be created neither in the empty server nor by the owner.
+    timeout -k 10 "$dump_seconds" pg_dump --format=custom --no-owner --extension=plpgsql --extension=pg_trgm \
+      --lock-wait-timeout=60s --file="$part" "$url" 9>&- || failed='pg_dump failed: see the log'
   fi
   if [ -z "$failed" ]; then
     found=$(restore "$part" 9>&-) || failed='the dump cannot be restored: see the log'
