@@ -189,7 +189,7 @@ def status(*, as_json: AsJson = False) -> None:
 
     make doctor a=status                               the stack that `make up` started
     docker compose run --rm doctor status              the composed stack
-    kubectl exec deploy/NAME-admin -- python -m deploy.cli.doctor status
+    kubectl -n leads exec deploy/leads-fastcore-admin -- python -m deploy.cli.doctor status
     """
     _report(_read_status, as_json=as_json)
 
