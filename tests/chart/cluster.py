@@ -14,11 +14,11 @@ from typing import Any, Final
 import yaml
 
 Manifest = dict[str, Any]
-# The kinds that the chart renders, by their API. Only objects of the first two can be read.
+# The kinds that the chart renders, by their API.
 KINDS: Final = {
     "apps/v1": ("StatefulSet", "Deployment"),
-    "v1": ("Service", "ConfigMap", "ServiceAccount", "Pod"),
-    "batch/v1": ("Job",),
+    "v1": ("Service", "ConfigMap", "ServiceAccount", "Pod", "PersistentVolumeClaim"),
+    "batch/v1": ("Job", "CronJob"),
     "policy/v1": ("PodDisruptionBudget",),
     "networking.k8s.io/v1": ("NetworkPolicy",),
     "keda.sh/v1alpha1": ("ScaledObject", "TriggerAuthentication"),
@@ -60,13 +60,13 @@ def _discovery() -> Mapping[str, Manifest]:
 
 def _pages(objects: list[Manifest]) -> Mapping[str, Manifest]:
     pages = dict(_discovery())
-    folder = "/apis/apps/v1/namespaces/leads"
-    for kind in KINDS["apps/v1"]:
+    for api, kind in ((api, kind) for api, kinds in KINDS.items() for kind in kinds):
+        folder = f"{'/apis' if '/' in api else '/api'}/{api}/namespaces/leads/{_plural(kind)}"
         items = [each for each in objects if each["kind"] == kind]
-        pages[f"{folder}/{_plural(kind)}"] = {"kind": f"{kind}List", "apiVersion": "apps/v1", "items": items}
+        pages[folder] = {"kind": f"{kind}List", "apiVersion": api, "items": items}
         for each in items:
             each["metadata"]["annotations"] = {**each["metadata"].get("annotations", {}), **OURS}
-            pages[f"{folder}/{_plural(kind)}/{each['metadata']['name']}"] = each
+            pages[f"{folder}/{each['metadata']['name']}"] = each
     return pages
 
 

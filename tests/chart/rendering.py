@@ -10,13 +10,17 @@ MINIMAL = CHART / "ci/minimal-values.yaml"
 
 
 def helm_template(
-    *options: str, values: Path | None = None, kubeconfig: Path | None = None, chart: Path = CHART
+    *options: str,
+    values: Path | None = None,
+    kubeconfig: Path | None = None,
+    chart: Path = CHART,
+    release: str = "leads",
 ) -> tuple[str, str]:
     """Render the chart with the minimal values and `values`. Return what Helm printed, and its error.
 
     The error is empty if Helm succeeded. With `kubeconfig`, templates can look objects up.
     """
-    command = [find_helm(), "template", "leads", str(chart), "--namespace", "leads", "--values", str(MINIMAL)]
+    command = [find_helm(), "template", release, str(chart), "--namespace", "leads", "--values", str(MINIMAL)]
     if values:
         command += ["--values", str(values)]
     if kubeconfig:

@@ -3,6 +3,7 @@
 Run by `make chart`; not collected by `make test`, which needs no Helm.
 """
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -50,15 +51,15 @@ def upgrade_error(live: dict[str, Manifest], folder: Path, *options: str) -> str
         return helm_template(*options, kubeconfig=kubeconfig)[1]
 
 
-def replicas_after(live: dict[str, Manifest], folder: Path, *options: str) -> Any:
+def replicas_after(live: dict[str, Manifest], folder: Path, *options: str, service: str = "persister") -> Any:
     with serving(list(live.values()), folder) as kubeconfig:
         objects = rendered(*options, kubeconfig=kubeconfig)
-    [persister] = [
+    [workload] = [
         each
         for each in objects
-        if (each["kind"], each["metadata"]["name"]) == ("Deployment", "leads-fastcore-persister")
+        if each["kind"] in {"Deployment", "StatefulSet"} and component(each) == service
     ]
-    return persister["spec"].get("replicas")
+    return workload["spec"].get("replicas")
 
 
 def test_an_upgrade_without_changes_of_claims_is_rendered(tmp_path: Path) -> None:
@@ -127,6 +128,56 @@ def test_replicas_of_the_hpa_stay(tmp_path: Path, written_by: list[Manifest], re
     live["persister"]["spec"]["replicas"] = 5
     live["persister"]["metadata"]["managedFields"] = written_by
     assert replicas_after(live, tmp_path, KEDA) == replicas
+
+
+def test_the_flusher_keeps_its_replicas_when_its_kind_changes_with_keda(tmp_path: Path) -> None:
+    for before, after in (((), CHECKPOINT), (CHECKPOINT, ())):
+        live = workloads(*before)
+        live["flusher"]["spec"]["replicas"] = 3
+        assert replicas_after(live, tmp_path, KEDA, *after, service="flusher") == 3
+
+
+def test_an_upgrade_does_not_end_a_migration_that_runs(tmp_path: Path) -> None:
+    live = workloads()
+    [job] = [each for each in rendered() if each["kind"] == "Job"]
+    live["migrate"] = job | {"status": {"active": 1}}
+    error = upgrade_error(live, tmp_path)
+    assert "migrate: the job leads-fastcore-migrate of an earlier install or upgrade still runs" in error
+    assert "kubectl -n leads wait job/leads-fastcore-migrate --for=condition=complete" in error
+    for ended in ({"failed": 4}, {"succeeded": 1}):
+        live["migrate"] = job | {"status": ended}
+        assert not upgrade_error(live, tmp_path)
+
+
+def test_the_volume_of_backups_may_only_grow(tmp_path: Path) -> None:
+    backup = "--set=backup.enabled=true"
+    live = {component(each): each for each in rendered(backup) if each["kind"] == "PersistentVolumeClaim"}
+    live["backup"]["spec"]["storageClassName"] = "standard"
+    assert not upgrade_error(live, tmp_path, backup)
+    assert not upgrade_error(live, tmp_path, backup, "--set=backup.size=30Gi")
+    error = upgrade_error(live, tmp_path, backup, "--set=backup.size=10Gi")
+    assert "backup.size: 10Gi is less than the 20Gi of the volume leads-fastcore-backup" in error
+    error = upgrade_error(live, tmp_path, backup, "--set=backup.storageClassName=fast")
+    assert "backup.storageClassName: the volume leads-fastcore-backup has the class standard" in error
+    other = ("--set=backup.existingClaim=nas", "--set=backup.size=10Gi")
+    assert not upgrade_error(live, tmp_path, backup, *other)
+
+
+@pytest.mark.parametrize("release", ["1leads", "my.leads"])
+def test_a_release_whose_name_no_service_can_have_is_refused(release: str) -> None:
+    _, error = helm_template(release=release)
+    assert f"fullnameOverride: {release}-fastcore cannot be the name of a Service" in error
+    assert not helm_template("--set=fullnameOverride=leads", release=release)[1]
+
+
+@pytest.mark.parametrize("tag", [f"1.2.3-{'a' * 100}", "_1.2.3", f"1.2.3-{'a' * 56}."])
+def test_every_tag_of_an_image_gives_a_label_that_kubernetes_accepts(tag: str) -> None:
+    for each in rendered(f"--set-string=image.tag={tag}"):
+        if version := each["metadata"]["labels"].get("app.kubernetes.io/version"):
+            assert re.fullmatch("[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?", version)
+        if each["kind"] == "Deployment":
+            [container] = each["spec"]["template"]["spec"]["containers"]
+            assert container["image"] == f"fastcore:{tag}"
 
 
 def test_a_new_installation_leaves_replicas_to_keda() -> None:

@@ -20,7 +20,11 @@ would set its default, 1. So the live number stays in the manifest, until a serv
 {{- if not (and .root.Values.keda.enabled (hasKey .root.Values.keda .name)) -}}
 {{- $own.replicas -}}
 {{- else -}}
-{{- $live := lookup "apps/v1" (include "fastcore.kind" .) .root.Release.Namespace (printf "%s-%s" (include "fastcore.fullname" .root) .name) -}}
+{{- $full := printf "%s-%s" (include "fastcore.fullname" .root) .name -}}
+{{- $kind := include "fastcore.kind" . -}}
+{{- $live := lookup "apps/v1" $kind .root.Release.Namespace $full -}}
+{{- /* The flusher of the other kind, if flusher.checkpoint is switched with this upgrade. */}}
+{{- $former := lookup "apps/v1" (eq $kind "Deployment" | ternary "StatefulSet" "Deployment") .root.Release.Namespace $full -}}
 {{- if $live -}}
 {{- $applied := false -}}
 {{- $scaled := false -}}
@@ -31,6 +35,8 @@ would set its default, 1. So the live number stays in the manifest, until a serv
 {{- if not (and $applied $scaled) -}}
 {{- int $live.spec.replicas -}}
 {{- end -}}
+{{- else if $former -}}
+{{- int $former.spec.replicas -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -77,6 +83,24 @@ nameOverride: the pods of {{ $full }}-{{ $name }} are selected by {{ toJson $liv
   kubectl -n {{ $namespace }} delete statefulset {{ $full }}-{{ $name }} --cascade=orphan
 {{- end }}
 {{- end }}
+{{- end }}
+{{- end }}
+{{- /* An upgrade deletes the job of the last one, so it would end a migration that Helm no longer waits for. */}}
+{{- $job := lookup "batch/v1" "Job" $namespace (printf "%s-migrate" $full) }}
+{{- if and .Values.migrate.enabled (($job.status | default dict).active) }}
+migrate: the job {{ $full }}-migrate of an earlier install or upgrade still runs, and this one would end it. Wait for it, or delete it if it cannot succeed, then upgrade again:
+  kubectl -n {{ $namespace }} wait job/{{ $full }}-migrate --for=condition=complete --timeout=4h
+  kubectl -n {{ $namespace }} delete job {{ $full }}-migrate
+{{- end }}
+{{- $backup := .Values.backup | default dict }}
+{{- $claim := lookup "v1" "PersistentVolumeClaim" $namespace (printf "%s-backup" $full) }}
+{{- if and $claim $backup.enabled (not $backup.existingClaim) }}
+{{- $size := $claim.spec.resources.requests.storage }}
+{{- if lt (include "fastcore.bytes" $backup.size | int64) (include "fastcore.bytes" $size | int64) }}
+backup.size: {{ $backup.size }} is less than the {{ $size }} of the volume {{ $full }}-backup, and a volume cannot shrink. Keep {{ $size }}.
+{{- end }}
+{{- if and $backup.storageClassName (ne $backup.storageClassName ($claim.spec.storageClassName | default "")) }}
+backup.storageClassName: the volume {{ $full }}-backup has the class {{ $claim.spec.storageClassName | default "\"\"" }}, which no upgrade can change. Keep it.
 {{- end }}
 {{- end }}
 {{- /* Another name makes other gateways with other claims: the leads in the old ones would wait there. */}}

@@ -4,7 +4,7 @@
 {{ .Values.nameOverride | default "fastcore" | trunc 63 | trimSuffix "-" }}
 {{- end -}}
 
-{{/* At most 45 characters: a StatefulSet's pods carry its name and a hash in a label of 63. */}}
+{{/* At most 45 characters: the pods of the StatefulSet `-ingest` carry its name and a hash of ten in a label of 63. `-flusher` is one longer (_validate.tpl). */}}
 {{- define "fastcore.fullname" -}}
 {{- $name := include "fastcore.name" . -}}
 {{- if .Values.fullnameOverride -}}
@@ -18,6 +18,11 @@
 
 {{- define "fastcore.version" -}}
 {{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+
+{{/* As a label's value: a tag has up to 128 characters, a label 63, and it begins and ends with a letter or a digit. */}}
+{{- define "fastcore.versionLabel" -}}
+{{ include "fastcore.version" . | trunc 63 | trimAll "-_." }}
 {{- end -}}
 
 {{- define "fastcore.image" -}}
@@ -55,7 +60,7 @@ app.kubernetes.io/component: {{ .name }}
 
 {{- define "fastcore.labels" -}}
 {{ include "fastcore.selector" . }}
-app.kubernetes.io/version: {{ include "fastcore.version" .root | quote }}
+app.kubernetes.io/version: {{ include "fastcore.versionLabel" .root | quote }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
 {{- with .root.Values.commonLabels }}

@@ -12,6 +12,9 @@
 
 {{- define "fastcore.problems" -}}
 {{- $values := .Values }}
+{{- if not (regexMatch "^[a-z][a-z0-9-]*$" (include "fastcore.fullname" .)) }}
+fullnameOverride: {{ include "fastcore.fullname" . }} cannot be the name of a Service, which begins with a letter and has no dot: give the release such a name, or set fullnameOverride
+{{- end }}
 {{- $services := list "ingest" "persister" "notifier" "webhooks" "flusher" "admin" }}
 {{- $lacking := list }}
 {{- range $name := $services }}
@@ -30,6 +33,9 @@ networkPolicy.kafka.ports is empty, and {{ join ", " $unknown }} have no KAFKA_B
 {{- end }}
 {{- if and $values.keda.enabled (not (include "fastcore.settings" (dict "root" . "name" "persister") | fromYaml).KAFKA_BOOTSTRAP_SERVERS) }}
 env.KAFKA_BOOTSTRAP_SERVERS is missing for KEDA: it cannot read another source
+{{- end }}
+{{- if and ($values.flusher.checkpoint | default dict).enabled (gt (len (include "fastcore.fullname" .)) 44) }}
+fullnameOverride: {{ include "fastcore.fullname" . }} has {{ len (include "fastcore.fullname" .) }} characters, and flusher.checkpoint.enabled allows 44: choose a shorter name
 {{- end }}
 {{- range $variable, $what := dict "SMTP_HOST" "name the mail server" "FROM_EMAIL" "the address that emails come from" "ADMIN_EMAIL" "the addresses of your team, separated by commas" }}
 {{- if and $values.notifier.replicas (not (include "fastcore.hasVariable" (list (dict "root" $ "name" "notifier") $variable))) }}
