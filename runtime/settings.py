@@ -195,6 +195,13 @@ def _check_database_url(secret: SecretStr) -> SecretStr:
     parts = urlsplit(secret.get_secret_value())
     if parts.scheme not in {"postgres", "postgresql"}:
         raise ValueError("must begin with postgresql:// or postgres://")
+    for host in parts.netloc.rpartition("@")[2].split(","):
+        _, colon, port = host.rpartition("]")[2].rpartition(":")
+        if colon and not (port.isascii() and port.isdecimal() and 0 < int(port) <= _PORT_MAX):
+            raise ValueError(
+                f"a port must be a number up to {_PORT_MAX}; in a password, write %2F for /, %3F for ?,"
+                " %23 for #"
+            )
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     if query.get("channel_binding") == "require" and query.get("sslmode") != "verify-full":
         # asyncpg does not support channel binding, and ignoring it would mean to trust any server.

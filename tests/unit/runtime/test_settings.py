@@ -90,10 +90,19 @@ def test_database_url_of_provider_is_normalized(scheme: str) -> None:
     assert "channel_binding" not in read
 
 
+@pytest.mark.parametrize("hosts", ["h", "h:5432,other", "[::1],[::2]:5433", "%2Ftmp", ""])
+def test_database_url_may_have_several_hosts(hosts: str) -> None:
+    url = f"postgresql://u:p%40ss@{hosts}/db"
+    assert Postgres.model_validate({"url": url}).url.get_secret_value() == url
+
+
 @pytest.mark.parametrize(
     ("url", "words"),
     [
         ("mysql://u:hidden@h/db", "postgresql://"),
+        ("postgresql://u:hidden/slash@h/db", "%2F for /"),
+        ("postgresql://u:hidden@h,other:99999/db", "up to 65535"),
+        ("postgresql://u:hidden@h:/db", "must be a number"),
         ("postgresql://u:hidden@h/db?sslmode=verify-full&sslrootcert=/not/there.pem", "is not a file"),
         ("postgresql://u:hidden@h/db?sslmode=require&channel_binding=require", "sslmode=verify-full"),
     ],

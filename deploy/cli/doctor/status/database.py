@@ -31,6 +31,9 @@ READ_SECONDS: Final = 10.0
 MAX_GROUPS: Final = 10
 MAX_INCIDENTS: Final = 20
 RUNBOOKS: Final = "docs/runbooks/"
+_REFUSED: Final = (
+    "docs/managed-services.md says what to correct; if the services use the same URL, Kafka keeps the leads"
+)
 
 
 async def read_database(postgres: Postgres, sites: Sites | None) -> list[CheckResult]:
@@ -43,7 +46,9 @@ async def read_database(postgres: Postgres, sites: Sites | None) -> list[CheckRe
             await _ping(pool)
         except DependencyUnavailable as error:
             seen = f"{error.reason}; not read: {', '.join(_READS)}, destinations"
-            return [fail("database", seen, "start or restore it; until then Kafka keeps the leads")]
+            is_refused = error.reason.startswith("database answered")
+            todo = _REFUSED if is_refused else "start or restore it; until then Kafka keeps the leads"
+            return [fail("database", seen, todo)]
         parts = await asyncio.gather(*(_read(name, read(pool)) for name, read in _READS.items()))
         to_others = await _read("destinations", _check_deliveries(pool, sites))
     return [ok("database", "answers"), *(result for part in (*parts, to_others) for result in part)]
