@@ -1,6 +1,7 @@
 """Fixtures of all levels: the servers of the session, and a database and topics for each test."""
 
 import json
+import logging
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -39,6 +40,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 # Data generation may be slow on a busy machine.
 settings.register_profile("fastcore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("fastcore")
+
+
+@pytest.fixture(autouse=True)
+def _log_handlers() -> Iterator[None]:
+    """Remove the handlers that an app of the test made: they write to its captured output, which is closed."""
+    before = list(logging.root.handlers)
+    yield
+    logging.root.handlers[:] = before
 
 
 @pytest.fixture(scope="session")
