@@ -44,7 +44,7 @@ settings.load_profile("fastcore")
 
 @pytest.fixture(autouse=True)
 def _log_handlers() -> Iterator[None]:
-    """Remove the handlers that an app of the test made: they write to its captured output, which is closed."""
+    """Remove the handlers that an app of the test made: they write to captured output, which is closed."""
     before = list(logging.root.handlers)
     yield
     logging.root.handlers[:] = before

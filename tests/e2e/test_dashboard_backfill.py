@@ -1,10 +1,12 @@
 """A week of leads is sent to a new destination in a real browser, cancelled half-way, and started again."""
 
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+import pytest_asyncio
 from aiohttp import web
 from playwright.async_api import Page, expect
 
@@ -16,12 +18,29 @@ from tests.support.web.webhook_receiver import Receiver, webhook_receiver
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 LEADS = 40
+Insert = Callable[[str, int], Awaitable[set[str]]]
 INSERT = """
 INSERT INTO lead_inbox (id, request_id, site, email, service, name, message, body_sha256, created_at_utc)
 SELECT gen_random_uuid(), 'r', 'studio', $1 || n || '@example.com', $1, $1 || ' ' || n, '', repeat('0', 64),
        now() - n * interval '4 hours'
 FROM generate_series(1, $2) AS n RETURNING id
 """
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def insert(dashboard: Dashboard) -> AsyncIterator[Insert]:
+    """Insert so many leads of a service without records in Kafka, and return their ids.
+
+    They are removed after the test: other tests look for lists, and for a ledger that balances.
+    """
+    fetch, tags = dashboard.watched.installation.fetch, list[str]()
+
+    async def insert(tag: str, count: int) -> set[str]:
+        tags.append(tag)
+        return {str(row["id"]) for row in await fetch(INSERT, tag, count)}
+
+    yield insert
+    await fetch("DELETE FROM lead_inbox WHERE service = ANY($1)", tags)
 
 
 async def choose_all(page: Page, tag: str, destination: str) -> None:
@@ -39,11 +58,12 @@ async def arrived(receiver: Receiver, count: int) -> None:
     await eventually(ids, until=lambda found: found >= count, seconds=60, what="the leads")
 
 
-async def test_a_week_of_leads_is_sent_cancelled_and_sent_again(dashboard: Dashboard, tmp_path: Path) -> None:
+async def test_a_week_of_leads_is_sent_cancelled_and_sent_again(
+    dashboard: Dashboard, insert: Insert, tmp_path: Path
+) -> None:
     installation, tag = dashboard.watched.installation, f"week{uuid4().hex[:8]}"
     name = f"crm-{tag}"
-    rows = await installation.fetch(INSERT, tag, LEADS)
-    leads = {str(row["id"]) for row in rows}
+    leads = await insert(tag, LEADS)
     async with (
         webhook_receiver() as receiver,
         new_destination(installation, name, receiver.url, tmp_path),
@@ -106,7 +126,6 @@ async def test_a_week_of_leads_is_sent_cancelled_and_sent_again(dashboard: Dashb
         "SELECT sum(delivery_count) = (SELECT count(*) FROM webhook_delivery) AS is_right FROM webhook_event"
     )
     assert (await installation.fetch(balance))[0]["is_right"]
-    await forget(dashboard, tag)
 
 
 async def changes_arrived(receiver: Receiver, *lead_ids: str) -> None:
@@ -121,15 +140,12 @@ async def changes_arrived(receiver: Receiver, *lead_ids: str) -> None:
         assert order.index(("lead.received", lead_id)) < order.index(("lead.status_changed", lead_id))
 
 
-async def forget(dashboard: Dashboard, tag: str) -> None:
-    """Remove the leads of a test, so that other tests find the lists that they expect."""
-    await dashboard.watched.installation.fetch("DELETE FROM lead_inbox WHERE service = $1", tag)
-
-
-async def test_failed_deliveries_are_grouped_and_retried(dashboard: Dashboard, tmp_path: Path) -> None:
+async def test_failed_deliveries_are_grouped_and_retried(
+    dashboard: Dashboard, insert: Insert, tmp_path: Path
+) -> None:
     installation, tag = dashboard.watched.installation, f"down{uuid4().hex[:8]}"
     name = f"crm-{tag}"
-    await installation.fetch(INSERT, tag, 3)
+    await insert(tag, 3)
 
     async def refuse(_: web.Request) -> web.StreamResponse:
         return web.Response(status=418)
@@ -143,13 +159,19 @@ async def test_failed_deliveries_are_grouped_and_retried(dashboard: Dashboard, t
         page = visitor.page
         order: dict[str, Any] = {"action": "send", "destination": name, "filter": {"service": tag}}
         assert (await installation.admin("POST", "/admin/bulk", json=order)).status_code == 202
-        await eventually(
-            lambda: installation.fetch(
+
+        async def dead() -> int:
+            """Take the remaining retries from the deliveries that failed so far."""
+            await installation.fetch(
                 "UPDATE webhook_delivery SET state = 'dead', next_attempt_at = NULL"
-                " WHERE destination = $1 AND state = 'failed' AND attempts > 0 RETURNING 1", name
-            ),
-            until=lambda rows: len(rows) == 3,
-        )  # fmt: skip
+                " WHERE destination = $1 AND state = 'failed' AND attempts > 0", name
+            )  # fmt: skip
+            rows = await installation.fetch(
+                "SELECT FROM webhook_delivery WHERE destination = $1 AND state = 'dead'", name
+            )
+            return len(rows)
+
+        await eventually(dead, until=lambda count: count == 3, what="the dead deliveries")
         receiver.answer = accept
         await visitor.open("/admin/ui/workbench?state=dead")
         group = page.get_by_role("row").filter(has_text=name)
@@ -168,4 +190,3 @@ async def test_failed_deliveries_are_grouped_and_retried(dashboard: Dashboard, t
         await arrived(receiver, 3)
         await visitor.open("/admin/ui/workbench?state=dead")
         await expect(page.get_by_role("row").filter(has_text=name)).to_have_count(0)
-    await forget(dashboard, tag)
