@@ -92,7 +92,7 @@ def servers() -> Iterator[tuple[Servers, Host]]:
 
 @contextlib.asynccontextmanager
 async def _posting(what: str, load: SteadyLoad) -> AsyncIterator[None]:
-    """Post before, during and after the block, then check every lead."""
+    """Post leads before, during and after the body of the `async with`, then check every lead."""
     ended, posted = asyncio.Event(), asyncio.Event()
 
     async def post() -> None:

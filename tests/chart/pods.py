@@ -76,7 +76,7 @@ class Pod:
     aliases: Sequence[str] = ()
     service_names: Sequence[str] = ()
     config_maps: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    # The claims of a StatefulSet, by the name of the volume.
+    # The names of the volumes for which a StatefulSet has volumeClaimTemplates: each pod gets its own.
     claims: Sequence[str] = ()
     address: str = ""
     ready: bool = False

@@ -52,8 +52,8 @@ def check_persister(world: "World") -> list[str]:
             found.append(f"{name} at {offset} conflicts, and no failure was published for it")
     stored = sum(row["stored"] for row in world.database.rows(ledger.TABLE) if row["stage"] == "persister")
     entries = [row for row in world.database.rows(tables.AUDIT) if row["event"] != AuditEvent.LEAD_CONFLICT]
-    # A process may be killed between counting a refused record and its commit. The next one reads the record
-    # again, and may store it then. It is counted once, as a failure.
+    # A process may be killed after it has counted a refused record as failed, and before it commits the
+    # offset. The next process reads the record again, and may store it then. The count stays as it was.
     places = {(name, offset) for name, offset, _ in failed}
     refused_before = sum(_place_of(row["details"]) in places for row in entries)
     if not len(entries) - refused_before <= stored <= len(entries):

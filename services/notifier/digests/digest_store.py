@@ -195,7 +195,10 @@ class DigestStore:
     async def record_sent(
         self, digest: ClaimedDigest, alerts: Sequence[CollectedAlert], outcome: MailOutcome
     ) -> None:
-        """Write the outcome of alerts that another digest listed. They leave this one, which is released."""
+        """Write the outcome of alerts that were sent in another digest, and remove them from this one.
+
+        This digest is released: it is claimed again, with the alerts that are left.
+        """
         async with transaction(self._pool) as connection:
             await self._hold(connection, digest)
             await _move(connection, digest.digest_id, alerts, outcome, attempt=digest.attempts)

@@ -41,9 +41,9 @@ class DigestTimes:
 
 @dataclass(frozen=True)
 class _Claim:
-    """A digest that this process sends now, and the number of its attempts with this one.
+    """A digest that this process has claimed, to send it now.
 
-    `may_be_sent` is True if an earlier attempt may have delivered it.
+    `attempts` counts this attempt, too. `may_be_sent` is True if an earlier attempt may have delivered it.
     """
 
     digest: HeldDigest
