@@ -86,7 +86,7 @@ outage: $(READY) ## Kafka away for a minute under load, timed (how=stopped, kill
 	@$(RUN) tests.faults.outage --how $(or $(how),stopped) $(a)
 
 faults-quick: $(READY) ## One round of each family, as CI runs it
-	@$(RUN) tests.faults --quick --parallel 3 --patience 3 $(a)
+	@$(RUN) tests.faults --quick --parallel 2 --patience 3 $(a)
 
 schedules: $(READY) ## Run the consumers on simulated brokers, in as many schedules as the time allows (MINUTES=10)
 	@$(RUN) tests.schedules --minutes $(or $(MINUTES),10) $(a)

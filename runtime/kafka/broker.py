@@ -18,10 +18,10 @@ from runtime.failures import DependencyUnavailable
 from runtime.settings import Kafka
 from runtime.workarounds.aiokafka import (
     accept_any_header_name,
-    enable_rebootstrap,
     raise_offset_fetch_errors,
     retrieve_abandoned_commits,
 )
+from runtime.workarounds.aiokafka_metadata import enable_rebootstrap
 
 CONNECT_SECONDS: Final = 10.0
 # A client that no broker has answered for this time is replaced: it may wait 40 s for a host that is gone.

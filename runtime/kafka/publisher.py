@@ -27,7 +27,8 @@ from runtime.kafka.broker import (
 from runtime.logs import logger
 from runtime.settings import Kafka
 from runtime.tasks import run_in_background, seconds_to_next
-from runtime.workarounds.aiokafka import enable_rebootstrap, seconds_since_answer, stop_within
+from runtime.workarounds.aiokafka import stop_within
+from runtime.workarounds.aiokafka_metadata import enable_rebootstrap, seconds_since_answer
 
 START_SECONDS: Final = 10.0
 STOP_SECONDS: Final = 3.0

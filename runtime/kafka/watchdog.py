@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from runtime import metrics
 from runtime.kafka.broker import SILENCE_SECONDS
 from runtime.kafka.positions import lag
-from runtime.workarounds.aiokafka import seconds_since_answer
+from runtime.workarounds.aiokafka_metadata import seconds_since_answer
 from runtime.workarounds.aiokafka_offsets import fetch_committed, fetch_offsets
 
 # Lag without progress for this time, and without a pause, means a dead coordinator task or a member that

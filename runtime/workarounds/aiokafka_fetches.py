@@ -25,7 +25,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, NodeNotReadyError
 from aiokafka.protocol.fetch import FetchRequest
 
-from runtime.workarounds.aiokafka import abort_connection
+from runtime.workarounds.aiokafka_metadata import abort_connection
 
 # aiokafka keeps a connection for each node and group, and knows the groups 0 and 1.
 _FETCHES: Final = 2

@@ -185,9 +185,9 @@ BROKEN: Final[dict[str, Broken]] = {
         "all move at once",
         (
             Edit(
-                "runtime/workarounds/aiokafka.py",
-                "    if updated or asyncio.current_task() is not",
-                "    if updated or client or asyncio.current_task() is not",
+                "runtime/workarounds/aiokafka_metadata.py",
+                "    if asyncio.current_task() is not",
+                "    if client or asyncio.current_task() is not",
             ),
             Edit(
                 "runtime/kafka/broker.py",

@@ -49,7 +49,9 @@ def _answers(
             if answer.status == 422 and len(lead.bodies) == 1:
                 yield Violation("refused", "422 for a good lead", lead.id)
             if answer.status not in (0, 201, 422) and not _is_allowed(answer, allowed_503):
-                yield Violation("refused", f"{answer.status} for a good lead", lead.id)
+                yield Violation(
+                    "refused", f"{answer.status} after {answer.seconds:.1f} s for a good lead", lead.id
+                )
     for refusal in refusals:
         expected = BAD[refusal.name][1] | {0}
         yield from (

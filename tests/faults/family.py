@@ -16,6 +16,8 @@ from typing import Any
 
 from tests.faults.violations import Violation
 
+SCHEDULE = "schedule.jsonl"
+
 
 class Schedule:
     """Says when which fault was injected and healed. Writes each event at once, in case the round hangs.
@@ -66,8 +68,8 @@ class Task:
         return random.Random("/".join(filter(None, (str(self.seed), str(self.number), purpose))))
 
     def open_schedule(self) -> Schedule:
-        """Begin the schedule, `schedule.jsonl` in the folder."""
-        return Schedule(self.folder / "schedule.jsonl")
+        """Begin the schedule, `SCHEDULE` in the folder."""
+        return Schedule(self.folder / SCHEDULE)
 
 
 @dataclass

@@ -17,7 +17,8 @@ from runtime.failures import DependencyUnavailable
 from runtime.kafka.broker import METADATA_MAX_AGE_MS
 from runtime.kafka.positions import lag
 from runtime.settings import Kafka
-from runtime.workarounds.aiokafka import enable_rebootstrap, raise_offset_fetch_errors, stop_within
+from runtime.workarounds.aiokafka import raise_offset_fetch_errors, stop_within
+from runtime.workarounds.aiokafka_metadata import enable_rebootstrap
 from services.admin.monitoring.record_age import RecordAges
 
 # A page waits for this read. A healthy broker answers in much less.

@@ -10,12 +10,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.faults.family import Family, Result
+from tests.faults.family import SCHEDULE, Family, Result
 from tests.faults.runner import record as records
 from tests.faults.runner.choice import Counts, choose_family, choose_faults
 from tests.faults.runner.record import Record
@@ -27,6 +27,8 @@ ROOT = Path(__file__).parents[3]
 # Assumed for a round of a family that had none yet.
 ROUND_SECONDS = 60.0
 SHOWN_OF_A_KIND = 3
+# How often to look whether an installation has started.
+STARTED_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class Run:
         self._say = say
         self._began = time.monotonic()
         self._name = ""
+        self._starting = threading.Lock()
         self._lock = threading.RLock()
         # What follows is used under the lock.
         self._stopping = False
@@ -200,8 +203,9 @@ class Run:
         self._say(f"{family.name} {self.plan.seed}/{number}: {', '.join(faults)} ...")
         folder = session.folder / f"round-{number}"
         folder.mkdir(mode=0o755)
-        began, at, load = time.monotonic(), records.timestamp(), os.getloadavg()[0]
-        result = session.run(self.plan.seed, number, faults, folder)
+        with self._start_alone(folder) if session.fresh else nullcontext():
+            began, at, load = time.monotonic(), records.timestamp(), os.getloadavg()[0]
+            result = session.run(self.plan.seed, number, faults, folder)
         line = {
             "kind": "round",
             "run": self._name,
@@ -230,6 +234,26 @@ class Run:
         if not result.violations and not self.plan.keep:
             shutil.rmtree(folder / "data", ignore_errors=True)
         return result
+
+    @contextmanager
+    def _start_alone(self, folder: Path) -> Iterator[None]:
+        """Wait until no other installation starts; this one has started with its round's first event.
+
+        Three that start at once take both processors for a minute, and their gateways' bounds pass.
+        """
+        self._starting.acquire()
+        ended = threading.Event()
+
+        def release() -> None:
+            while not (folder / SCHEDULE).exists() and not ended.wait(STARTED_SECONDS):
+                pass
+            self._starting.release()
+
+        threading.Thread(target=release, daemon=True).start()
+        try:
+            yield
+        finally:
+            ended.set()
 
     def _report(self, line: dict[str, Any], result: Result) -> None:
         self.violations += bool(result.violations)

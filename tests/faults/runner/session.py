@@ -38,6 +38,7 @@ class Session:
         self._options = dict(options)
         self._process: subprocess.Popen[bytes] | None = None
         self._unread = b""
+        self.fresh = True  # the next round is its first
 
     def __enter__(self) -> Self:
         installation = self.folder / "installation"
@@ -72,6 +73,7 @@ class Session:
         """Run a round in this folder. A round that takes too long, or ends its process, is a violation."""
         assert self._process
         assert self._process.stdin
+        self.fresh = False
         bound, began = patience.patient(self.family.bound_seconds), time.monotonic()
         task = {"seed": seed, "number": number, "faults": faults, "folder": str(folder)}
         with contextlib.suppress(BrokenPipeError):  # it has ended: the next line sees it

@@ -21,7 +21,7 @@ from runtime.kafka.policy import Policy
 from runtime.kafka.publisher import Publisher
 from runtime.settings import Kafka
 from runtime.tasks import run_in_background
-from runtime.workarounds.aiokafka import enable_rebootstrap
+from runtime.workarounds.aiokafka_metadata import enable_rebootstrap
 from services.admin.monitoring.consumer_lag import LagReader
 from tests.faults.injections.proxy import Proxy
 from tests.support.kafka.brokers import MovingBroker
@@ -145,7 +145,7 @@ async def test_regression_dead_bootstrap_server_leaves_time_for_others(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # It had aiokafka's whole request timeout of 40 s, and a publisher gives up a start after 10 s.
-    monkeypatch.setattr("runtime.workarounds.aiokafka.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("runtime.workarounds.aiokafka_metadata.CONNECT_SECONDS", 0.5)
     monkeypatch.setattr("aiokafka.conn.random.shuffle", lambda _: None)  # the dead one first
     enable_rebootstrap()
     with blackhole() as port:

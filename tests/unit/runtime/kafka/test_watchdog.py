@@ -42,6 +42,6 @@ async def test_regression_watchdog_replaces_client_of_silent_brokers(
     watchdog, kafka = Watchdog(silence_seconds=60), make_lagging_consumer()
     await watchdog.check(cast("Any", kafka))
     now = time.monotonic()
-    monkeypatch.setattr("runtime.workarounds.aiokafka.time.monotonic", lambda: now + 61)
+    monkeypatch.setattr("runtime.workarounds.aiokafka_metadata.time.monotonic", lambda: now + 61)
     with pytest.raises(KafkaConnectionError):
         await watchdog.check(cast("Any", kafka))

@@ -25,7 +25,8 @@ from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
 from runtime.kafka.broker import build_broker
 from runtime.settings import Kafka
-from runtime.workarounds.aiokafka import TolerantRecords, enable_rebootstrap
+from runtime.workarounds.aiokafka import TolerantRecords
+from runtime.workarounds.aiokafka_metadata import enable_rebootstrap
 
 
 class Name(str):
