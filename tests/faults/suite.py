@@ -37,6 +37,8 @@ SLICE_SECONDS = 5
 # The guarantee is 60 s; the rest is for a shared machine, and a run on a slow one has patience.
 IDLE_SECONDS = 90.0
 DIGEST_SECONDS = 2.0
+# What is still pending becomes a part of the timeline, so often.
+SAY_PENDING_SECONDS = 15.0
 # The faults of a minute begin within its first six seconds.
 LONG_LOAD_SECONDS = 75.0
 SHOWN_TIMELINES = 3
@@ -229,6 +231,7 @@ class Suite:
         environment, began, calm = self._environment, time.monotonic(), 0
         assert environment
         waiting: dict[str, Any] = {}
+        say_at = began + SAY_PENDING_SECONDS
         while time.monotonic() < began + patient(IDLE_SECONDS):
             await environment.restart_dead()
             try:
@@ -236,6 +239,11 @@ class Suite:
             except (KafkaError, asyncpg.PostgresError, OSError) as error:
                 waiting = {"queue": 0, "server": type(error).__name__}  # it is restarting
             calm = calm + 1 if not any(waiting.values()) else 0
+            if time.monotonic() > say_at:
+                say_at += SAY_PENDING_SECONDS
+                environment.log_event(
+                    f"pending: { ({name: each for name, each in waiting.items() if each}) }"
+                )
             if calm == 2:
                 return
             if waiting["queue"]:
