@@ -44,7 +44,7 @@ settings.load_profile("fastcore")
 
 @pytest.fixture(autouse=True)
 def _log_handlers() -> Iterator[None]:
-    """Remove the handlers that an app of the test made: they write to captured output, which is closed."""
+    """Remove the log handlers of the test's app. They write to captured output, which is closed after it."""
     before = list(logging.root.handlers)
     yield
     logging.root.handlers[:] = before

@@ -34,8 +34,8 @@ from runtime.logs import logger
 # TCP, TLS and login. aiokafka allows its whole request timeout (40 s) for each of them, and for each host in
 # turn, so one dead bootstrap server would use up the time of the others.
 CONNECT_SECONDS: Final = 5.0
-# Between two requests of a client for metadata; doubled after each that failed. The defaults of the Java
-# client (`retry.backoff.ms`, `retry.backoff.max.ms`, KIP-580).
+# A client waits this long between two requests for metadata. Each failure doubles the pause. Both values are
+# the Java client's defaults (`retry.backoff.ms` and `retry.backoff.max.ms`, KIP-580).
 METADATA_PAUSE_SECONDS: Final = 0.1
 METADATA_MAX_PAUSE_SECONDS: Final = 1.0
 
@@ -44,7 +44,7 @@ _bootstrap: Any = AIOKafkaClient.bootstrap
 _update: Any = AIOKafkaClient._metadata_update  # noqa: SLF001 - aiokafka offers no other way
 _answered = WeakKeyDictionary[Any, float]()  # client -> when a broker last sent it metadata, monotonic
 _updates = WeakKeyDictionary[Any, "_LastUpdate"]()
-# The connections that the current bootstrap opened; None outside of a bootstrap.
+# While a client bootstraps, the connections that it has opened for that; otherwise None.
 _bootstrap_connections = ContextVar[list[Any] | None]("bootstrap_connections", default=None)
 
 
@@ -60,7 +60,7 @@ def enable_rebootstrap() -> None:
 
 @dataclass
 class _LastUpdate:
-    """When a client's last request for metadata ended (loop time), and the pause until the next one."""
+    """The end of a client's last request for metadata (loop time), and the pause before the next one."""
 
     ended_at: float = -math.inf
     pause_seconds: float = METADATA_PAUSE_SECONDS
@@ -114,8 +114,8 @@ async def _update_or_rebootstrap(client: Any, cluster: Any, topics: Any) -> bool
     # Only in the client's own task, which its close ends: elsewhere a bootstrap might outlive the client.
     if asyncio.current_task() is not client._sync_task:  # noqa: SLF001
         return await _try_update(client, cluster, topics)
-    # While a partition has no leader, the fetcher asks again as soon as it has an answer, or has none. That
-    # was thousands of times a second, and took up a processor.
+    # While a partition has no leader, the fetcher requests metadata again after each answer and each failure.
+    # Without this pause, it sends thousands of requests a second.
     last, now = _updates.setdefault(client, _LastUpdate()), asyncio.get_running_loop().time
     await asyncio.sleep(last.ended_at + last.pause_seconds - now())
     updated = await _try_update(client, cluster, topics) or (

@@ -237,9 +237,9 @@ class Run:
 
     @contextmanager
     def _start_alone(self, folder: Path) -> Iterator[None]:
-        """Wait until no other installation starts; this one has started with its round's first event.
+        """Let one installation start at a time. It has started when its round logs the first event.
 
-        Three that start at once take both processors for a minute, and their gateways' bounds pass.
+        Three that start at once keep both processors busy for a minute, and their gateways answer too late.
         """
         self._starting.acquire()
         ended = threading.Event()

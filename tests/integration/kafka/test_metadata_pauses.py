@@ -26,8 +26,8 @@ WATCHED_SECONDS = 3.0
 async def test_regression_partition_without_leader_costs_few_requests(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # aiokafka sent 4,600 a second: a consumer and a broker took up a processor until the partition had
-    # a leader. Without any broker it tried to connect as often.
+    # aiokafka sent 4,600 requests a second until the partition had a leader, which kept a processor busy.
+    # Without any broker, it tried to connect as often.
     requests = 0
     update = aiokafka_metadata._update
 
